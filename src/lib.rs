@@ -1,0 +1,3 @@
+//! `ndes-proxy`: publishes Microsoft NDES (SCEP) to the Internet.
+
+pub mod problem;

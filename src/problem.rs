@@ -1,0 +1,112 @@
+//! What is wrong with the configuration or a file it names, said so that an admin can mend it.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Whether a problem keeps the proxy from starting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Works, but somebody should know.
+    Warning,
+    /// The proxy does not start, a reload is refused.
+    Error,
+}
+
+/// What is wrong, and what to do about it: without the place, which the caller knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    pub severity: Severity,
+    /// One sentence, no full stop: what was found.
+    pub what: String,
+    /// One sentence, no full stop: what to write or to run instead.
+    pub cure: String,
+}
+
+impl Finding {
+    pub fn error(what: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { severity: Severity::Error, what: what.into(), cure: cure.into() }
+    }
+
+    pub fn warning(what: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, what: what.into(), cure: cure.into() }
+    }
+
+    pub fn at(self, place: &Place) -> Problem {
+        Problem { place: place.clone(), finding: self }
+    }
+}
+
+/// Where in the configuration file something was said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub file: PathBuf,
+    /// Counted from 1; none where a key is absent from an otherwise empty file.
+    pub line: Option<usize>,
+    /// Full key, as `application[0].certificate.chain`.
+    pub key: String,
+}
+
+impl Place {
+    pub fn file(path: &Path) -> Self {
+        Self { file: path.to_owned(), line: None, key: String::new() }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.file.display())?;
+        if let Some(line) = self.line {
+            write!(f, ":{line}")?;
+        }
+        if !self.key.is_empty() {
+            write!(f, ": {}", self.key)?;
+        }
+        Ok(())
+    }
+}
+
+/// A value of the configuration together with the place where it was said.
+#[derive(Clone, Debug)]
+pub struct Located<T> {
+    pub value: T,
+    pub place: Place,
+}
+
+/// A finding at its place; one line for the admin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    pub place: Place,
+    pub finding: Finding,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = match self.finding.severity {
+            Severity::Warning => "warning",
+            Severity::Error => "error",
+        };
+        write!(f, "{}: {word}: {}; {}", self.place, self.finding.what, self.finding.cure)
+    }
+}
+
+/// All problems found in one pass, in the order they were found.
+#[derive(Clone, Debug, Default)]
+pub struct Problems(pub Vec<Problem>);
+
+impl Problems {
+    pub fn add(&mut self, place: &Place, finding: Finding) {
+        self.0.push(finding.at(place));
+    }
+
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|problem| problem.finding.severity == Severity::Error)
+    }
+}
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|problem| writeln!(f, "{problem}"))
+    }
+}
+
+impl std::error::Error for Problems {}
