@@ -1,3 +1,4 @@
 //! `ndes-proxy`: publishes Microsoft NDES (SCEP) to the Internet.
 
 pub mod problem;
+pub mod tls;

@@ -1,0 +1,208 @@
+//! Certificates and keys from files, in the forms that a Windows admin has them.
+//!
+//! Called while the configuration is read. The only file that uses rustls-pemfile: that crate is
+//! archived (RUSTSEC-2025-0134) and a thin wrapper of rustls-pki-types, so that a swap is one file.
+
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::problem::Finding;
+
+use super::der::{self, Kind};
+
+mod advice;
+#[cfg(test)]
+mod tests;
+
+/// All certificates of a file, in the order they stand: PEM (one or more, with whatever text and
+/// keys between them), DER (`.cer`) or PKCS#7 (`.p7b`). At least one.
+///
+/// # Errors
+/// What the file holds instead, with the command that makes a certificate file of it.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Finding> {
+    let mut found = Vec::new();
+    let mut others = Vec::new();
+    for piece in pieces(path)? {
+        match piece {
+            Piece {
+                kind: Kind::Certificate,
+                der,
+                ..
+            } => found.push(CertificateDer::from(der)),
+            Piece {
+                kind: Kind::Pkcs7,
+                der,
+                ..
+            } => match der::pkcs7_certificates(&der) {
+                Some(certificates) => found.extend(certificates),
+                None => return Err(advice::pkcs7(path)),
+            },
+            // Left out, it would be missed only by the devices that need this very certificate.
+            other if other.label == "TRUSTED CERTIFICATE" => return Err(advice::trusted(path)),
+            other => others.push(other),
+        }
+    }
+    match (found.is_empty(), others.first()) {
+        (false, _) => Ok(found),
+        (true, None) => Err(advice::no_certificate(path)),
+        (true, Some(other)) => Err(advice::instead_of_certificate(path, other)),
+    }
+}
+
+/// The one private key of a file: PKCS#8, PKCS#1 or SEC1, PEM or DER. Certificates beside it are
+/// passed over.
+///
+/// # Errors
+/// What the file holds instead, with the command that makes a key file of it.
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Finding> {
+    let mut keys = Vec::new();
+    let mut others = Vec::new();
+    for piece in pieces(path)? {
+        match piece.kind {
+            Kind::Pkcs8 => keys.push(PrivateKeyDer::Pkcs8(piece.der.into())),
+            Kind::Pkcs1 => keys.push(PrivateKeyDer::Pkcs1(piece.der.into())),
+            Kind::Sec1 => keys.push(PrivateKeyDer::Sec1(piece.der.into())),
+            Kind::Certificate
+            | Kind::Request
+            | Kind::RevocationList
+            | Kind::Pkcs7
+            | Kind::Pkcs12
+            | Kind::EncryptedKey
+            | Kind::PublicKey
+            | Kind::Unknown => others.push(piece),
+        }
+    }
+    if keys.len() > 1 {
+        return Err(advice::several_keys(path, keys.len()));
+    }
+    // An encrypted key explains more than the certificate that stands before it.
+    let other = others
+        .iter()
+        .find(|piece| piece.kind == Kind::EncryptedKey)
+        .or_else(|| others.first());
+    match (keys.pop(), other) {
+        (Some(key), _) => Ok(key),
+        (None, None) => Err(advice::no_key(path)),
+        (None, Some(other)) => Err(advice::instead_of_key(path, other)),
+    }
+}
+
+/// A warning if every user of the machine can read the key.
+pub fn key_mode_finding(path: &Path) -> Option<Finding> {
+    use std::os::unix::fs::PermissionsExt;
+
+    let mode = std::fs::metadata(path).ok()?.permissions().mode();
+    (mode & 0o007 != 0).then(|| advice::open_to_others(path, mode))
+}
+
+/// No file of certificates is near this; `ca_roots = ["/dev/zero"]` must end too.
+const MAX_FILE: u64 = 1 << 20;
+
+/// Something that the file holds: a PEM section or the whole of a DER file.
+struct Piece {
+    /// As in `-----BEGIN label-----`; empty for DER.
+    label: String,
+    kind: Kind,
+    der: Vec<u8>,
+}
+
+fn pieces(path: &Path) -> Result<Vec<Piece>, Finding> {
+    let bytes = read(path)?;
+    if let Some(text) = text(&bytes) {
+        return sections(&text)
+            .map(|section| section.decode(path))
+            .collect();
+    }
+    let kind = Kind::of(&bytes);
+    Ok(vec![Piece {
+        label: String::new(),
+        kind,
+        der: bytes,
+    }])
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Finding> {
+    let mut bytes = Vec::new();
+    let size = File::open(path)
+        .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
+        .map_err(|error: io::Error| advice::unreadable(path, &error))?;
+    match size {
+        0 => Err(advice::empty(path)),
+        size if size as u64 > MAX_FILE => Err(advice::too_large(path, MAX_FILE)),
+        _ => Ok(bytes),
+    }
+}
+
+/// The file as text if it has a PEM section: PowerShell writes UTF-16 or a byte order mark.
+fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
+    let utf16 = |unit: fn([u8; 2]) -> u16| {
+        let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
+        char::decode_utf16(units)
+            .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
+            .collect()
+    };
+    let text = match bytes {
+        // the mark itself, or the zero byte of an ASCII character
+        [0xff, 0xfe, ..] | [1..=0xff, 0, ..] => Cow::Owned(utf16(u16::from_le_bytes)),
+        [0xfe, 0xff, ..] | [0, 1..=0xff, ..] => Cow::Owned(utf16(u16::from_be_bytes)),
+        // Latin-1 letters in the text around are of no importance
+        _ => String::from_utf8_lossy(bytes),
+    };
+    text.contains(BEGIN).then_some(text)
+}
+
+const BEGIN: &str = "-----BEGIN ";
+
+/// A PEM section as it stands in the text, markers included.
+struct Section<'a> {
+    label: &'a str,
+    body: &'a str,
+}
+
+fn sections(text: &str) -> impl Iterator<Item = Section<'_>> {
+    // What stands before the first marker is nobody's.
+    text.split(BEGIN).skip(1).map(|after| {
+        let (label, body) = after.split_once("-----").unwrap_or((after, ""));
+        Section { label, body }
+    })
+}
+
+impl Section<'_> {
+    fn decode(&self, path: &Path) -> Result<Piece, Finding> {
+        let piece = |kind, der| Piece {
+            label: self.label.to_owned(),
+            kind,
+            der,
+        };
+        // RFC 1421 headers: what openssl wrote for encrypted keys before PKCS#8.
+        if self.body.contains("Proc-Type:") && self.body.contains("ENCRYPTED") {
+            return Ok(piece(Kind::EncryptedKey, Vec::new()));
+        }
+        let Some((base64, _)) = self.body.split_once("-----END ") else {
+            return Err(advice::no_end(path, self.label));
+        };
+        // Decoded under one label, whatever it was: rustls-pemfile passes over those that it does
+        // not know (PKCS7, ENCRYPTED PRIVATE KEY), and Windows writes PKCS#7 and even PFX as
+        // CERTIFICATE. What it is, the DER says. Lines are trimmed: mail and YAML indent them.
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        for line in base64.lines() {
+            pem.push_str(line.trim());
+            pem.push('\n');
+        }
+        pem.push_str("-----END CERTIFICATE-----\n");
+        match rustls_pemfile::certs(&mut pem.as_bytes()).next() {
+            Some(Ok(der)) => Ok(match self.label {
+                // EC PARAMETERS is a lone OID, a TRUSTED CERTIFICATE has a tail of its own
+                "EC PARAMETERS" | "DH PARAMETERS" | "TRUSTED CERTIFICATE" => {
+                    piece(Kind::Unknown, Vec::new())
+                }
+                _ => piece(Kind::of(&der), der.to_vec()),
+            }),
+            _ => Err(advice::damaged(path, self.label)),
+        }
+    }
+}
