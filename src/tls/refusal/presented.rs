@@ -3,7 +3,7 @@
 //! Called by the verifier in `client` once rustls has said no: this only finds the words.
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, Error, RootCertStore};
+use rustls::{CertificateError, Error, OtherError, RootCertStore};
 
 use super::{Kind, NEW_CERTIFICATE, UpstreamTlsError};
 use crate::tls::certificate::{Certificate, date, hex, printable};
@@ -95,6 +95,16 @@ impl Presented<'_> {
                     "issue it from a template for web servers (1.3.6.1.5.5.7.3.1)",
                 )
             }
+            _ if chain.first().is_some_and(|leaf| leaf.is_ca) => self.refusal(
+                Kind::InvalidCertificate,
+                "the certificate is one of a CA (basic constraints), not of a server",
+                NEW_CERTIFICATE,
+            ),
+            // The inner one: rustls shows what it has no word for by the names of its types.
+            CertificateError::Other(OtherError(inner)) => {
+                let what = printable(&inner.to_string());
+                self.refusal(Kind::InvalidCertificate, what, NEW_CERTIFICATE)
+            }
             other => {
                 let what = printable(&other.to_string());
                 self.refusal(Kind::InvalidCertificate, what, NEW_CERTIFICATE)
@@ -150,17 +160,17 @@ impl Presented<'_> {
             return self.refusal(Kind::InvalidCertificate, what, NEW_CERTIFICATE);
         };
         let issuer = &top.issuer;
-        let (what, cure) = if is_name_of_root(roots, top) && !top.self_issued {
+        let (what, cure) = if chain.len() == 1 && top.self_issued {
+            (
+                "the certificate is self-signed".to_owned(),
+                "bind a certificate from your CA in IIS, or put this one into ca_roots".to_owned(),
+            )
+        } else if is_name_of_root(roots, top) {
             (
                 format!("{} was not signed by the {issuer} of ca_roots", top.subject),
                 format!(
                     "if that CA was renewed with a new key, add its new certificate ({issuer})"
                 ),
-            )
-        } else if chain.len() == 1 && top.self_issued {
-            (
-                "the certificate is self-signed".to_owned(),
-                "bind a certificate from your CA in IIS, or put this one into ca_roots".to_owned(),
             )
         } else if chain.len() == 1 {
             (
