@@ -1,3 +1,4 @@
 //! `ndes-proxy`: publishes Microsoft NDES (SCEP) to the Internet.
 
+pub mod demo;
 pub mod problem;
