@@ -5,5 +5,11 @@
 //! parts.
 
 pub mod degenerate;
+pub mod http_sys;
+pub mod iis;
+pub mod ndes;
 pub mod pki;
+pub mod query;
 pub mod ra;
+pub mod record;
+pub mod relay;
