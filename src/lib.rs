@@ -1,4 +1,5 @@
 //! `ndes-proxy`: publishes Microsoft NDES (SCEP) to the Internet.
 
+pub mod demo;
 pub mod problem;
 pub mod tls;

@@ -1,0 +1,240 @@
+//! All that a first look at the proxy needs, without root, configuration or a Windows server: a
+//! throw-away PKI, a simulated NDES, and the configuration file that puts the proxy before it.
+//!
+//! Called by the subcommand `demo`; the proxy itself is started there. Tests and benches use the
+//! parts.
+
+pub mod degenerate;
+pub mod http_sys;
+pub mod iis;
+pub mod ndes;
+pub mod pki;
+pub mod query;
+pub mod ra;
+pub mod record;
+pub mod relay;
+
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use ndes::SimulatedNdes;
+use pki::{Key, Leaf, Pki};
+use ra::ScepCertificates;
+
+/// What the demo listens on, and how its NDES behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The proxy's public side; a busy port gives way to any free one.
+    pub https: SocketAddr,
+    /// The proxy's metrics; the same.
+    pub admin: SocketAddr,
+    pub ndes: ndes::Options,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            https: (Ipv4Addr::LOCALHOST, 8443).into(),
+            admin: (Ipv4Addr::LOCALHOST, 9464).into(),
+            ndes: ndes::Options::default(),
+        }
+    }
+}
+
+/// A prepared demo: its files are there and its NDES runs until this is dropped.
+pub struct Demo {
+    dir: TemporaryDir,
+    pub ndes: SimulatedNdes,
+}
+
+impl Demo {
+    /// Makes the PKI, starts the NDES and writes the files.
+    ///
+    /// # Errors
+    /// What failed, as [`DemoError`] tells.
+    pub async fn prepare(options: Options) -> Result<Self, DemoError> {
+        let dir = TemporaryDir::create().map_err(DemoError::Files)?;
+        let root = Pki::new("ndes-proxy demo CA", Key::EcdsaP256)?;
+        let public = root.issue(&Leaf::server(&[PUBLIC_NAME]))?;
+        // As Microsoft's guide has it: the subject is the public name, the SAN the internal one.
+        let internal = root.issue(&Leaf {
+            common_name: PUBLIC_NAME.to_owned(),
+            ..Leaf::server(&[INTERNAL_NAME])
+        })?;
+        let scep = ScepCertificates::new(Key::Rsa2048)?;
+        let ndes = ndes::start(options.ndes, &internal, &scep)
+            .await
+            .map_err(DemoError::Ndes)?;
+
+        let demo = Self { dir, ndes };
+        let https = or_any_port(options.https).map_err(DemoError::Listen)?;
+        let admin = or_any_port(options.admin).map_err(DemoError::Listen)?;
+        demo.write(
+            &root,
+            &public,
+            &configuration(https, admin, demo.ndes.address),
+        )
+        .map_err(DemoError::Files)?;
+        Ok(demo)
+    }
+
+    /// Where the files are; removed with this value.
+    pub fn dir(&self) -> &Path {
+        &self.dir.0
+    }
+
+    /// The configuration file for the proxy.
+    pub fn config_file(&self) -> PathBuf {
+        self.dir.0.join("ndes-proxy.toml")
+    }
+
+    /// What to try, once the proxy listens on these addresses: commands to copy, each with the
+    /// answer to expect.
+    pub fn guide(&self, public: SocketAddr, admin: SocketAddr) -> String {
+        let port = public.port();
+        let host = match public.ip() {
+            IpAddr::V4(ip) => ip.to_string(),
+            IpAddr::V6(ip) => format!("[{ip}]"),
+        };
+        let dir = self.dir().display();
+        let curl =
+            format!("curl --cacert '{dir}/demo-ca.pem' --resolve {PUBLIC_NAME}:{port}:{host}");
+        let site = format!("https://{PUBLIC_NAME}:{port}");
+        let status = r"-s -o /dev/null -w '%{http_code}\n'";
+        let padded = format!("{MSCEP}?operation=GetCACaps&message=");
+        let fill = |target: usize| {
+            format!(
+                "$(head -c {} /dev/zero | tr '\\0' A)",
+                target - padded.len()
+            )
+        };
+        let most = fill(LONGEST_TARGET);
+        let one_more = fill(LONGEST_TARGET + 1);
+        let ndes = self.ndes.address;
+        format!(
+            "\
+The proxy publishes {site}{MSCEP}
+before a simulated NDES on {ndes}.
+Its throw-away CA and its configuration are in {dir}
+and are removed when the demo ends.
+
+# What can the server do? One word a line, POSTPKIOperation among them.
+{curl} '{site}{MSCEP}?operation=GetCACaps'
+
+# The usual check of an NDES with the Intune policy module: its own 403 page.
+{curl} -i '{site}{MSCEP}'
+
+# The longest request target that passes, {LONGEST_TARGET} bytes: 200
+{curl} {status} \"{site}{padded}{most}\"
+
+# One byte more is refused: 414
+{curl} {status} \"{site}{padded}{one_more}\"
+
+# The page with the challenge passwords is not published: 404
+{curl} {status} '{site}/certsrv/mscep_admin/'
+
+# Nor is an operation that is for the inside only: 400
+{curl} {status} '{site}{MSCEP}?operation=NDESGenerateChallenge'
+
+# What the proxy counted of all that
+curl -s http://{admin}/metrics
+"
+        )
+    }
+
+    fn write(&self, root: &Pki, public: &pki::Issued, configuration: &str) -> io::Result<()> {
+        root.write_to(self.dir(), "demo-ca")?;
+        public.write_to(self.dir(), "public")?;
+        fs::write(self.config_file(), configuration)
+    }
+}
+
+/// Why there is no demo.
+#[derive(Debug, thiserror::Error)]
+pub enum DemoError {
+    #[error("the demo's files cannot be written to the temporary directory")]
+    Files(#[source] io::Error),
+    #[error("the demo's certificates cannot be made")]
+    Certificates(#[from] rcgen::Error),
+    #[error("the simulated NDES cannot listen")]
+    Ndes(#[source] io::Error),
+    #[error("the proxy's addresses cannot be listened on")]
+    Listen(#[source] io::Error),
+}
+
+/// A directory that only its owner can enter, removed when dropped.
+struct TemporaryDir(PathBuf);
+
+impl TemporaryDir {
+    fn create() -> io::Result<Self> {
+        let name = format!("ndes-proxy-demo-{}", std::process::id());
+        let mut path = std::env::temp_dir().join(&name);
+        let mut attempt = 1;
+        loop {
+            match DirBuilder::new().mode(0o700).create(&path) {
+                // In a container the process id is always the same, and a killed demo left its
+                // directory.
+                Err(error)
+                    if error.kind() == io::ErrorKind::AlreadyExists && attempt < ATTEMPTS =>
+                {
+                    attempt += 1;
+                    path.set_file_name(format!("{name}-{attempt}"));
+                }
+                created => return created.map(|()| Self(path)),
+            }
+        }
+    }
+}
+
+impl Drop for TemporaryDir {
+    fn drop(&mut self) {
+        // Nothing can be done about what stays: it is the system's temporary directory.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn or_any_port(address: SocketAddr) -> io::Result<SocketAddr> {
+    match TcpListener::bind(address) {
+        Ok(_) => Ok(address),
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+            Ok(SocketAddr::new(address.ip(), 0))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn configuration(https: SocketAddr, admin: SocketAddr, ndes: SocketAddr) -> String {
+    format!(
+        r#"# Written by `ndes-proxy demo`.
+
+[listen]
+https = ["{https}"]
+admin = "{admin}"
+
+[[application]]
+name = "ndes"
+public_names = ["{PUBLIC_NAME}"]
+certificate = {{ chain = "public.pem", key = "public.key" }}
+
+[[application.upstream]]
+url = "https://{INTERNAL_NAME}"
+address = "{ndes}"
+ca_roots = ["demo-ca.pem"]
+"#
+    )
+}
+
+const PUBLIC_NAME: &str = "scep.example.test";
+const INTERNAL_NAME: &str = "ndes.corp.test";
+const MSCEP: &str = "/certsrv/mscep/mscep.dll";
+
+/// The proxy's default `uri_bytes`.
+const LONGEST_TARGET: usize = 65534;
+
+const ATTEMPTS: u32 = 1000;
+
+#[cfg(test)]
+mod tests;

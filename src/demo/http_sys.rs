@@ -1,0 +1,232 @@
+//! The limits of HTTP.sys and of IIS request filtering, and what they answer.
+//!
+//! Called by `ndes` before it looks at a path. hyper's own limits lie outside these: a target over
+//! 65534 bytes is 414 and a head over 1 MiB is 431, both without a body.
+
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header, request};
+use http_body_util::Full;
+
+use super::iis::{self, Answer};
+use super::query::percent_decode;
+
+/// All in bytes, each the highest value that passes. The defaults are those of a server set up for
+/// Intune, but for `max_request_bytes`, see there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpSysLimits {
+    /// `MaxFieldLength`: one header field, name and value.
+    pub max_field_length: usize,
+    /// `MaxRequestBytes`: request line and header fields together. With the 65534 of most guides
+    /// a target of 65534 bytes cannot pass, so the default is 131072.
+    pub max_request_bytes: usize,
+    /// `UrlSegmentMaxLength`: one decoded segment of the path.
+    pub url_segment_max_length: usize,
+    /// Request filtering `maxUrl`: the path.
+    pub max_url: usize,
+    /// Request filtering `maxQueryString`: the query, without its `?`.
+    pub max_query_string: usize,
+}
+
+impl Default for HttpSysLimits {
+    fn default() -> Self {
+        Self {
+            max_field_length: 65534,
+            max_request_bytes: 131_072,
+            url_segment_max_length: 260,
+            max_url: 65534,
+            max_query_string: 65534,
+        }
+    }
+}
+
+impl HttpSysLimits {
+    /// Whether this head gets as far as mscep.dll; HTTP.sys looks first, then request filtering.
+    ///
+    /// # Errors
+    /// The first limit that it breaks.
+    pub fn check(&self, head: &request::Parts, target: &str) -> Result<(), Refusal> {
+        // HTTP.sys lowers MaxFieldLength to MaxRequestBytes where that is less.
+        let longest_field = self.max_field_length.min(self.max_request_bytes);
+        if field_lengths(head).any(|length| length > longest_field) {
+            return Err(Refusal::RequestTooLong);
+        }
+        let request_line = head.method.as_str().len() + target.len() + "  HTTP/1.1\r\n".len();
+        let fields: usize = field_lengths(head)
+            .map(|length| length + "\r\n".len())
+            .sum();
+        if request_line + fields > self.max_request_bytes {
+            return Err(Refusal::RequestTooLong);
+        }
+        let path = percent_decode(head.uri.path());
+        if path
+            .split(|byte| *byte == b'/')
+            .any(|segment| segment.len() > self.url_segment_max_length)
+        {
+            return Err(Refusal::InvalidUrl);
+        }
+        if head.method == Method::POST && !head.headers.contains_key(header::CONTENT_LENGTH) {
+            return Err(Refusal::LengthRequired);
+        }
+        if head.uri.path().len() > self.max_url {
+            return Err(Refusal::UrlTooLong);
+        }
+        if head
+            .uri
+            .query()
+            .is_some_and(|query| query.len() > self.max_query_string)
+        {
+            return Err(Refusal::QueryStringTooLong);
+        }
+        Ok(())
+    }
+}
+
+/// Why a request did not get as far as mscep.dll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// HTTP.sys: `MaxFieldLength` or `MaxRequestBytes`.
+    RequestTooLong,
+    /// HTTP.sys: `UrlSegmentMaxLength`.
+    InvalidUrl,
+    /// HTTP.sys: a POST without Content-Length; IIS hands no chunked body to mscep.dll.
+    LengthRequired,
+    /// IIS: 404.14.
+    UrlTooLong,
+    /// IIS: 404.15.
+    QueryStringTooLong,
+}
+
+impl Refusal {
+    /// HTTP.sys ends the connection after its answer, IIS does not.
+    pub fn into_answer(self) -> Answer {
+        match self {
+            Self::RequestTooLong => http_sys_page(
+                StatusCode::BAD_REQUEST,
+                "Bad Request - Request Too Long",
+                "HTTP Error 400. The request line and its headers are too long.",
+            ),
+            Self::InvalidUrl => http_sys_page(
+                StatusCode::BAD_REQUEST,
+                "Bad Request - Invalid URL",
+                "HTTP Error 400. The URL is not valid.",
+            ),
+            Self::LengthRequired => http_sys_page(
+                StatusCode::LENGTH_REQUIRED,
+                "Length Required",
+                "HTTP Error 411. The request has no Content-Length.",
+            ),
+            // The substatus is in the IIS log only; the page is that of any missing file.
+            Self::UrlTooLong | Self::QueryStringTooLong => not_found(),
+        }
+    }
+}
+
+/// The page of IIS for what is not there.
+pub fn not_found() -> Answer {
+    iis::page(
+        StatusCode::NOT_FOUND,
+        "404 - File or directory not found.",
+        "There is nothing at this address.",
+    )
+}
+
+fn field_lengths(head: &request::Parts) -> impl Iterator<Item = usize> {
+    let fields = head.headers.iter();
+    fields.map(|(name, value)| name.as_str().len() + ": ".len() + value.len())
+}
+
+fn http_sys_page(status: StatusCode, heading: &str, text: &str) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(iis::html(heading, text))));
+    *answer.status_mut() = status;
+    for (name, value) in [
+        (header::CONTENT_TYPE, "text/html; charset=us-ascii"),
+        (header::SERVER, "Microsoft-HTTPAPI/2.0"),
+        (header::CONNECTION, "close"),
+    ] {
+        answer
+            .headers_mut()
+            .insert(name, HeaderValue::from_static(value));
+    }
+    answer
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn check(limits: &HttpSysLimits, request: request::Builder) -> Result<(), Refusal> {
+        let head = request.body(()).unwrap().into_parts().0;
+        let target = head.uri.to_string();
+        limits.check(&head, &target)
+    }
+
+    #[test]
+    fn one_field_may_be_max_field_length() {
+        let limits = HttpSysLimits {
+            max_field_length: 10,
+            ..HttpSysLimits::default()
+        };
+        let with = |value: &str| Request::get("/").header("accept", value);
+        assert_eq!(check(&limits, with("aa")), Ok(()));
+        assert_eq!(check(&limits, with("aaa")), Err(Refusal::RequestTooLong));
+    }
+
+    #[test]
+    fn line_and_fields_together_may_be_max_request_bytes() {
+        // "GET /12345 HTTP/1.1\r\n" is 21 bytes, "host: a\r\n" is 9.
+        let limits = HttpSysLimits {
+            max_request_bytes: 30,
+            ..HttpSysLimits::default()
+        };
+        let to = |path: &str| Request::get(path).header("host", "a");
+        assert_eq!(check(&limits, to("/12345")), Ok(()));
+        assert_eq!(check(&limits, to("/123456")), Err(Refusal::RequestTooLong));
+    }
+
+    #[test]
+    fn a_segment_is_measured_decoded() {
+        let limits = HttpSysLimits {
+            url_segment_max_length: 4,
+            ..HttpSysLimits::default()
+        };
+        assert_eq!(check(&limits, Request::get("/abcd/%61bcd")), Ok(()));
+        assert_eq!(
+            check(&limits, Request::get("/abcde")),
+            Err(Refusal::InvalidUrl)
+        );
+        assert_eq!(check(&limits, Request::get("/a?abcdefgh")), Ok(()));
+    }
+
+    #[test]
+    fn path_and_query_have_limits_of_their_own() {
+        let limits = HttpSysLimits {
+            max_url: 4,
+            max_query_string: 2,
+            ..HttpSysLimits::default()
+        };
+        assert_eq!(check(&limits, Request::get("/abc?xy")), Ok(()));
+        assert_eq!(
+            check(&limits, Request::get("/abcd?xy")),
+            Err(Refusal::UrlTooLong)
+        );
+        assert_eq!(
+            check(&limits, Request::get("/abc?xyz")),
+            Err(Refusal::QueryStringTooLong)
+        );
+    }
+
+    #[test]
+    fn a_post_says_how_long_it_is() {
+        let limits = HttpSysLimits::default();
+        assert_eq!(
+            check(&limits, Request::post("/")),
+            Err(Refusal::LengthRequired)
+        );
+        assert_eq!(
+            check(&limits, Request::post("/").header("content-length", "0")),
+            Ok(())
+        );
+    }
+}

@@ -1,0 +1,93 @@
+//! The demo's files and its commands.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use super::*;
+
+async fn demo() -> Demo {
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let options = Options {
+        https: free,
+        admin: free,
+        ndes: ndes::Options::default(),
+    };
+    Demo::prepare(options).await.unwrap()
+}
+
+#[tokio::test]
+async fn the_files_are_there_for_the_owner_and_go_with_the_demo() {
+    let demo = demo().await;
+    let dir = demo.dir().to_owned();
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&dir), 0o700);
+    assert_eq!(mode(&dir.join("public.key")), 0o600);
+    for name in ["demo-ca.pem", "public.pem"] {
+        let text = fs::read_to_string(dir.join(name)).unwrap();
+        assert!(text.starts_with("-----BEGIN CERTIFICATE-----"), "{name}");
+    }
+    let text = fs::read_to_string(demo.config_file()).unwrap();
+    let config: toml::Table = text.parse().unwrap();
+    let application = &config["application"][0];
+    assert_eq!(config["listen"]["https"][0].as_str(), Some("127.0.0.1:0"));
+    assert_eq!(
+        application["certificate"]["key"].as_str(),
+        Some("public.key")
+    );
+    let address = application["upstream"][0]["address"].as_str();
+    assert_eq!(address, Some(demo.ndes.address.to_string().as_str()));
+
+    drop(demo);
+    assert!(!dir.exists());
+}
+
+#[tokio::test]
+async fn two_demos_of_one_process_do_not_share_a_directory() {
+    let (one, other) = (demo().await, demo().await);
+    assert_ne!(one.dir(), other.dir());
+}
+
+#[test]
+fn a_busy_port_gives_way_to_a_free_one() {
+    // An address of its own, so that no other test can take the port once it is free.
+    let listener = TcpListener::bind("127.77.0.2:0").unwrap();
+    let busy = listener.local_addr().unwrap();
+    assert_eq!(or_any_port(busy).unwrap(), SocketAddr::new(busy.ip(), 0));
+    drop(listener);
+    assert_eq!(or_any_port(busy).unwrap(), busy);
+}
+
+#[tokio::test]
+async fn the_commands_of_the_guide_ask_for_targets_of_the_lengths_it_says() {
+    let demo = demo().await;
+    let guide = demo.guide(
+        "127.0.0.1:8443".parse().unwrap(),
+        "127.0.0.1:9464".parse().unwrap(),
+    );
+    // The shell makes the URLs as an admin's would, and a stand-in for curl prints the last one.
+    let targets: Vec<String> = guide
+        .lines()
+        .filter(|line| line.starts_with("curl --cacert "))
+        .map(|line| {
+            let script = format!("curl() {{ for url; do :; done; printf %s \"$url\"; }}\n{line}");
+            let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+            assert!(output.status.success(), "{line}");
+            let url = String::from_utf8(output.stdout).unwrap();
+            let target = url.strip_prefix("https://scep.example.test:8443").unwrap();
+            target.to_owned()
+        })
+        .collect();
+
+    let short: Vec<_> = targets.iter().filter(|target| target.len() < 100).collect();
+    assert_eq!(
+        short,
+        [
+            "/certsrv/mscep/mscep.dll?operation=GetCACaps",
+            "/certsrv/mscep/mscep.dll",
+            "/certsrv/mscep_admin/",
+            "/certsrv/mscep/mscep.dll?operation=NDESGenerateChallenge",
+        ]
+    );
+    assert_eq!((targets[2].len(), targets[3].len()), (65534, 65535));
+    assert!(guide.ends_with("\ncurl -s http://127.0.0.1:9464/metrics\n"));
+}
