@@ -126,15 +126,17 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "{:<34} {:<10} {:>7} {:>24} {:>7} {:>7} {:>17} {:>11}",
+            "{:<34} {:<10} {:<6} {:>24} {:>17} {:>7} {:>7} {:>7} {:>5} {:>6}",
             "scenario",
             "proxy",
+            "unit",
+            "median (min-max)",
+            "ratio (min-max)",
             "req/s",
-            "CPU us (min-max)",
             "p50 us",
             "p99 us",
-            "ratio",
-            "load+origin"
+            "load",
+            "origin"
         )?;
         for row in &self.rows {
             let mut title = &*row.title;
