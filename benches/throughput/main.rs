@@ -36,6 +36,9 @@ use scenarios::Scenario;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// What `--only` calls the two rows on memory.
+const MEMORY: &str = "memory";
+
 /// Load on ndes-proxy, nginx and HAProxy: CPU per request, latency, memory.
 #[derive(Parser)]
 struct Options {
@@ -95,14 +98,9 @@ fn run(options: &Options) -> Result<()> {
     };
     let rounds = options.rounds.unwrap_or(rounds).max(1);
     let seconds = options.seconds.unwrap_or(seconds);
-    let (scenarios, others): (Vec<Scenario>, Vec<Scenario>) = scenarios::all()
-        .into_iter()
-        .partition(|scenario| options.wants(scenario.name));
-    let memory = options.wants("memory");
-    if scenarios.is_empty() && !memory {
-        let names: Vec<&str> = others.iter().map(|scenario| scenario.name).collect();
-        return Err(format!("--only: the names are {}, memory", names.join(", ")).into());
-    }
+    let mut scenarios = scenarios::all();
+    options.check_names(&scenarios)?;
+    scenarios.retain(|scenario| options.wants(scenario.name));
 
     raise_open_files()?;
     let (proxies, absent) = find_proxies(options.peers_only)?;
@@ -118,7 +116,7 @@ fn run(options: &Options) -> Result<()> {
         idle: options.idle.unwrap_or(idle).max(1),
     };
     let mut rows = bench.under_load(&proxies, &scenarios)?;
-    if memory {
+    if options.wants(MEMORY) {
         rows.extend(bench.memory(&proxies)?);
     }
 
@@ -141,11 +139,28 @@ fn run(options: &Options) -> Result<()> {
 
 impl Options {
     fn wants(&self, row: &str) -> bool {
-        let named = |name: &String| match name.strip_suffix('*') {
-            Some(start) => row.starts_with(start),
-            None => row == name,
-        };
-        self.only.is_empty() || self.only.iter().any(named)
+        self.only.is_empty() || self.only.iter().any(|name| is_named(row, name))
+    }
+
+    /// A misspelt name must not look like a run without errors.
+    fn check_names(&self, scenarios: &[Scenario]) -> Result<()> {
+        let mut rows: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
+        rows.push(MEMORY);
+        match self
+            .only
+            .iter()
+            .find(|name| !rows.iter().any(|row| is_named(row, name)))
+        {
+            Some(name) => Err(format!("--only {name}: the names are {}", rows.join(", ")).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+fn is_named(row: &str, name: &str) -> bool {
+    match name.strip_suffix('*') {
+        Some(start) => row.starts_with(start),
+        None => row == name,
     }
 }
 
