@@ -1,0 +1,221 @@
+//! The proxies under load: ours, nginx and HAProxy, each as a child in the foreground with a configuration of the same
+//! meaning. The three configuration files stand beside this one.
+
+use std::fs::{self, File, OpenOptions};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, geteuid, kill_process};
+
+use crate::{Result, procfs};
+
+/// For a proxy to listen, and for it to end after SIGTERM.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    NdesProxy,
+    Nginx,
+    Haproxy,
+}
+
+/// A proxy that is there to be started.
+pub(crate) struct Proxy {
+    pub(crate) kind: Kind,
+    pub(crate) version: String,
+    program: PathBuf,
+}
+
+/// A proxy that runs; ended when dropped.
+pub(crate) struct Running {
+    pub(crate) kind: Kind,
+    pub(crate) address: SocketAddr,
+    child: Child,
+    log: File,
+    log_path: PathBuf,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::NdesProxy, Self::Nginx, Self::Haproxy];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::NdesProxy => "ndes-proxy",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "haproxy",
+        }
+    }
+
+    fn template(self) -> &'static str {
+        match self {
+            Self::NdesProxy => include_str!("ndes-proxy.toml"),
+            Self::Nginx => include_str!("nginx.conf"),
+            Self::Haproxy => include_str!("haproxy.cfg"),
+        }
+    }
+
+    /// Arguments that run `config` in the foreground.
+    fn arguments(self, config: &Path) -> Vec<PathBuf> {
+        match self {
+            Self::NdesProxy => vec!["run".into(), "--config".into(), config.into()],
+            Self::Nginx => vec!["-c".into(), config.into()],
+            Self::Haproxy => vec!["-db".into(), "-f".into(), config.into()],
+        }
+    }
+}
+
+impl Proxy {
+    /// The proxy if it is installed (ours always is: cargo has just built it).
+    pub(crate) fn find(kind: Kind) -> Option<Self> {
+        let (program, version) = match kind {
+            Kind::NdesProxy => (
+                env!("CARGO_BIN_EXE_ndes-proxy").into(),
+                concat!("ndes-proxy version ", env!("CARGO_PKG_VERSION")).to_owned(),
+            ),
+            Kind::Nginx | Kind::Haproxy => {
+                let program = installed(kind.name())?;
+                let version = first_line_of_version(&program)?;
+                (program, version)
+            }
+        };
+        Some(Self {
+            kind,
+            version,
+            program,
+        })
+    }
+
+    /// Starts it before the origin on port `origin` with the PKI in `dir`, and waits until it listens.
+    pub(crate) fn start(&self, dir: &Path, origin: u16) -> Result<Running> {
+        let name = self.kind.name();
+        let port = free_port()?;
+        // nginx drops root for a user that cannot read the directory unless it is told to stay.
+        let user = if geteuid().is_root() {
+            "user root;"
+        } else {
+            ""
+        };
+        let config = self
+            .kind
+            .template()
+            .replace("@PORT@", &port.to_string())
+            .replace("@ADMIN@", &free_port()?.to_string())
+            .replace("@ORIGIN@", &origin.to_string())
+            .replace("@USER@", user)
+            .replace("@DIR@", &dir.display().to_string());
+        let config_path = dir.join(format!("{name}.conf"));
+        fs::write(&config_path, config)?;
+
+        let log_path = dir.join(format!("{name}-{port}.log"));
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log_path)?;
+        let child = Command::new(&self.program)
+            .args(self.kind.arguments(&config_path))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log.try_clone()?)
+            // Ctrl-C ends the bench, and the bench ends its children, in that order.
+            .process_group(0)
+            .spawn()
+            .map_err(|e| format!("{}: {e}", self.program.display()))?;
+        let mut running = Running {
+            kind: self.kind,
+            address: (Ipv4Addr::LOCALHOST, port).into(),
+            child,
+            log,
+            log_path,
+        };
+        running.wait_until_listening()?;
+        Ok(running)
+    }
+}
+
+impl Running {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Empties the log, where our access log goes too, so that a long run does not fill the disk.
+    pub(crate) fn truncate_log(&self) -> Result<()> {
+        Ok(self.log.set_len(0)?)
+    }
+
+    /// The last lines of the log, to explain an error.
+    pub(crate) fn last_words(&self) -> String {
+        let text = fs::read(&self.log_path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]);
+        format!("log of {}: {}", self.kind.name(), text.trim())
+    }
+
+    fn wait_until_listening(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            if let Some(status) = self.child.try_wait()? {
+                let words = self.last_words();
+                return Err(format!("{} ended with {status}; {words}", self.kind.name()).into());
+            }
+            if Instant::now() > deadline {
+                let words = self.last_words();
+                return Err(format!("{} does not listen; {words}", self.kind.name()).into());
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Noted first: when the parent has to be killed, its workers are still known.
+        let tree = procfs::tree(self.pid()).unwrap_or_default();
+        end(self.pid(), Signal::TERM);
+        let deadline = Instant::now() + PATIENCE;
+        while let Ok(None) = self.child.try_wait() {
+            if Instant::now() > deadline {
+                for pid in tree {
+                    end(pid, Signal::KILL);
+                }
+                let _ = self.child.wait();
+                return;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+fn end(pid: u32, signal: Signal) {
+    if let Some(pid) = pid.try_into().ok().and_then(Pid::from_raw) {
+        // It may have ended by itself.
+        let _ = kill_process(pid, signal);
+    }
+}
+
+/// Debian puts servers where only root's PATH leads.
+fn installed(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
+        .map(|dir| dir.join(name))
+        .find(|program| program.is_file())
+}
+
+/// `None` when it cannot be run.
+fn first_line_of_version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("-v").output().ok()?;
+    // nginx writes it to standard error.
+    let text = [output.stdout, output.stderr].concat();
+    let text = String::from_utf8_lossy(&text);
+    Some(text.lines().next()?.to_owned())
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}

@@ -1,0 +1,219 @@
+//! The rows of the table. A new row is one more entry in [`all`].
+
+/// Length of the answer to [`Request::LargeAnswer`].
+pub(crate) const LARGE_ANSWER: usize = 1 << 20;
+/// What the query of [`Request::LargeAnswer`] ends with, by which the origin knows it.
+pub(crate) const LARGE_MARK: &[u8] = b"message=large";
+
+const PATH: &str = "/certsrv/mscep/mscep.dll";
+const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+pub(crate) struct Scenario {
+    /// For `--only` and for the JSON file.
+    pub(crate) name: &'static str,
+    pub(crate) title: &'static str,
+    pub(crate) request: Request,
+    pub(crate) tls: Tls,
+    pub(crate) connections: usize,
+    pub(crate) pace: Pace,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Request {
+    ShortGet,
+    /// A PKIOperation by GET whose URI has this many bytes.
+    LongGet(usize),
+    /// A PKIOperation by POST whose body has this many bytes.
+    Post(usize),
+    /// A short GET that is answered with 1 MB.
+    LargeAnswer,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct Tls {
+    pub(crate) version: Version,
+    pub(crate) key: Key,
+    pub(crate) handshake: Handshake,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Version {
+    Tls12,
+    Tls13,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Key {
+    Ecdsa,
+    Rsa,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Handshake {
+    /// One per connection, then requests one after the other.
+    Once,
+    /// A full one before each request.
+    FullEach,
+    /// One that resumes the session of the request before.
+    ResumedEach,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Pace {
+    /// The next request follows the answer.
+    Closed,
+    /// So many per second over all connections, whether answers come or not.
+    Open { per_second: u32 },
+}
+
+/// The handshake of all rows that are not about handshakes.
+pub(crate) const KEEP_ALIVE: Tls = Tls {
+    version: Version::Tls13,
+    key: Key::Ecdsa,
+    handshake: Handshake::Once,
+};
+
+const fn each(version: Version, key: Key, handshake: Handshake) -> Tls {
+    Tls {
+        version,
+        key,
+        handshake,
+    }
+}
+
+/// Every row, in the order of the table.
+pub(crate) fn all() -> Vec<Scenario> {
+    use Handshake::{FullEach, ResumedEach};
+    use Key::{Ecdsa, Rsa};
+    use Version::{Tls12, Tls13};
+
+    let row = |name, title, request, tls| Scenario {
+        name,
+        title,
+        request,
+        tls,
+        connections: 32,
+        pace: Pace::Closed,
+    };
+    let get = Request::ShortGet;
+    vec![
+        row("get", "short GET, keep-alive", get, KEEP_ALIVE),
+        row(
+            "get-4k",
+            "GET, 4 KB URI",
+            Request::LongGet(4 << 10),
+            KEEP_ALIVE,
+        ),
+        row(
+            "get-16k",
+            "GET, 16 KB URI",
+            Request::LongGet(16 << 10),
+            KEEP_ALIVE,
+        ),
+        row(
+            "get-60k",
+            "GET, 60 KB URI",
+            Request::LongGet(60 << 10),
+            KEEP_ALIVE,
+        ),
+        row(
+            "post-4k",
+            "POST, 4 KB body",
+            Request::Post(4 << 10),
+            KEEP_ALIVE,
+        ),
+        row(
+            "new-ecdsa",
+            "new TLS 1.3 connection, ECDSA",
+            get,
+            each(Tls13, Ecdsa, FullEach),
+        ),
+        row(
+            "new-rsa",
+            "new TLS 1.3 connection, RSA-2048",
+            get,
+            each(Tls13, Rsa, FullEach),
+        ),
+        row(
+            "resumed-13",
+            "TLS 1.3 resumption",
+            get,
+            each(Tls13, Ecdsa, ResumedEach),
+        ),
+        row(
+            "resumed-12",
+            "TLS 1.2 resumption",
+            get,
+            each(Tls12, Ecdsa, ResumedEach),
+        ),
+        row("answer-1m", "1 MB answer", Request::LargeAnswer, KEEP_ALIVE),
+        Scenario {
+            connections: 64,
+            pace: Pace::Open { per_second: 1500 },
+            ..row("open-1500", "short GET, 1500 per second", get, KEEP_ALIVE)
+        },
+    ]
+}
+
+impl Request {
+    /// The bytes to send.
+    pub(crate) fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::ShortGet => get(&format!("{PATH}?operation=GetCACaps&message=ndes")),
+            Self::LongGet(length) => get(&long_target(length)),
+            Self::LargeAnswer => {
+                let mark = String::from_utf8_lossy(LARGE_MARK);
+                get(&format!("{PATH}?operation=GetCACert&{mark}"))
+            }
+            Self::Post(length) => {
+                let head = format!(
+                    "POST {} HTTP/1.1\r\nHost: scep.example.com\r\nUser-Agent: throughput\r\nAccept: */*\r\n\
+                     Content-Type: application/x-pki-message\r\nContent-Length: {length}\r\n\r\n",
+                    post_target()
+                );
+                // Not text: every byte value, and no run that could be compressed by accident.
+                let body = (0..length).map(|i| (i * 167 + i / 251) as u8);
+                head.into_bytes().into_iter().chain(body).collect()
+            }
+        }
+    }
+
+    /// The body of the answer when all of the request reached the origin; `None` for the large one, of which only the
+    /// length is known.
+    pub(crate) fn answer(self) -> Option<Vec<u8>> {
+        let short = |request: &[u8], body| {
+            let target = request.split(|&b| b == b' ').nth(1).map_or(0, <[u8]>::len);
+            receipt(target, body)
+        };
+        match self {
+            Self::ShortGet | Self::LongGet(_) => Some(short(&self.bytes(), 0)),
+            Self::Post(length) => Some(short(&self.bytes(), length)),
+            Self::LargeAnswer => None,
+        }
+    }
+}
+
+/// What the origin answers to a request whose target and body have these many bytes.
+pub(crate) fn receipt(target: usize, body: usize) -> Vec<u8> {
+    format!("target {target:>8} body {body:>8}\n").into_bytes()
+}
+
+/// A GET of `target` as a SCEP client sends it.
+pub(crate) fn get(target: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: scep.example.com\r\nUser-Agent: throughput\r\nAccept: */*\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// A PKIOperation of exactly `length` bytes.
+pub(crate) fn long_target(length: usize) -> String {
+    let mut target = format!("{PATH}?operation=PKIOperation&message=");
+    let missing = length.saturating_sub(target.len());
+    target.extend((0..missing).map(|i| char::from(BASE64[(i * 37 + i / 64) % BASE64.len()])));
+    target
+}
+
+fn post_target() -> String {
+    format!("{PATH}?operation=PKIOperation")
+}
