@@ -24,15 +24,26 @@ pub struct Finding {
 
 impl Finding {
     pub fn error(what: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { severity: Severity::Error, what: what.into(), cure: cure.into() }
+        Self {
+            severity: Severity::Error,
+            what: what.into(),
+            cure: cure.into(),
+        }
     }
 
     pub fn warning(what: impl Into<String>, cure: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, what: what.into(), cure: cure.into() }
+        Self {
+            severity: Severity::Warning,
+            what: what.into(),
+            cure: cure.into(),
+        }
     }
 
     pub fn at(self, place: &Place) -> Problem {
-        Problem { place: place.clone(), finding: self }
+        Problem {
+            place: place.clone(),
+            finding: self,
+        }
     }
 }
 
@@ -48,7 +59,11 @@ pub struct Place {
 
 impl Place {
     pub fn file(path: &Path) -> Self {
-        Self { file: path.to_owned(), line: None, key: String::new() }
+        Self {
+            file: path.to_owned(),
+            line: None,
+            key: String::new(),
+        }
     }
 }
 
@@ -85,7 +100,11 @@ impl fmt::Display for Problem {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
-        write!(f, "{}: {word}: {}; {}", self.place, self.finding.what, self.finding.cure)
+        write!(
+            f,
+            "{}: {word}: {}; {}",
+            self.place, self.finding.what, self.finding.cure
+        )
     }
 }
 
@@ -99,13 +118,17 @@ impl Problems {
     }
 
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|problem| problem.finding.severity == Severity::Error)
+        self.0
+            .iter()
+            .any(|problem| problem.finding.severity == Severity::Error)
     }
 }
 
 impl fmt::Display for Problems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|problem| writeln!(f, "{problem}"))
+        self.0
+            .iter()
+            .try_for_each(|problem| writeln!(f, "{problem}"))
     }
 }
 

@@ -1,0 +1,238 @@
+//! `[[application]]`: what is published, under which names, and the NDES behind it.
+
+use std::collections::HashSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::read::Section;
+use super::types::{DialAddress, DnsName, Origin, Pin, PublishedPath};
+use crate::head::Method;
+use crate::problem::{Finding, Located, Place};
+use crate::scep::Operation;
+
+/// One published NDES, as an application that WAP publishes.
+#[derive(Clone, Debug)]
+pub struct Application {
+    pub place: Place,
+    /// Metric label and log field; unique.
+    pub name: String,
+    pub public_names: Vec<DnsName>,
+    /// At least one; RSA and ECDSA side by side where devices need both.
+    pub certificates: Vec<CertificateFiles>,
+    pub paths: Vec<PublishedPath>,
+    pub methods: Vec<Method>,
+    pub operations: Vec<Operation>,
+    pub client_address: ClientAddress,
+    pub upstream: Upstream,
+}
+
+#[derive(Clone, Debug)]
+pub struct CertificateFiles {
+    /// Leaf first, then its issuers.
+    pub chain: Located<PathBuf>,
+    pub key: Located<PathBuf>,
+}
+
+/// Whether and how the upstream is told the client's address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientAddress {
+    None,
+    XForwardedFor,
+    /// RFC 7239.
+    Forwarded,
+}
+
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    pub place: Place,
+    pub origin: Origin,
+    /// Dialled instead of resolving the host of `origin`.
+    pub address: Option<SocketAddr>,
+    /// Verified in the certificate, sent as SNI and Host.
+    pub server_name: DnsName,
+    pub ca_roots: Vec<Located<PathBuf>>,
+    /// For a certificate without SAN: its key, verified instead of the name.
+    pub pin_sha256: Option<Pin>,
+}
+
+const PATHS: [&str; 5] = [
+    "/certsrv/mscep/mscep.dll",
+    "/certsrv/mscep/mscep.dll/",
+    "/certsrv/mscep/mscep.dll/pkiclient.exe",
+    "/certsrv/mscep",
+    "/certsrv/mscep/",
+];
+
+/// All applications of the file. What is wrong is reported and left out: a file with a problem
+/// never becomes a configuration.
+pub(super) fn read_all(root: &mut Section<'_, '_>, directory: &Path) -> Vec<Application> {
+    let cure = "write [[application]] with public_names, certificate and [[application.upstream]]";
+    let sections = root.required_sections("application", cure);
+    let applications: Vec<_> = sections
+        .into_iter()
+        .filter_map(|section| read(section, directory))
+        .collect();
+
+    let (mut names, mut hosts) = (HashSet::new(), HashSet::new());
+    for application in &applications {
+        let report = |what: String, cure: &str| {
+            root.document
+                .report(&application.place, Finding::error(what, cure))
+        };
+        if !names.insert(application.name.as_str()) {
+            report(
+                format!("the name {:?} stands twice", application.name),
+                "give each application its own `name`",
+            );
+        }
+        for host in &application.public_names {
+            if !hosts.insert(host) {
+                report(
+                    format!("{host} is published twice"),
+                    "write each public name once",
+                );
+            }
+        }
+    }
+    applications
+}
+
+fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
+    let place = section.place("");
+    let cure = "write public_names = [\"scep.example.com\"]: the names that devices use";
+    let public_names = plain(section.required_list::<DnsName>("public_names", cure));
+    let certificates = certificates(&mut section, directory);
+    let upstream = upstream(&mut section, directory);
+    let dangerous = section.value_or("allow_dangerous_paths", false);
+    let paths = paths(&mut section, dangerous);
+    let default_name = public_names
+        .iter()
+        .flatten()
+        .next()
+        .map_or_else(String::new, DnsName::to_string);
+    let name = name(&mut section, default_name);
+    let methods = plain(section.list("methods")).unwrap_or_else(|| Method::PUBLISHED.to_vec());
+    let operations =
+        plain(section.list("operations")).unwrap_or_else(|| Operation::PUBLISHED.to_vec());
+    let client_address = section.value_or("client_address", ClientAddress::None);
+    section.finish();
+    Some(Application {
+        place,
+        name,
+        public_names: public_names?,
+        certificates,
+        paths,
+        methods,
+        operations,
+        client_address,
+        upstream: upstream?,
+    })
+}
+
+fn name(section: &mut Section<'_, '_>, default: String) -> String {
+    let Some(name) = section.value::<String>("name") else {
+        return default;
+    };
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if !(1..=64).contains(&name.value.len()) || !name.value.bytes().all(plain) {
+        let cure = "write 1 to 64 letters, digits, dots, dashes and underscores";
+        section.document.report(
+            &name.place,
+            Finding::error("this name cannot be a metric label", cure),
+        );
+    }
+    name.value
+}
+
+fn paths(section: &mut Section<'_, '_>, dangerous: bool) -> Vec<PublishedPath> {
+    let Some(paths) = section.list::<PublishedPath>("paths") else {
+        return PATHS
+            .into_iter()
+            .filter_map(|path| PublishedPath::try_from(path.to_owned()).ok())
+            .collect();
+    };
+    for path in paths
+        .iter()
+        .filter(|path| path.value.is_dangerous() && !dangerous)
+    {
+        section.document.report(
+            &path.place,
+            Finding::error(
+                format!("{} must never be published: it gives strangers more than SCEP", path.value.as_str()),
+                "remove it; where the risk is understood and accepted, write allow_dangerous_paths = true",
+            ),
+        );
+    }
+    paths.into_iter().map(|path| path.value).collect()
+}
+
+fn certificates(section: &mut Section<'_, '_>, directory: &Path) -> Vec<CertificateFiles> {
+    let cure = "write certificate = { chain = \"scep.pem\", key = \"scep.key\" }";
+    let tables = section.required_sections("certificate", cure);
+    let mut files = Vec::new();
+    for mut table in tables {
+        let chain = table.required(
+            "chain",
+            "write chain = \"scep.pem\": the certificate, then its issuers",
+        );
+        let key = table.required(
+            "key",
+            "write key = \"scep.key\": the private key of the certificate",
+        );
+        if let (Some(chain), Some(key)) = (chain, key) {
+            files.push(CertificateFiles {
+                chain: below(directory, chain),
+                key: below(directory, key),
+            });
+        }
+        table.finish();
+    }
+    files
+}
+
+fn upstream(section: &mut Section<'_, '_>, directory: &Path) -> Option<Upstream> {
+    let cure = "write [[application.upstream]] with url and ca_roots";
+    let mut tables = section.required_sections("upstream", cure).into_iter();
+    let mut table = tables.next()?;
+    for extra in tables {
+        let cure = "keep the first [[application.upstream]] only, for now";
+        extra.document.report(
+            &extra.place(""),
+            Finding::warning("a second upstream is not used yet", cure),
+        );
+    }
+    let place = table.place("");
+    let origin = table.required::<Origin>("url", "write url = \"https://ndes.corp.local\"");
+    let cure = "write ca_roots = [\"corp-root.pem\"]: the root of the CA that issued the certificate of NDES";
+    let ca_roots = table.required_list::<PathBuf>("ca_roots", cure);
+    let address = table.value::<DialAddress>("address");
+    let server_name = table.value::<DnsName>("server_name");
+    let pin_sha256 = table.value::<Pin>("pin_sha256").map(|pin| pin.value);
+    table.finish();
+    let origin = origin?.value;
+    Some(Upstream {
+        place,
+        address: address.map(|address| address.value.with_port(origin.port)),
+        server_name: server_name.map_or_else(|| origin.host.clone(), |name| name.value),
+        ca_roots: ca_roots?
+            .into_iter()
+            .map(|root| below(directory, root))
+            .collect(),
+        pin_sha256,
+        origin,
+    })
+}
+
+fn below(directory: &Path, path: Located<PathBuf>) -> Located<PathBuf> {
+    Located {
+        value: directory.join(path.value),
+        place: path.place,
+    }
+}
+
+fn plain<T>(list: Option<Vec<Located<T>>>) -> Option<Vec<T>> {
+    list.map(|items| items.into_iter().map(|item| item.value).collect())
+}
