@@ -1,0 +1,64 @@
+//! Who is on the other end of a public connection.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+/// What limits count: an IPv4 address, or the /64 that one IPv6 site can move in freely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ClientKey {
+    V4(Ipv4Addr),
+    /// The upper 64 bits.
+    V6(u64),
+}
+
+impl From<IpAddr> for ClientKey {
+    fn from(address: IpAddr) -> Self {
+        // An IPv4-mapped address is an IPv4 client on a dual-stack socket.
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => Self::V6((u128::from(address) >> 64) as u64),
+        }
+    }
+}
+
+/// A public connection after its handshake.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    /// Unique among all connections of this and earlier processes, for the log.
+    pub connection: ConnectionId,
+    pub address: SocketAddr,
+    pub key: ClientKey,
+    pub tls: &'static str,
+    /// As published: a name that was not is refused in the handshake.
+    pub sni: Option<Arc<str>>,
+    /// The application that SNI chose; none where the client sent no SNI.
+    pub application: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectionId {
+    /// Start of the process, seconds since 1970.
+    pub process: u32,
+    pub number: u64,
+}
+
+impl fmt::Display for ConnectionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}.{:x}", self.process, self.number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ClientKey;
+
+    #[test]
+    fn one_key_for_what_one_client_can_choose_freely() {
+        let key = |text: &str| ClientKey::from(text.parse::<std::net::IpAddr>().unwrap());
+        assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
+        assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
+        assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
+        assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+    }
+}

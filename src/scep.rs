@@ -1,0 +1,153 @@
+//! What the query of a SCEP request asks for (RFC 8894 §4.1).
+
+use serde::Deserialize;
+
+/// The operations that NDES publishes. Those of its policy module (`NDESGenerateChallenge`,
+/// `NDESGetCACertThumbprint`) are missing on purpose: they are for the inside only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub enum Operation {
+    GetCACaps,
+    GetCACert,
+    GetCACertChain,
+    GetNextCACert,
+    PKIOperation,
+}
+
+impl Operation {
+    pub const PUBLISHED: [Self; 5] = [
+        Self::GetCACaps,
+        Self::GetCACert,
+        Self::GetCACertChain,
+        Self::GetNextCACert,
+        Self::PKIOperation,
+    ];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::GetCACaps => "GetCACaps",
+            Self::GetCACert => "GetCACert",
+            Self::GetCACertChain => "GetCACertChain",
+            Self::GetNextCACert => "GetNextCACert",
+            Self::PKIOperation => "PKIOperation",
+        }
+    }
+
+    fn parse(value: &[u8]) -> Option<Self> {
+        Self::PUBLISHED
+            .into_iter()
+            .find(|operation| operation.as_str().as_bytes() == value)
+    }
+}
+
+/// Why the operation of a query cannot be told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unclear {
+    /// A value that is none of `Operation`.
+    Unknown,
+    /// Two of them, or a parameter that another reader might take for `operation`.
+    Ambiguous,
+}
+
+/// The operation that `query` names; none where it has no such parameter.
+///
+/// Values are compared as they stand, with case and undecoded: what NDES would have to decode
+/// first, the proxy and NDES could read differently.
+pub fn operation(query: &[u8]) -> Result<Option<Operation>, Unclear> {
+    let mut found = None;
+    let mut rest = Some(query);
+    while let Some(parameters) = rest {
+        let end = memchr::memchr(b'&', parameters);
+        let parameter = &parameters[..end.unwrap_or(parameters.len())];
+        rest = end.map(|end| &parameters[end + 1..]);
+
+        let (name, value) = match memchr::memchr(b'=', parameter) {
+            Some(at) => (&parameter[..at], &parameter[at + 1..]),
+            None => (parameter, &[][..]),
+        };
+        if name == b"operation" {
+            if found.is_some() {
+                return Err(Unclear::Ambiguous);
+            }
+            found = Some(value);
+        } else if resembles_operation(name) {
+            return Err(Unclear::Ambiguous);
+        }
+    }
+    match found {
+        None => Ok(None),
+        Some(value) => Operation::parse(value).map(Some).ok_or(Unclear::Unknown),
+    }
+}
+
+/// Whether a reader that decodes (once or twice), folds case or trims could take `name` for
+/// `operation`.
+fn resembles_operation(name: &[u8]) -> bool {
+    const NAME: &[u8] = b"operation";
+    // `%2561` for one letter is the longest spelling that is looked through.
+    if name.len() < NAME.len() || name.len() > NAME.len() * 5 + 32 {
+        return false;
+    }
+    let decoded = percent_decode(&percent_decode(name));
+    let ignored = |b: &&u8| !(b.is_ascii_whitespace() || b.is_ascii_control() || **b == b'+');
+    let folded = decoded.iter().filter(ignored).map(u8::to_ascii_lowercase);
+    folded.eq(NAME.iter().copied())
+}
+
+fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let hex = |digit: Option<&u8>| digit.and_then(|d| char::from(*d).to_digit(16));
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(byte) = text.get(at) {
+        match (byte, hex(text.get(at + 1)), hex(text.get(at + 2))) {
+            (b'%', Some(high), Some(low)) => {
+                decoded.push((high * 16 + low) as u8);
+                at += 3;
+            }
+            _ => {
+                decoded.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    decoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Operation, Unclear, operation};
+
+    #[test]
+    fn queries() {
+        let cases: [(&str, Result<Option<Operation>, Unclear>); 17] = [
+            ("", Ok(None)),
+            ("message=x", Ok(None)),
+            ("operation=GetCACaps", Ok(Some(Operation::GetCACaps))),
+            (
+                "message=MIA+/=&operation=PKIOperation",
+                Ok(Some(Operation::PKIOperation)),
+            ),
+            (
+                "operation=PKIOperation&message=a=b&x",
+                Ok(Some(Operation::PKIOperation)),
+            ),
+            ("operation=getcacaps", Err(Unclear::Unknown)),
+            ("operation=", Err(Unclear::Unknown)),
+            ("operation", Err(Unclear::Unknown)),
+            ("operation=PKI%4Fperation", Err(Unclear::Unknown)),
+            ("operation=NDESGenerateChallenge", Err(Unclear::Unknown)),
+            (
+                "operation=GetCACert&operation=GetCACert",
+                Err(Unclear::Ambiguous),
+            ),
+            ("OPERATION=GetCACert", Err(Unclear::Ambiguous)),
+            ("oper%61tion=GetCACert", Err(Unclear::Ambiguous)),
+            ("oper%2561tion=GetCACert", Err(Unclear::Ambiguous)),
+            ("operation%20=GetCACert", Err(Unclear::Ambiguous)),
+            ("+operation=GetCACert", Err(Unclear::Ambiguous)),
+            ("operations=x&myoperation=y", Ok(None)),
+        ];
+        for (query, expected) in cases {
+            assert_eq!(operation(query.as_bytes()), expected, "{query}");
+        }
+    }
+}
