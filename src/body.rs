@@ -1,0 +1,148 @@
+//! The body of an answer: a text of our own, or NDES's, streamed and bounded in time.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::record::Record;
+use crate::upstream::Loan;
+
+/// Dropping it ends the record of the request: complete or not is known only then.
+pub struct Body {
+    source: Source,
+    record: Option<Box<Record>>,
+}
+
+enum Source {
+    Own(Option<Bytes>),
+    /// Boxed: the timer is large, and only answers of NDES have one.
+    Upstream {
+        incoming: Incoming,
+        deadline: Pin<Box<Sleep>>,
+        loan: Loan,
+    },
+    Ended,
+}
+
+/// The upstream broke off or did not end its body in time; the client sees a cut connection.
+#[derive(Debug, thiserror::Error)]
+pub enum BodyError {
+    #[error("the upstream's body did not end in time")]
+    Late,
+    #[error("the upstream's body broke off")]
+    Upstream(#[source] hyper::Error),
+}
+
+impl Body {
+    /// A constant text, with a line feed behind it.
+    pub fn text(sentence: &'static str) -> Self {
+        Self::own(Bytes::from(format!("{sentence}\n")))
+    }
+
+    pub fn own(bytes: Bytes) -> Self {
+        Self {
+            source: Source::Own(Some(bytes)),
+            record: None,
+        }
+    }
+
+    /// The upstream's body, which must have ended after `limit`.
+    pub fn upstream(incoming: Incoming, loan: Loan, limit: Duration) -> Self {
+        let deadline = Box::pin(tokio::time::sleep_until(Instant::now() + limit));
+        Self {
+            source: Source::Upstream {
+                incoming,
+                deadline,
+                loan,
+            },
+            record: None,
+        }
+    }
+
+    pub fn recorded(mut self, record: Box<Record>) -> Self {
+        self.record = Some(record);
+        self
+    }
+
+    fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if let Some(record) = &mut self.record {
+            record.broken(&error);
+        }
+        self.source = Source::Ended;
+        Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = &mut *self;
+        let data = match &mut this.source {
+            Source::Own(bytes) => bytes.take(),
+            Source::Upstream {
+                incoming, deadline, ..
+            } => loop {
+                match Pin::new(&mut *incoming).poll_frame(cx) {
+                    // Trailers end here: none of SCEP's answers has one, and none is passed on.
+                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                        Ok(data) if data.is_empty() => {}
+                        Ok(data) => break Some(data),
+                        Err(_trailers) => {}
+                    },
+                    Poll::Ready(Some(Err(error))) => {
+                        return this.broken(BodyError::Upstream(error));
+                    }
+                    Poll::Ready(None) => break None,
+                    Poll::Pending => {
+                        std::task::ready!(deadline.as_mut().poll(cx));
+                        return this.broken(BodyError::Late);
+                    }
+                }
+            },
+            Source::Ended => None,
+        };
+        if data.is_none() {
+            if let Source::Upstream { loan, .. } = &mut this.source {
+                loan.give_back();
+            }
+            this.source = Source::Ended;
+        }
+        let ended = http_body::Body::is_end_stream(&*this);
+        if let Some(record) = &mut this.record {
+            record.sent(data.as_ref().map_or(0, Bytes::len));
+            // HTTP/2 does not ask again where the end is known.
+            if ended {
+                record.completed();
+            }
+        }
+        Poll::Ready(data.map(|data| Ok(Frame::data(data))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.source {
+            Source::Own(bytes) => bytes.is_none(),
+            Source::Upstream { incoming, .. } => incoming.is_end_stream(),
+            Source::Ended => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.source {
+            Source::Own(bytes) => {
+                SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
+            }
+            Source::Upstream { incoming, .. } => incoming.size_hint(),
+            Source::Ended => SizeHint::with_exact(0),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! The way to NDES: a verified TLS connection from the pool or a new one, one request on it, the
+//! head of the answer. What may be repeated is decided here, and nothing else is.
+
+mod dial;
+mod failure;
+pub mod fields;
+mod pool;
+mod wire;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use rustls::ClientConfig;
+use tokio::time::{Instant, timeout};
+use tower::retry::{Policy, RetryLayer};
+use tower::util::BoxCloneSyncService;
+use tower::{ServiceBuilder, service_fn};
+use tracing::warn;
+
+use crate::config::types::{DnsName, Origin};
+use crate::metrics::UpstreamMetrics;
+use crate::scep::Operation;
+pub use failure::Failure;
+pub use pool::Loan;
+use pool::Pool;
+
+/// One NDES server.
+pub struct Upstream {
+    pub origin: Origin,
+    pub address: Option<SocketAddr>,
+    pub server_name: DnsName,
+    pub tls: Arc<ClientConfig>,
+    pub timeouts: Timeouts,
+    pub metrics: UpstreamMetrics,
+    pool: Pool,
+    /// What the name resolved to last, for when the name server fails.
+    resolved: std::sync::Mutex<Vec<SocketAddr>>,
+    /// An ill upstream fails every request: one line in a while says it, the counters say how often.
+    failure_log: DefaultDirectRateLimiter,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub response: Duration,
+    pub pki_operation: Duration,
+}
+
+/// A request for NDES. Cheap to clone: all of it is shared.
+#[derive(Clone, Debug)]
+pub struct Outgoing {
+    /// Whose pool it uses: a connection belongs to the runtime it was opened on.
+    pub worker: usize,
+    pub method: Method,
+    pub operation: Option<Operation>,
+    pub target: PathAndQuery,
+    pub fields: HeaderMap,
+    pub body: Bytes,
+    /// How often it was tried before.
+    repeats: u8,
+}
+
+/// The head of an answer. Its body gives the connection back.
+pub struct Answer {
+    pub response: Response<Incoming>,
+    pub loan: Loan,
+    pub after: Duration,
+}
+
+/// Everything between an admitted request and NDES, in order.
+pub type Stack = BoxCloneSyncService<Outgoing, Answer, Failure>;
+
+/// 1. repeats what certainly did not reach NDES; 2. sends once.
+pub fn stack(upstream: Arc<Upstream>) -> Stack {
+    let send = service_fn(move |request| {
+        let upstream = upstream.clone();
+        async move { upstream.send(request).await }
+    });
+    BoxCloneSyncService::new(
+        ServiceBuilder::new()
+            .layer(RetryLayer::new(Repeat))
+            .service(send),
+    )
+}
+
+impl Outgoing {
+    pub fn new(
+        worker: usize,
+        method: Method,
+        operation: Option<Operation>,
+        target: PathAndQuery,
+    ) -> Self {
+        Self {
+            worker,
+            method,
+            operation,
+            target,
+            fields: HeaderMap::new(),
+            body: Bytes::new(),
+            repeats: 0,
+        }
+    }
+
+    fn to_http(&self) -> Request<Full<Bytes>> {
+        let mut request = Request::new(Full::new(self.body.clone()));
+        *request.method_mut() = self.method.clone();
+        // From parts: a URI with scheme and host in it could not hold a target of 65534 bytes.
+        *request.uri_mut() = Uri::from(self.target.clone());
+        *request.version_mut() = Version::HTTP_11;
+        *request.headers_mut() = self.fields.clone();
+        request
+    }
+}
+
+impl Upstream {
+    #[expect(clippy::too_many_arguments, reason = "one call, in `generation`")]
+    pub fn new(
+        origin: Origin,
+        address: Option<SocketAddr>,
+        server_name: DnsName,
+        tls: Arc<ClientConfig>,
+        timeouts: Timeouts,
+        metrics: UpstreamMetrics,
+        workers: usize,
+    ) -> Self {
+        let quota = Quota::per_second(std::num::NonZeroU32::MIN)
+            .allow_burst(const { std::num::NonZeroU32::new(10).expect("positive") });
+        Self {
+            origin,
+            address,
+            server_name,
+            tls,
+            timeouts,
+            metrics,
+            pool: Pool::new(workers),
+            resolved: std::sync::Mutex::default(),
+            failure_log: RateLimiter::direct(quota),
+        }
+    }
+
+    /// Sends `request` once.
+    async fn send(&self, request: Outgoing) -> Result<Answer, Failure> {
+        let result = self.try_send(&request).await;
+        if let Err(failure) = &result {
+            self.metrics.failed(failure.kind());
+            if self.failure_log.check().is_ok() {
+                warn!(
+                    target: "upstream",
+                    upstream = %self.origin.host,
+                    operation = request.operation.map(Operation::as_str),
+                    kind = failure.kind(),
+                    repeated = request.repeats,
+                    "{}", failure.explained()
+                );
+            }
+        }
+        result
+    }
+
+    async fn try_send(&self, request: &Outgoing) -> Result<Answer, Failure> {
+        // The repeat of a request that a dead connection swallowed gets a new one.
+        let pooled = if request.repeats == 0 {
+            self.pool.take(request.worker)
+        } else {
+            None
+        };
+        let mut connection = match pooled {
+            Some(connection) => {
+                self.metrics.reused.inc();
+                connection
+            }
+            None => {
+                let connection = timeout(self.timeouts.connect, self.connect()).await;
+                self.metrics.opened.inc();
+                connection.unwrap_or(Err(Failure::ConnectTimeout))?
+            }
+        };
+        let limit = match request.operation {
+            Some(Operation::PKIOperation) => self.timeouts.pki_operation,
+            _ => self.timeouts.response,
+        };
+        let (started, written) = (Instant::now(), connection.written());
+        let sent = timeout(limit, connection.sender.send_request(request.to_http())).await;
+        let response = match sent {
+            Err(_elapsed) => return Err(Failure::ResponseTimeout),
+            Ok(Err(error)) if connection.written() == written => {
+                return Err(Failure::Unsent(error));
+            }
+            Ok(Err(error)) => return Err(Failure::in_answer(error, connection.reused)),
+            // Nobody asked for another protocol.
+            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+                return Err(Failure::Upgrade);
+            }
+            Ok(Ok(response)) => response,
+        };
+        let after = started.elapsed();
+        self.metrics.responded(request.operation, after);
+        Ok(Answer {
+            response,
+            loan: self.pool.lend(request.worker, connection),
+            after,
+        })
+    }
+}
+
+/// Which requests are sent again. A PKIOperation of which a byte was written never is: NDES may
+/// have used up its challenge.
+#[derive(Clone, Copy)]
+struct Repeat;
+
+const MOST_REPEATS: u8 = 2;
+
+impl Policy<Outgoing, Answer, Failure> for Repeat {
+    type Future = std::future::Ready<()>;
+
+    fn retry(
+        &mut self,
+        request: &mut Outgoing,
+        result: &mut Result<Answer, Failure>,
+    ) -> Option<Self::Future> {
+        let again = match result {
+            Ok(_) => false,
+            Err(Failure::Unsent(_)) => true,
+            // A pooled connection that NDES closed while the request was on its way.
+            Err(Failure::Closed { reused: true, .. }) => {
+                request.operation != Some(Operation::PKIOperation) && request.method != Method::POST
+            }
+            Err(_) => false,
+        };
+        if !again || request.repeats == MOST_REPEATS {
+            return None;
+        }
+        request.repeats += 1;
+        Some(std::future::ready(()))
+    }
+
+    fn clone_request(&mut self, request: &Outgoing) -> Option<Outgoing> {
+        Some(request.clone())
+    }
+}

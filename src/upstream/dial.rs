@@ -1,0 +1,87 @@
+//! Opens a connection: name, TCP, TLS with the certificate verified, HTTP/1.1.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+
+use super::pool::Connection;
+use super::wire::Wire;
+use super::{Failure, Upstream};
+use crate::tls::refusal;
+
+/// What an answer's head may take; NDES's are below 1 KB.
+const MOST_HEAD: usize = 64 << 10;
+
+impl Upstream {
+    /// A verified connection. Bounded in time by the caller.
+    pub(super) async fn connect(&self) -> Result<Connection, Failure> {
+        let tcp = self.connect_tcp().await?;
+        // A head and a body must not wait for each other's acknowledgement.
+        tcp.set_nodelay(true)
+            .map_err(|error| Failure::Connect(error.to_string()))?;
+        let (wire, watch) = Wire::new(tcp);
+
+        let name = ServerName::try_from(self.server_name.as_str().to_owned())
+            .map_err(|error| Failure::Name(io::Error::other(error)))?;
+        let tls = TlsConnector::from(self.tls.clone())
+            .connect(name.clone(), wire)
+            .await;
+        let tls = tls.map_err(|error| Failure::Tls(refusal::classify(&error, &name)))?;
+
+        let mut http = http1::Builder::new();
+        http.max_buf_size(MOST_HEAD);
+        let (sender, connection) = http
+            .handshake(TokioIo::new(tls))
+            .await
+            .map_err(Failure::Unsent)?;
+        // Its errors reach whoever waits for an answer on it.
+        tokio::spawn(async { _ = connection.await });
+        Ok(Connection::new(sender, watch))
+    }
+
+    /// Tries every address; each gets its share of the time, so that a dead one hides no other.
+    async fn connect_tcp(&self) -> Result<TcpStream, Failure> {
+        let addresses = self.addresses().await?;
+        let share = self.timeouts.connect / addresses.len().max(1) as u32;
+        let mut tried = Vec::new();
+        for address in addresses {
+            match timeout(
+                share.max(Duration::from_millis(250)),
+                TcpStream::connect(address),
+            )
+            .await
+            {
+                Ok(Ok(tcp)) => return Ok(tcp),
+                Ok(Err(error)) => tried.push(format!("{address} ({error})")),
+                Err(_elapsed) => tried.push(format!("{address} (no answer)")),
+            }
+        }
+        Err(Failure::Connect(tried.join(", ")))
+    }
+
+    /// Resolved anew for each connection: the system's resolver minds the time to live, so an
+    /// answer is never used beyond it. Where the name server fails, the last answer serves.
+    async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
+        if let Some(address) = self.address {
+            return Ok(vec![address]);
+        }
+        let last = || self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        match tokio::net::lookup_host((self.origin.host.as_str(), self.origin.port)).await {
+            Ok(found) => {
+                let found: Vec<SocketAddr> = found.collect();
+                last().clone_from(&found);
+                Ok(found)
+            }
+            Err(error) if last().is_empty() => Err(Failure::Name(error)),
+            Err(_) => Ok(last().clone()),
+        }
+    }
+}

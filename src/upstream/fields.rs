@@ -1,0 +1,201 @@
+//! Which fields pass: of a request only those that NDES needs, of an answer all but those that
+//! are between NDES and the proxy, or that tell strangers about the inside.
+
+use std::net::IpAddr;
+
+use http::header::{
+    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, LOCATION, SERVER, TE,
+    TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use crate::config::ClientAddress;
+use crate::head::Head;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+
+/// The fields of a request to `host`. Never more than the client sent, but Host, Content-Length
+/// and what `client_address` asks for: HTTP.sys bounds the whole head.
+pub fn request(
+    head: &Head,
+    method: &Method,
+    host: HeaderValue,
+    body: usize,
+    client: IpAddr,
+    tell: ClientAddress,
+) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(8);
+    fields.insert(HOST, host);
+    for (name, value) in [
+        (ACCEPT, &head.accept),
+        (CONTENT_TYPE, &head.content_type),
+        (USER_AGENT, &head.user_agent),
+    ] {
+        if let Some(value) = value {
+            fields.insert(name, value.clone());
+        }
+    }
+    if *method == Method::POST {
+        // IIS takes no chunks for an ISAPI extension.
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(body));
+    }
+    let client = client.to_canonical();
+    let (name, value) = match tell {
+        ClientAddress::None => return fields,
+        ClientAddress::XForwardedFor => (X_FORWARDED_FOR, client.to_string()),
+        // RFC 7239 §6: IPv6 in brackets and quotes.
+        ClientAddress::Forwarded if client.is_ipv6() => (FORWARDED, format!("for=\"[{client}]\"")),
+        ClientAddress::Forwarded => (FORWARDED, format!("for={client}")),
+    };
+    if let Ok(value) = HeaderValue::try_from(value) {
+        fields.insert(name, value);
+    }
+    fields
+}
+
+/// Takes out of an answer what is not for the client, and turns a Location of the internal name
+/// into one of the public name.
+pub fn clean_response(fields: &mut HeaderMap, internal: &[&str], public_host: Option<&str>) {
+    let named: Vec<HeaderName> = fields
+        .get_all(CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        // The length and the type describe the answer itself.
+        .filter(|name| ![CONTENT_LENGTH, CONTENT_TYPE].contains(name))
+        .collect();
+    let gone: Vec<HeaderName> = fields
+        .keys()
+        .filter(|name| is_internal(name) || named.contains(name))
+        .cloned()
+        .collect();
+    for name in gone {
+        fields.remove(name);
+    }
+    if fields.contains_key(WWW_AUTHENTICATE) {
+        let kept: Vec<HeaderValue> = fields
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .filter(|v| !is_windows_auth(v))
+            .cloned()
+            .collect();
+        fields.remove(WWW_AUTHENTICATE);
+        for value in kept {
+            fields.append(WWW_AUTHENTICATE, value);
+        }
+    }
+    if let Some(location) = fields
+        .get(LOCATION)
+        .and_then(|location| public_location(location, internal, public_host))
+    {
+        fields.insert(LOCATION, location);
+    }
+}
+
+/// Hop-by-hop (RFC 9110 §7.6.1), or a description of the server.
+fn is_internal(name: &HeaderName) -> bool {
+    const NAMES: [&str; 8] = [
+        "keep-alive",
+        "proxy-connection",
+        "proxy-authenticate",
+        "proxy-authentication-info",
+        "x-powered-by",
+        "x-aspnet-version",
+        "x-aspnetmvc-version",
+        "alt-svc",
+    ];
+    [CONNECTION, TE, TRAILER, TRANSFER_ENCODING, UPGRADE, SERVER].contains(name)
+        || NAMES.contains(&name.as_str())
+        || name.as_str().starts_with("x-aspnet")
+}
+
+/// Windows logon cannot pass a proxy that ends TLS, and its challenge names the domain.
+fn is_windows_auth(value: &HeaderValue) -> bool {
+    let scheme = value
+        .as_bytes()
+        .split(|b| *b == b' ' || *b == b',')
+        .next()
+        .unwrap_or_default();
+    scheme.eq_ignore_ascii_case(b"negotiate") || scheme.eq_ignore_ascii_case(b"ntlm")
+}
+
+fn public_location(
+    location: &HeaderValue,
+    internal: &[&str],
+    public_host: Option<&str>,
+) -> Option<HeaderValue> {
+    let text = location.to_str().ok()?;
+    let (scheme, rest) = text.split_once("://")?;
+    let end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let (authority, path) = rest.split_at(end);
+    let host = authority
+        .rsplit_once(':')
+        .map_or(authority, |(host, _)| host);
+    let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
+    let is_internal = internal.iter().any(|name| host.eq_ignore_ascii_case(name));
+    if !is_web || !is_internal {
+        return None;
+    }
+    HeaderValue::try_from(format!("https://{}{path}", public_host?)).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_loses_what_is_internal_and_nothing_else() {
+        let mut fields = HeaderMap::new();
+        for (name, value) in [
+            ("content-type", "text/html"),
+            ("server", "Microsoft-IIS/10.0"),
+            ("x-powered-by", "ASP.NET"),
+            ("x-aspnet-version", "4"),
+            ("x-aspnetmvc-version", "5"),
+            ("connection", "x-hop, content-type"),
+            ("x-hop", "1"),
+            ("keep-alive", "1"),
+            ("www-authenticate", "Negotiate"),
+            ("www-authenticate", "NTLM"),
+            ("www-authenticate", "Basic realm=x"),
+            ("location", "https://NDES.corp.local:444/certsrv?x#y"),
+            ("date", "today"),
+        ] {
+            fields.append(
+                HeaderName::from_static(name),
+                HeaderValue::from_static(value),
+            );
+        }
+        clean_response(&mut fields, &["ndes.corp.local"], Some("scep.example.com"));
+        let mut left: Vec<_> = fields
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.to_str().unwrap()))
+            .collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            [
+                ("content-type", "text/html"),
+                ("date", "today"),
+                ("location", "https://scep.example.com/certsrv?x#y"),
+                ("www-authenticate", "Basic realm=x"),
+            ]
+        );
+    }
+
+    #[test]
+    fn other_locations_stay() {
+        for location in [
+            "/relative",
+            "https://elsewhere.test/",
+            "ftp://ndes.corp.local/",
+        ] {
+            let value = HeaderValue::from_static(location);
+            assert_eq!(
+                public_location(&value, &["ndes.corp.local"], Some("scep.example.com")),
+                None
+            );
+        }
+    }
+}
