@@ -1,0 +1,18 @@
+//! The public side: connections, TLS, and requests off the wire.
+
+mod accept;
+mod body;
+mod buffers;
+pub mod chunked;
+mod connection;
+mod h1;
+mod h2;
+mod handshake;
+pub mod head;
+mod slots;
+mod writer;
+
+pub use accept::{Edge, Worker};
+pub use body::RequestBody;
+pub use buffers::{Buffers, Lease};
+pub use slots::Slots;

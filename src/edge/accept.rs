@@ -1,0 +1,159 @@
+//! Workers: each a thread with a runtime of its own that accepts connections and serves them to
+//! their end. Nothing of a request ever moves between threads.
+
+use std::future::poll_fn;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::warn;
+
+use super::slots::{Slot, Slots};
+use super::{h1, h2, handshake};
+use crate::client::{ClientKey, Peer};
+use crate::exchange::Exchange;
+use crate::generation::Generation;
+use crate::metrics::Handshake;
+use crate::process::Process;
+use crate::shutdown::Shutdown;
+
+/// What all workers share.
+#[derive(Clone)]
+pub struct Edge {
+    pub process: Arc<Process>,
+    pub current: Arc<ArcSwap<Generation>>,
+    pub slots: Arc<Slots>,
+    pub shutdown: Shutdown,
+}
+
+/// One thread's part of the public side.
+pub struct Worker {
+    pub index: usize,
+    pub edge: Edge,
+    pub listeners: Vec<std::net::TcpListener>,
+}
+
+/// Connections that wait to be accepted, a listener.
+const BACKLOG: i32 = 4_096;
+
+impl Edge {
+    /// Binds `address`; the same socket serves all workers, so the kernel gives a connection to
+    /// whichever is free, and none is lost when one of them ends.
+    pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+        let socket = Socket::new(
+            Domain::for_address(address),
+            Type::STREAM,
+            Some(Protocol::TCP),
+        )?;
+        socket.set_reuse_address(true)?;
+        if address.is_ipv6() {
+            // `[::]` serves IPv4 too, whatever the system's default.
+            socket.set_only_v6(false)?;
+        }
+        socket.set_nonblocking(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        Ok(socket.into())
+    }
+}
+
+impl Worker {
+    /// Serves until shutdown, then until the last connection has ended or `deadline` has passed.
+    /// Returns how many connections were cut.
+    pub async fn run(self) -> io::Result<usize> {
+        let listeners = self
+            .listeners
+            .into_iter()
+            .map(TcpListener::from_std)
+            .collect::<io::Result<Vec<_>>>()?;
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = self.edge.shutdown.begun() => break,
+                Some(ended) = connections.join_next() => {
+                    if ended.is_err_and(|error| error.is_panic()) {
+                        self.edge.process.metrics.panics.inc();
+                    }
+                }
+                accepted = accept(&listeners) => match accepted {
+                    Ok((tcp, address)) => {
+                        // Without a slot the socket is dropped, and with it the connection.
+                        if let Some(slot) = self.edge.slots.take(address.ip().into(), &self.edge.process) {
+                            connections.spawn(serve(self.index, self.edge.clone(), tcp, address, slot));
+                        }
+                    }
+                    Err(error) => {
+                        // Out of file descriptors: a moment later one may be free.
+                        warn!("a connection cannot be accepted: {error}; raise the open-file limit (LimitNOFILE=)");
+                        sleep(Duration::from_millis(100)).await;
+                    }
+                },
+            }
+        }
+        drop(listeners);
+        let drained = async { while connections.join_next().await.is_some() {} };
+        if timeout_at(self.edge.shutdown.deadline(), drained)
+            .await
+            .is_ok()
+        {
+            return Ok(0);
+        }
+        self.edge.process.cut();
+        Ok(connections.len())
+    }
+}
+
+/// The next connection of any listener.
+async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|cx| {
+        let ready = listeners
+            .iter()
+            .map(|listener| listener.poll_accept(cx))
+            .find(Poll::is_ready);
+        ready.unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+/// A connection from its first byte to its last.
+async fn serve(worker: usize, edge: Edge, tcp: TcpStream, address: SocketAddr, slot: Slot) {
+    let generation = edge.current.load_full();
+    // Answers are written whole; waiting for more to send would only delay them.
+    _ = tcp.set_nodelay(true);
+    let deadline = Instant::now() + generation.timeouts.tls_handshake;
+    let shaken = match timeout_at(deadline, handshake::accept(&generation, tcp)).await {
+        Ok(result) => result,
+        Err(_elapsed) => Err(Handshake::TimedOut),
+    };
+    let shaken = match shaken {
+        Ok(shaken) => shaken,
+        Err(result) => return edge.process.metrics.handshake(result),
+    };
+    edge.process.metrics.handshake(shaken.result);
+    let peer = Peer {
+        connection: edge.process.next_connection(),
+        address,
+        key: ClientKey::from(address.ip()),
+        tls: shaken.version,
+        sni: shaken.sni,
+        application: shaken.application,
+    };
+    let exchange = Exchange {
+        process: edge.process,
+        generation,
+        peer: Arc::new(peer),
+        worker,
+    };
+    if shaken.h2 {
+        h2::serve(exchange, shaken.stream, slot, edge.shutdown).await;
+    } else {
+        h1::serve(exchange, shaken.stream, slot, edge.shutdown).await;
+    }
+}

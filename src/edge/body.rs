@@ -1,0 +1,150 @@
+//! Reads the body of a request whole: no slow client may hold one of NDES's few threads.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::buffers::Lease;
+use super::chunked::Chunked;
+use super::connection::Connection;
+use crate::head::{Framing, Head};
+use crate::rejection::Rejection;
+
+/// A body that is still with the client. Read only once its request is admitted: that is also
+/// when the client is told to go on (`100 Continue`).
+pub trait RequestBody {
+    /// The whole body of at most `limit` bytes, paid for by `lease` as it arrives.
+    fn read(
+        &mut self,
+        limit: usize,
+        lease: &mut Lease,
+    ) -> impl Future<Output = Result<Bytes, Rejection>> + Send;
+}
+
+/// HTTP/1: what follows the head on the connection.
+pub(super) struct Http1Body<'c> {
+    connection: &'c mut Connection,
+    framing: Framing,
+    expects_continue: bool,
+    time: Duration,
+    ended: bool,
+}
+
+impl<'c> Http1Body<'c> {
+    pub(super) fn new(connection: &'c mut Connection, head: &Head, time: Duration) -> Self {
+        let (framing, expects_continue) = (head.framing, head.expects_continue);
+        Self {
+            connection,
+            framing,
+            expects_continue,
+            time,
+            ended: framing == Framing::Length(0),
+        }
+    }
+
+    /// Whether all of it was read, so that the next head can follow.
+    pub(super) fn ended(&self) -> bool {
+        self.ended
+    }
+
+    async fn whole(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+        if self.expects_continue && self.connection.buffered() == 0 {
+            self.connection
+                .write(b"HTTP/1.1 100 Continue\r\n\r\n")
+                .await
+                .map_err(aborted)?;
+            self.connection.flush().await.map_err(aborted)?;
+        }
+        let body = match self.framing {
+            Framing::Length(length) => self.counted(length as usize, lease).await,
+            Framing::Unknown => self.chunked(limit, lease).await,
+        }?;
+        self.ended = true;
+        Ok(body)
+    }
+
+    async fn counted(&mut self, length: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+        let mut paid = 0;
+        loop {
+            let arrived = self.connection.buffered().min(length);
+            lease.grow(arrived - paid)?;
+            paid = arrived;
+            if arrived == length {
+                return Ok(self.connection.take(length));
+            }
+            // Twice what has come: memory follows what was sent, not what was announced.
+            self.fill(length.min(arrived * 2 + 4_096)).await?;
+        }
+    }
+
+    async fn chunked(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+        let (mut chunks, mut body) = (Chunked::default(), BytesMut::new());
+        loop {
+            let before = body.len();
+            let ended = chunks.decode(self.connection.buffer(), &mut body)?;
+            if body.len() > limit {
+                return Err(Rejection::BodyTooLarge);
+            }
+            lease.grow(body.len() - before)?;
+            if ended {
+                return Ok(body.freeze());
+            }
+            self.fill(16 << 10).await?;
+        }
+    }
+
+    async fn fill(&mut self, wanted: usize) -> Result<(), Rejection> {
+        match self.connection.fill(wanted).await {
+            Ok(1..) => Ok(()),
+            Ok(0) | Err(_) => Err(Rejection::BodyAborted),
+        }
+    }
+}
+
+impl RequestBody for Http1Body<'_> {
+    async fn read(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+        if self.ended {
+            return Ok(Bytes::new());
+        }
+        timeout(self.time, self.whole(limit, lease))
+            .await
+            .unwrap_or(Err(Rejection::BodyTimeout))
+    }
+}
+
+/// HTTP/2: hyper frames it.
+pub(super) struct Http2Body {
+    pub(super) incoming: Incoming,
+    pub(super) time: Duration,
+}
+
+impl RequestBody for Http2Body {
+    async fn read(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+        let whole = async {
+            let mut body = BytesMut::new();
+            while let Some(frame) = self.incoming.frame().await {
+                // Trailers end here.
+                let Ok(data) = frame.map_err(|_| Rejection::BodyAborted)?.into_data() else {
+                    continue;
+                };
+                if body.len() + data.len() > limit {
+                    return Err(Rejection::BodyTooLarge);
+                }
+                lease.grow(data.len())?;
+                body.extend_from_slice(&data);
+            }
+            Ok(body.freeze())
+        };
+        timeout(self.time, whole)
+            .await
+            .unwrap_or(Err(Rejection::BodyTimeout))
+    }
+}
+
+fn aborted(_: io::Error) -> Rejection {
+    Rejection::BodyAborted
+}

@@ -1,0 +1,143 @@
+//! A public connection after its handshake: the bytes that have arrived, and deadlines on those
+//! that have not.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::server::TlsStream;
+
+use super::head::Scan;
+use crate::config::Limits;
+use crate::rejection::Rejection;
+
+pub(super) struct Connection {
+    stream: TlsStream<TcpStream>,
+    /// Arrived and not used yet. Has no memory while the connection is idle.
+    buffer: BytesMut,
+}
+
+/// Enough for the head of a short GET; a longer head gets the whole of `LONG` at once, so that
+/// its bytes are moved once and not at every doubling.
+const SHORT: usize = 2_048;
+const LONG: usize = 80 * 1_024;
+
+/// How long and how much a client may still send after its last answer, before the connection is
+/// reset under it. Long enough to read the answer.
+const LINGER_TIME: Duration = Duration::from_secs(10);
+const LINGER_BYTES: usize = 32 << 20;
+/// Where all was read, only the client's own close is waited for.
+const CLOSE_TIME: Duration = Duration::from_secs(2);
+
+impl Connection {
+    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+        Self {
+            stream,
+            buffer: BytesMut::new(),
+        }
+    }
+
+    pub(super) fn buffered(&self) -> usize {
+        self.buffer.len()
+    }
+
+    /// Waits until the next request has begun. False where the client has closed instead.
+    pub(super) async fn begun(&mut self) -> io::Result<bool> {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::with_capacity(SHORT);
+            return Ok(self.fill(SHORT).await? > 0);
+        }
+        Ok(true)
+    }
+
+    /// The next head, all of it before `deadline`.
+    pub(super) async fn head(
+        &mut self,
+        limits: &Limits,
+        deadline: Instant,
+    ) -> Result<Bytes, HeadError> {
+        timeout_at(deadline, self.whole_head(limits))
+            .await
+            .unwrap_or(Err(HeadError::Rejected(Rejection::HeadTimeout)))
+    }
+
+    async fn whole_head(&mut self, limits: &Limits) -> Result<Bytes, HeadError> {
+        let mut scan = Scan::default();
+        loop {
+            if let Some(range) = scan
+                .advance(&self.buffer, limits)
+                .map_err(HeadError::Rejected)?
+            {
+                return Ok(self.take(range.end).slice(range.start..));
+            }
+            let wanted = if self.buffer.len() < SHORT {
+                SHORT
+            } else {
+                LONG
+            };
+            if self.fill(wanted).await.map_err(|_| HeadError::Gone)? == 0 {
+                return Err(HeadError::Gone);
+            }
+        }
+    }
+
+    /// Reads once, with room for `wanted` bytes in the buffer in all. 0 where the client has closed.
+    pub(super) async fn fill(&mut self, wanted: usize) -> io::Result<usize> {
+        self.buffer
+            .reserve(wanted.saturating_sub(self.buffer.len()).max(SHORT / 2));
+        self.stream.read_buf(&mut self.buffer).await
+    }
+
+    /// The first `length` bytes of those that have arrived.
+    pub(super) fn take(&mut self, length: usize) -> Bytes {
+        self.buffer.split_to(length).freeze()
+    }
+
+    pub(super) fn buffer(&mut self) -> &mut BytesMut {
+        &mut self.buffer
+    }
+
+    pub(super) async fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    pub(super) async fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush().await
+    }
+
+    /// Closes so that the client can read the last answer: close_notify and FIN first, then what
+    /// it still sends is read and thrown away. A close over unread bytes would reset the
+    /// connection, and a reset takes an unread answer with it (RFC 9112 §9.6).
+    ///
+    /// `unread`: the client may be in the middle of sending.
+    pub(super) async fn close(mut self, unread: bool) {
+        let time = if unread { LINGER_TIME } else { CLOSE_TIME };
+        self.buffer = BytesMut::new();
+        let lingering = async {
+            self.stream.shutdown().await?;
+            let (tcp, _tls) = self.stream.get_mut();
+            let mut scrap = vec![0; 16 << 10];
+            let mut left = LINGER_BYTES;
+            while left > 0 {
+                match tcp.read(&mut scrap).await? {
+                    0 => break,
+                    read => left = left.saturating_sub(read),
+                }
+            }
+            io::Result::Ok(())
+        };
+        // Late or broken, there is nobody left to tell.
+        _ = timeout(time, lingering).await;
+    }
+}
+
+/// Why there is no next head.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum HeadError {
+    Rejected(Rejection),
+    /// The client left in the middle: there is nobody to answer.
+    Gone,
+}

@@ -1,0 +1,121 @@
+//! An HTTP/1 connection: one request after the other, each read, answered and written in turn.
+
+use std::io;
+
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout, timeout_at};
+use tokio_rustls::server::TlsStream;
+
+use super::body::Http1Body;
+use super::connection::{Connection, HeadError};
+use super::head;
+use super::slots::Slot;
+use super::writer::{self, Form};
+use crate::exchange::Exchange;
+use crate::head::{Head, Method, Version};
+use crate::rejection::Rejection;
+use crate::shutdown::Shutdown;
+
+pub(super) async fn serve(
+    exchange: Exchange,
+    stream: TlsStream<TcpStream>,
+    slot: Slot,
+    shutdown: Shutdown,
+) {
+    let mut connection = Connection::new(stream);
+    let mut number = 0;
+    let unread = loop {
+        let Some(next) = next(&exchange, &mut connection, &slot, &shutdown, number == 0).await
+        else {
+            break false;
+        };
+        number += 1;
+        match answer(&exchange, &mut connection, number, next, &shutdown).await {
+            Ok(After::Next) => {}
+            Ok(After::Close { unread }) => break unread,
+            // The answer broke off: without close_notify the client knows that it is not whole.
+            Err(_) => return,
+        }
+    };
+    connection.close(unread).await;
+}
+
+enum After {
+    Next,
+    Close {
+        /// The client may still be sending what nobody reads.
+        unread: bool,
+    },
+}
+
+/// The next head, or why it is refused. None where the connection has ended, or is to end.
+async fn next(
+    exchange: &Exchange,
+    connection: &mut Connection,
+    slot: &Slot,
+    shutdown: &Shutdown,
+    first: bool,
+) -> Option<Result<Head, Rejection>> {
+    let timeouts = &exchange.generation.timeouts;
+    let limit = if first {
+        timeouts.request_head
+    } else {
+        timeouts.keep_alive
+    };
+    {
+        let idle = slot.idle();
+        tokio::select! {
+            biased;
+            begun = timeout(limit, connection.begun()) => if !matches!(begun, Ok(Ok(true))) { return None },
+            () = idle.ended() => return None,
+            () = shutdown.begun() => return None,
+        }
+    }
+    let deadline = Instant::now() + timeouts.request_head;
+    match connection.head(&exchange.generation.limits, deadline).await {
+        Ok(bytes) => Some(head::parse(&bytes)),
+        Err(HeadError::Rejected(rejection)) => Some(Err(rejection)),
+        Err(HeadError::Gone) => None,
+    }
+}
+
+async fn answer(
+    exchange: &Exchange,
+    connection: &mut Connection,
+    number: u64,
+    next: Result<Head, Rejection>,
+    shutdown: &Shutdown,
+) -> io::Result<After> {
+    let (response, form, unread) = match next {
+        Err(rejection) => {
+            let form = Form {
+                version: Version::Http11,
+                head_only: false,
+                keep_alive: false,
+            };
+            (exchange.refuse(number, rejection), form, true)
+        }
+        Ok(head) => {
+            let head_only = head.method == Method::Head;
+            let form = Form {
+                version: head.version,
+                head_only,
+                keep_alive: head.keep_alive,
+            };
+            let mut body =
+                Http1Body::new(connection, &head, exchange.generation.timeouts.request_body);
+            let response = exchange.answer(number, head, &mut body).await;
+            let unread = !body.ended();
+            (response, form, unread)
+        }
+    };
+    let keep_alive = form.keep_alive && !unread && !shutdown.has_begun();
+    let deadline = Instant::now() + exchange.generation.timeouts.response_write;
+    let writing = writer::write(connection, response, Form { keep_alive, ..form });
+    let kept = timeout_at(deadline, writing).await??;
+    Ok(if kept {
+        After::Next
+    } else {
+        After::Close { unread }
+    })
+}

@@ -1,0 +1,155 @@
+//! An HTTP/2 connection: hyper speaks the protocol, the same gate judges the requests.
+
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::server::TlsStream;
+
+use super::body::Http2Body;
+use super::slots::Slot;
+use crate::body::Body;
+use crate::exchange::Exchange;
+use crate::head::{Framing, Head, Host, Method, Size, Target, Version};
+use crate::rejection::Rejection;
+use crate::shutdown::Shutdown;
+
+/// Requests at a time on one connection: a device has one, an MDM server some.
+const STREAMS: u32 = 64;
+
+pub(super) async fn serve(
+    exchange: Exchange,
+    stream: TlsStream<TcpStream>,
+    _slot: Slot,
+    shutdown: Shutdown,
+) {
+    let limits = &exchange.generation.limits;
+    let mut http = http2::Builder::new(TokioExecutor::new());
+    http.timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        // hyper's 16 KB would refuse a long URI before the gate sees it.
+        .max_header_list_size(
+            u32::try_from(limits.head_bytes + limits.uri_bytes).unwrap_or(u32::MAX),
+        )
+        .max_frame_size(16 << 10)
+        .initial_stream_window_size(64 << 10)
+        .initial_connection_window_size(1 << 20)
+        .keep_alive_interval(exchange.generation.timeouts.keep_alive)
+        .keep_alive_timeout(exchange.generation.timeouts.request_head);
+    let numbers = AtomicU64::new(0);
+    let service = {
+        let exchange = exchange.clone();
+        service_fn(move |request| {
+            let number = 1 + numbers.fetch_add(1, Ordering::Relaxed);
+            let exchange = exchange.clone();
+            async move { Ok::<_, Infallible>(answer(&exchange, number, request).await) }
+        })
+    };
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    tokio::select! {
+        // Its errors are the client's: what it asked for is in the record of each request.
+        _ = &mut connection => return,
+        () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
+    }
+    _ = timeout(exchange.generation.timeouts.shutdown, connection).await;
+}
+
+async fn answer(exchange: &Exchange, number: u64, request: Request<Incoming>) -> Response<Body> {
+    let mut response = match head(&request) {
+        Ok(head) => {
+            let time = exchange.generation.timeouts.request_body;
+            let mut body = Http2Body {
+                incoming: request.into_body(),
+                time,
+            };
+            exchange.answer(number, head, &mut body).await
+        }
+        Err(rejection) => exchange.refuse(number, rejection),
+    };
+    // HTTP/2 knows no such field (RFC 9113 §8.2.2).
+    response.headers_mut().remove(http::header::CONNECTION);
+    response
+}
+
+/// The head as the gate reads it.
+fn head(request: &Request<Incoming>) -> Result<Head, Rejection> {
+    let fields = request.headers();
+    let path = request
+        .uri()
+        .path_and_query()
+        .ok_or(Rejection::MalformedHead)?;
+    let target = Target::parse(Bytes::copy_from_slice(path.as_str().as_bytes()))
+        .ok_or(Rejection::MalformedHead)?;
+    let one = |name: HeaderName| fields.get(name).cloned();
+    let framing = match one(CONTENT_LENGTH) {
+        None if http_body::Body::is_end_stream(request.body()) => Framing::Length(0),
+        None => Framing::Unknown,
+        Some(length) => Framing::Length(
+            length
+                .to_str()
+                .ok()
+                .and_then(|text| text.parse().ok())
+                .ok_or(Rejection::MalformedFraming)?,
+        ),
+    };
+    let method = Method::parse(request.method().as_str().as_bytes());
+    if matches!(method, Method::Get | Method::Head) && framing != Framing::Length(0) {
+        return Err(Rejection::MalformedFraming);
+    }
+    Ok(Head {
+        version: Version::H2,
+        method,
+        host: host(
+            request
+                .uri()
+                .authority()
+                .map(|authority| authority.as_str()),
+            fields,
+        ),
+        framing,
+        expects_continue: false,
+        keep_alive: true,
+        accept: one(ACCEPT),
+        content_type: one(CONTENT_TYPE),
+        user_agent: one(USER_AGENT),
+        size: size(&target, fields),
+        target,
+    })
+}
+
+/// `:authority` and Host must agree where both are there (RFC 9113 §8.3.1).
+fn host(authority: Option<&str>, fields: &HeaderMap) -> Host {
+    let mut hosts = fields.get_all(HOST).iter().map(HeaderValue::as_bytes);
+    let one = |value: &[u8]| Host::One(Bytes::copy_from_slice(value));
+    match (authority, hosts.next(), hosts.next()) {
+        (None, None, _) => Host::Absent,
+        (Some(authority), None, _) => one(authority.as_bytes()),
+        (None, Some(host), None) => one(host),
+        (Some(authority), Some(host), None) if authority.as_bytes().eq_ignore_ascii_case(host) => {
+            one(host)
+        }
+        _ => Host::Several,
+    }
+}
+
+/// As RFC 9113 §6.5.2 counts, without its 32 bytes a field.
+fn size(target: &Target, fields: &HeaderMap) -> Size {
+    let lines = || {
+        fields
+            .iter()
+            .map(|(name, value)| name.as_str().len() + value.len())
+    };
+    Size {
+        head: target.bytes + lines().sum::<usize>(),
+        fields: fields.len(),
+        largest_field: lines().max().unwrap_or(0),
+    }
+}

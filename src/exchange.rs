@@ -1,0 +1,181 @@
+//! The life of one request, from its head to the head of the answer: THE place to see what
+//! happens in which order.
+
+use std::sync::Arc;
+
+use http::Response;
+use tower::ServiceExt;
+
+use crate::body::Body;
+use crate::client::Peer;
+use crate::edge::RequestBody;
+use crate::gate::{self, Admitted};
+use crate::generation::Generation;
+use crate::head::{Head, Host};
+use crate::process::Process;
+use crate::record::Record;
+use crate::rejection::Rejection;
+use crate::upstream::{Answer, Outgoing, fields};
+
+/// What all requests of one connection share.
+#[derive(Clone)]
+pub struct Exchange {
+    pub process: Arc<Process>,
+    pub generation: Arc<Generation>,
+    pub peer: Arc<Peer>,
+    /// The worker that serves the connection, from 0.
+    pub worker: usize,
+}
+
+impl Exchange {
+    /// Answers a request whose head could be read. `number`: which of its connection, from 1.
+    pub async fn answer<B: RequestBody>(
+        &self,
+        number: u64,
+        head: Head,
+        body: &mut B,
+    ) -> Response<Body> {
+        let mut record = Record::start(
+            &self.process,
+            &self.generation.site,
+            &self.peer,
+            number,
+            Some(head.clone()),
+        );
+        let result = self.forward(&head, body, &mut record).await;
+        self.finish(record, result)
+    }
+
+    /// Answers a request whose head could not be read.
+    pub fn refuse(&self, number: u64, rejection: Rejection) -> Response<Body> {
+        let record = Record::start(
+            &self.process,
+            &self.generation.site,
+            &self.peer,
+            number,
+            None,
+        );
+        self.finish(
+            record,
+            Err(self.process.rates.refused(self.peer.key, rejection)),
+        )
+    }
+
+    async fn forward<B: RequestBody>(
+        &self,
+        head: &Head,
+        body: &mut B,
+        record: &mut Record,
+    ) -> Result<Response<Body>, Rejection> {
+        let Generation { limits, site, .. } = &*self.generation;
+
+        // 1. Is this published? Whoever asks for something else pays from a bucket of its own.
+        let admitted = gate::admit(head, &self.peer, site, limits).map_err(|rejection| {
+            record.application = gate::application_of(head, &self.peer, site);
+            self.process.rates.refused(self.peer.key, rejection)
+        })?;
+        record.application = Some(admitted.application);
+        record.operation = admitted.operation;
+
+        // 2. Not too often?
+        self.process.rates.admitted(self.peer.key)?;
+
+        // 3. The whole body, before NDES hears of the request.
+        let mut lease = self.process.buffers.lease();
+        let bytes = body.read(limits.body_bytes, &mut lease).await?;
+        record.request_body = bytes.len();
+
+        // 4. Only what goes to NDES counts against the rate of all.
+        self.process.rates.forwarded()?;
+
+        // 5. To NDES, and its answer back.
+        let request = self.outgoing(head, admitted, bytes)?;
+        let application = record
+            .application
+            .and_then(|index| self.generation.applications.get(index));
+        let published = application.ok_or(Rejection::Internal)?;
+        let answer = published
+            .upstream
+            .clone()
+            .oneshot(request)
+            .await
+            .map_err(|failure| failure.rejection())?;
+        record.upstream = Some(answer.after);
+        Ok(self.incoming(head, published, answer))
+    }
+
+    fn outgoing(
+        &self,
+        head: &Head,
+        admitted: Admitted,
+        body: bytes::Bytes,
+    ) -> Result<Outgoing, Rejection> {
+        let published = self
+            .generation
+            .applications
+            .get(admitted.application)
+            .ok_or(Rejection::Internal)?;
+        let method = admitted.method.to_http().ok_or(Rejection::Internal)?;
+        let client = self.peer.address.ip();
+        let fields = fields::request(
+            head,
+            &method,
+            published.host.clone(),
+            body.len(),
+            client,
+            published.client_address,
+        );
+        let mut request = Outgoing::new(self.worker, method, admitted.operation, admitted.target);
+        request.fields = fields;
+        request.body = body;
+        Ok(request)
+    }
+
+    fn incoming(
+        &self,
+        head: &Head,
+        published: &crate::generation::Published,
+        answer: Answer,
+    ) -> Response<Body> {
+        let (mut parts, incoming) = answer.response.into_parts();
+        if parts.headers.contains_key(http::header::LOCATION) {
+            let internal: Vec<&str> = published
+                .internal_names
+                .iter()
+                .map(|name| name.as_str())
+                .collect();
+            let host = public_host(head);
+            fields::clean_response(
+                &mut parts.headers,
+                &internal,
+                host.or(self.peer.sni.as_deref()),
+            );
+        } else {
+            fields::clean_response(&mut parts.headers, &[], None);
+        }
+        let limit = self.generation.timeouts.upstream_body;
+        Response::from_parts(parts, Body::upstream(incoming, answer.loan, limit))
+    }
+
+    /// The one place where a refusal becomes an answer, and where every answer gets its record.
+    fn finish(
+        &self,
+        mut record: Box<Record>,
+        result: Result<Response<Body>, Rejection>,
+    ) -> Response<Body> {
+        let (response, rejection) = match result {
+            Ok(response) => (response, None),
+            Err(rejection) => (rejection.into_response(), Some(rejection)),
+        };
+        record.answered(response.status(), rejection);
+        response.map(|body| body.recorded(record))
+    }
+}
+
+/// Host as the client wrote it, its port included. The gate has checked it.
+fn public_host(head: &Head) -> Option<&str> {
+    match &head.host {
+        Host::One(host) => std::str::from_utf8(host).ok(),
+        Host::Absent | Host::Several => None,
+    }
+}

@@ -1,0 +1,191 @@
+//! Everything that the configuration decides and a reload would replace, built whole or not at
+//! all. `run`, `check` and a reload use this one builder.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use rustls::ServerConfig;
+use rustls::server::ProducesTickets;
+
+use crate::config::types::DnsName;
+use crate::config::{Application, Config, Limits, Protocol, Timeouts};
+use crate::problem::{Located, Problems};
+use crate::process::Process;
+use crate::site::Site;
+use crate::tls::identity::{self, Identity};
+use crate::tls::{client, files, server};
+use crate::upstream::{self, Upstream};
+
+/// One immutable state of the proxy. A connection keeps the one it began with.
+pub struct Generation {
+    pub limits: Limits,
+    pub timeouts: Timeouts,
+    pub site: Arc<Site>,
+    /// In the order of the configuration, as `Site::applications`.
+    pub applications: Vec<Published>,
+    pub warnings: Problems,
+}
+
+/// What an application needs beside the rules of the gate.
+pub struct Published {
+    pub tls: Arc<ServerConfig>,
+    /// One for each configured certificate.
+    pub identities: Vec<Identity>,
+    pub upstream: upstream::Stack,
+    /// Sent as Host.
+    pub host: http::HeaderValue,
+    /// Names that a Location may not show.
+    pub internal_names: Vec<DnsName>,
+    pub client_address: crate::config::ClientAddress,
+}
+
+/// What the files of an application hold, read and checked.
+struct Files {
+    identities: Vec<Identity>,
+    trust: client::Trust,
+}
+
+impl Generation {
+    /// Reads every file that the configuration names. All problems come at once.
+    pub fn build(
+        config: &Config,
+        mut warnings: Problems,
+        process: &Arc<Process>,
+        ticketer: &Arc<dyn ProducesTickets>,
+    ) -> Result<Self, Problems> {
+        let problems = &mut warnings;
+        let files: Vec<_> = config
+            .applications
+            .iter()
+            .map(|application| Files::read(application, problems))
+            .collect();
+        let mut applications = Vec::new();
+        for (application, files) in config.applications.iter().zip(files) {
+            let Some(files) = files else { continue };
+            let certified = files
+                .identities
+                .iter()
+                .map(|identity| identity.certified.clone())
+                .collect();
+            match server::config(certified, alpn(config), ticketer.clone()) {
+                Ok(tls) => applications.push(publish(config, application, files, tls, process)),
+                Err(error) => problems.add(
+                    &application.place,
+                    crate::problem::Finding::error(
+                        format!("TLS cannot be set up: {error}"),
+                        "check the certificate and its key",
+                    ),
+                ),
+            }
+        }
+        if warnings.has_errors() {
+            return Err(warnings);
+        }
+        let site = Arc::new(Site::new(&config.applications));
+        for (site, application) in site.applications.iter().zip(&applications) {
+            for identity in &application.identities {
+                process
+                    .metrics
+                    .certificate_not_after
+                    .with_label_values(&[&site.name, &identity.key])
+                    .set(identity.not_after);
+            }
+        }
+        let (limits, timeouts) = (config.limits.clone(), config.timeouts.clone());
+        Ok(Self {
+            limits,
+            timeouts,
+            site,
+            applications,
+            warnings,
+        })
+    }
+}
+
+impl Files {
+    /// None where something is missing; `problems` then says what.
+    fn read(application: &Application, problems: &mut Problems) -> Option<Self> {
+        let names: Vec<String> = application
+            .public_names
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        let now = SystemTime::now();
+        let identities: Vec<_> = application
+            .certificates
+            .iter()
+            .filter_map(|files| identity::load(&files.chain, &files.key, &names, now, problems))
+            .collect();
+        let mut roots = Vec::new();
+        for Located { value, place } in &application.upstream.ca_roots {
+            match files::certificates(value) {
+                Ok(certificates) => roots.extend(certificates),
+                Err(finding) => problems.add(place, finding),
+            }
+        }
+        if roots.is_empty() {
+            return None;
+        }
+        let place = application
+            .upstream
+            .ca_roots
+            .first()
+            .map_or(&application.place, |root| &root.place);
+        let pin = application.upstream.pin_sha256.map(|pin| pin.0);
+        match client::config(roots, pin, now) {
+            Ok(trust) => {
+                for warning in &trust.warnings {
+                    problems.add(place, warning.clone());
+                }
+                (identities.len() == application.certificates.len())
+                    .then_some(Self { identities, trust })
+            }
+            Err(finding) => {
+                problems.add(place, finding);
+                None
+            }
+        }
+    }
+}
+
+fn publish(
+    config: &Config,
+    application: &Application,
+    files: Files,
+    tls: Arc<ServerConfig>,
+    process: &Process,
+) -> Published {
+    let to = &application.upstream;
+    let timeouts = upstream::Timeouts {
+        connect: config.timeouts.upstream_connect,
+        response: config.timeouts.upstream_response,
+        pki_operation: config.timeouts.upstream_pki_operation,
+    };
+    let upstream = Upstream::new(
+        to.origin.clone(),
+        to.address,
+        to.server_name.clone(),
+        files.trust.config,
+        timeouts,
+        process.metrics.upstream(&application.name),
+        config.listen.workers,
+    );
+    Published {
+        tls,
+        identities: files.identities,
+        upstream: upstream::stack(Arc::new(upstream)),
+        host: to.server_name.to_header(),
+        internal_names: vec![to.server_name.clone(), to.origin.host.clone()],
+        client_address: application.client_address,
+    }
+}
+
+fn alpn(config: &Config) -> Vec<Vec<u8>> {
+    let offered = config.listen.protocols.iter();
+    offered
+        .map(|protocol| match protocol {
+            Protocol::Http1 => b"http/1.1".to_vec(),
+            Protocol::H2 => b"h2".to_vec(),
+        })
+        .collect()
+}

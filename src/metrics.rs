@@ -1,0 +1,354 @@
+//! Everything that Prometheus is told. One struct with a registry of its own, passed to whoever
+//! counts; names and labels are an interface, listed in the README.
+
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
+};
+
+use crate::head::Method;
+use crate::rejection::Rejection;
+use crate::scep::Operation;
+
+/// All series. Label values come from closed lists or from the configuration, never from clients.
+pub struct Metrics {
+    registry: Registry,
+    pub connections_open: IntGauge,
+    connections: IntCounterVec,
+    handshakes: IntCounterVec,
+    requests: IntCounterVec,
+    pub requests_in_flight: IntGauge,
+    refusals: Vec<(&'static str, IntCounter)>,
+    request_duration: HistogramVec,
+    uri_bytes: Histogram,
+    upstream_response: HistogramVec,
+    upstream_errors: IntCounterVec,
+    upstream_connections: IntCounterVec,
+    incomplete: IntCounterVec,
+    pub certificate_not_after: IntGaugeVec,
+    pub buffered_bytes: IntGauge,
+    pub panics: IntCounter,
+    pub log_lines_dropped: IntCounter,
+    pub log_lines_suppressed: IntCounter,
+}
+
+/// What became of a connection that asked to be accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    Served,
+    /// `connections` are open and none of them is idle.
+    LimitReached,
+    ClientLimitReached,
+    /// An idle connection was closed to make room.
+    IdleClosed,
+}
+
+/// How a TLS handshake ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    Tls12,
+    Tls13,
+    UnknownName,
+    TimedOut,
+    /// The client left, or spoke no TLS that is served here.
+    Failed,
+}
+
+/// Why the client did not get the whole answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Incomplete {
+    /// It left, or did not read in time.
+    Client,
+    Upstream,
+    UpstreamLate,
+    /// Still in flight when the time of the shutdown was over.
+    Shutdown,
+}
+
+impl Incomplete {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Upstream => "upstream",
+            Self::UpstreamLate => "upstream_late",
+            Self::Shutdown => "shutdown",
+        }
+    }
+}
+
+impl Metrics {
+    /// Registration fails only for names that are wrong or used twice: a defect that every test finds.
+    pub fn new() -> Result<Self, prometheus::Error> {
+        let registry = Registry::new();
+        let r = &registry;
+        let refusals = counters(
+            r,
+            "refusals_total",
+            "Requests answered by the proxy itself, by reason.",
+            &["reason"],
+        )?;
+        let metrics = Self {
+            connections_open: gauge(r, "connections_open", "Public connections that are open.")?,
+            connections: counters(
+                r,
+                "connections_total",
+                "Public connections, by what became of them.",
+                &["result"],
+            )?,
+            handshakes: counters(
+                r,
+                "tls_handshakes_total",
+                "TLS handshakes with clients, by result.",
+                &["result"],
+            )?,
+            requests: counters(
+                r,
+                "requests_total",
+                "Requests answered, by application, SCEP operation, method and status.",
+                &["application", "operation", "method", "status"],
+            )?,
+            requests_in_flight: gauge(r, "requests_in_flight", "Requests being answered.")?,
+            refusals: Rejection::ALL
+                .map(Rejection::reason)
+                .map(|reason| (reason, refusals.with_label_values(&[reason])))
+                .into(),
+            request_duration: histograms(
+                r,
+                "request_duration_seconds",
+                "From the end of the request head to the end of the answer.",
+                &["application", "operation"],
+                &[
+                    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+                    60.0, 120.0,
+                ],
+            )?,
+            uri_bytes: register(
+                r,
+                Histogram::with_opts(
+                    HistogramOpts::from(opts("request_uri_bytes", "Length of the request URI."))
+                        .buckets(vec![
+                            256.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 49152.0,
+                            65534.0,
+                        ]),
+                )?,
+            )?,
+            upstream_response: histograms(
+                r,
+                "upstream_response_seconds",
+                "From sending the request to the upstream to the head of its answer.",
+                &["application", "operation"],
+                &[
+                    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+                    60.0, 180.0,
+                ],
+            )?,
+            upstream_errors: counters(
+                r,
+                "upstream_errors_total",
+                "Requests that an upstream did not answer, by kind.",
+                &["application", "kind"],
+            )?,
+            upstream_connections: counters(
+                r,
+                "upstream_connections_total",
+                "Connections to upstreams, opened or taken from the pool.",
+                &["application", "source"],
+            )?,
+            incomplete: counters(
+                r,
+                "responses_incomplete_total",
+                "Answers that broke off, by who broke them.",
+                &["cause"],
+            )?,
+            certificate_not_after: register(
+                r,
+                IntGaugeVec::new(
+                    opts(
+                        "certificate_not_after_seconds",
+                        "Expiry of each public certificate, seconds since 1970.",
+                    ),
+                    &["application", "key"],
+                )?,
+            )?,
+            buffered_bytes: gauge(r, "buffered_bytes", "Request bodies held in memory.")?,
+            panics: counter(
+                r,
+                "panics_total",
+                "Connections ended by a defect of the proxy.",
+            )?,
+            log_lines_dropped: counter(
+                r,
+                "log_lines_dropped_total",
+                "Log lines lost because the output was blocked.",
+            )?,
+            log_lines_suppressed: counter(
+                r,
+                "log_lines_suppressed_total",
+                "Access lines of refused requests left out because there were too many.",
+            )?,
+            registry,
+        };
+        let r = &metrics.registry;
+        let build = IntGaugeVec::new(
+            opts("build_info", "Always 1; the version is in the label."),
+            &["version"],
+        )?;
+        register(r, build)?
+            .with_label_values(&[env!("CARGO_PKG_VERSION")])
+            .set(1);
+        r.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        Ok(metrics)
+    }
+
+    /// All of it in the text format of Prometheus.
+    pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
+        let mut text = Vec::with_capacity(32 << 10);
+        TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
+        Ok(text)
+    }
+
+    pub fn connection(&self, result: Accepted) {
+        self.connections
+            .with_label_values(&[match result {
+                Accepted::Served => "served",
+                Accepted::LimitReached => "limit_reached",
+                Accepted::ClientLimitReached => "client_limit_reached",
+                Accepted::IdleClosed => "idle_closed",
+            }])
+            .inc();
+    }
+
+    pub fn handshake(&self, result: Handshake) {
+        self.handshakes
+            .with_label_values(&[match result {
+                Handshake::Tls12 => "tls12",
+                Handshake::Tls13 => "tls13",
+                Handshake::UnknownName => "unknown_name",
+                Handshake::TimedOut => "timeout",
+                Handshake::Failed => "failed",
+            }])
+            .inc();
+    }
+
+    /// A request that has ended. `application` is none where it reached no application.
+    pub fn request(&self, request: &Answered<'_>) {
+        let application = request.application.unwrap_or("none");
+        let operation = request.operation.map_or("none", Operation::as_str);
+        let status = if request.status.canonical_reason().is_some() {
+            request.status.as_str()
+        } else {
+            "other"
+        };
+        self.requests
+            .with_label_values(&[application, operation, request.method.as_str(), status])
+            .inc();
+        self.request_duration
+            .with_label_values(&[application, operation])
+            .observe(request.duration.as_secs_f64());
+        self.uri_bytes.observe(request.uri_bytes as f64);
+    }
+
+    pub fn refused(&self, rejection: Rejection) {
+        let reason = rejection.reason();
+        if let Some((_, counter)) = self.refusals.iter().find(|(known, _)| *known == reason) {
+            counter.inc();
+        }
+    }
+
+    pub fn incomplete(&self, cause: Incomplete) {
+        self.incomplete.with_label_values(&[cause.as_str()]).inc();
+    }
+
+    /// The series of one upstream, resolved once.
+    pub fn upstream(&self, application: &str) -> UpstreamMetrics {
+        UpstreamMetrics {
+            application: application.to_owned(),
+            response: self.upstream_response.clone(),
+            errors: self.upstream_errors.clone(),
+            opened: self
+                .upstream_connections
+                .with_label_values(&[application, "opened"]),
+            reused: self
+                .upstream_connections
+                .with_label_values(&[application, "pool"]),
+        }
+    }
+}
+
+/// A request that has ended, as it is counted.
+pub struct Answered<'a> {
+    pub application: Option<&'a str>,
+    pub operation: Option<Operation>,
+    pub method: Method,
+    pub status: http::StatusCode,
+    pub duration: Duration,
+    pub uri_bytes: usize,
+}
+
+pub struct UpstreamMetrics {
+    application: String,
+    response: HistogramVec,
+    errors: IntCounterVec,
+    pub opened: IntCounter,
+    pub reused: IntCounter,
+}
+
+impl UpstreamMetrics {
+    pub fn responded(&self, operation: Option<Operation>, after: Duration) {
+        let operation = operation.map_or("none", Operation::as_str);
+        self.response
+            .with_label_values(&[&self.application, operation])
+            .observe(after.as_secs_f64());
+    }
+
+    pub fn failed(&self, kind: &'static str) {
+        self.errors
+            .with_label_values(&[&self.application[..], kind])
+            .inc();
+    }
+}
+
+fn opts(name: &str, help: &str) -> Opts {
+    Opts::new(name, help).namespace("ndes_proxy")
+}
+
+fn register<C: Collector + Clone + 'static>(
+    registry: &Registry,
+    collector: C,
+) -> Result<C, prometheus::Error> {
+    registry.register(Box::new(collector.clone()))?;
+    Ok(collector)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
+    register(registry, IntCounter::with_opts(opts(name, help))?)
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> Result<IntCounterVec, prometheus::Error> {
+    register(registry, IntCounterVec::new(opts(name, help), labels)?)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
+    register(registry, IntGauge::with_opts(opts(name, help))?)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> Result<HistogramVec, prometheus::Error> {
+    let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
+    register(registry, HistogramVec::new(opts, labels)?)
+}

@@ -1,0 +1,72 @@
+//! What lives as long as the process, through every reload.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use governor::clock::MonotonicClock;
+use governor::middleware::NoOpMiddleware;
+use governor::state::{InMemoryState, NotKeyed};
+use governor::{Quota, RateLimiter};
+
+use crate::client::ConnectionId;
+use crate::config::Config;
+use crate::edge::Buffers;
+use crate::gate::rate::Rates;
+use crate::metrics::Metrics;
+
+pub struct Process {
+    pub metrics: Metrics,
+    pub rates: Rates,
+    pub buffers: Arc<Buffers>,
+    /// Keeps scanners from filling the disk: the counters still see each of them.
+    refusal_log:
+        RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>,
+    started: u32,
+    connections: AtomicU64,
+    cutting: AtomicBool,
+}
+
+/// Access lines of refused requests a second.
+const REFUSALS_LOGGED: std::num::NonZeroU32 = std::num::NonZeroU32::new(100).expect("positive");
+
+impl Process {
+    pub fn new(config: &Config) -> Result<Self, prometheus::Error> {
+        let started = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_secs() as u32);
+        Ok(Self {
+            metrics: Metrics::new()?,
+            rates: Rates::new(&config.rate_limit),
+            buffers: Arc::new(Buffers::new(config.limits.buffered_bytes)),
+            refusal_log: RateLimiter::new(
+                Quota::per_second(REFUSALS_LOGGED),
+                InMemoryState::default(),
+                MonotonicClock,
+            ),
+            started,
+            connections: AtomicU64::new(0),
+            cutting: AtomicBool::new(false),
+        })
+    }
+
+    pub fn next_connection(&self) -> ConnectionId {
+        ConnectionId {
+            process: self.started,
+            number: 1 + self.connections.fetch_add(1, Ordering::Relaxed),
+        }
+    }
+
+    /// From now on connections end because the time of the shutdown is over.
+    pub(crate) fn cut(&self) {
+        self.cutting.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_cutting(&self) -> bool {
+        self.cutting.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn may_log_refusal(&self) -> bool {
+        self.refusal_log.check().is_ok()
+    }
+}
