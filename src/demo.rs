@@ -24,6 +24,42 @@ use ndes::SimulatedNdes;
 use pki::{Key, Leaf, Pki};
 use ra::ScepCertificates;
 
+/// The command line of `ndes-proxy demo`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Arguments {
+    /// Where the proxy serves; a busy port gives way to any free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
+    https: SocketAddr,
+    /// Where the proxy tells its metrics; the same
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
+    admin: SocketAddr,
+    /// A real SCEP server that answers in place of the simulation, so that devices can enrol
+    #[arg(long, value_name = "URL")]
+    scep_server: Option<relay::ScepServer>,
+    /// MaxRequestBytes of the simulated HTTP.sys
+    #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
+    max_request_bytes: usize,
+}
+
+impl From<Arguments> for Options {
+    fn from(arguments: Arguments) -> Self {
+        let limits = http_sys::HttpSysLimits {
+            max_request_bytes: arguments.max_request_bytes,
+            ..http_sys::HttpSysLimits::default()
+        };
+        let ndes = ndes::Options {
+            limits,
+            scep_server: arguments.scep_server,
+            ..ndes::Options::default()
+        };
+        Self {
+            https: arguments.https,
+            admin: arguments.admin,
+            ndes,
+        }
+    }
+}
+
 /// What the demo listens on, and how its NDES behaves.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -58,7 +94,7 @@ impl Demo {
     pub async fn prepare(options: Options) -> Result<Self, DemoError> {
         let dir = TemporaryDir::create().map_err(DemoError::Files)?;
         let root = Pki::new("ndes-proxy demo CA", Key::EcdsaP256)?;
-        let public = root.issue(&Leaf::server(&[PUBLIC_NAME]))?;
+        let public = root.issue(&Leaf::server(&[PUBLIC_NAME, LOCAL_NAME]))?;
         // As Microsoft's guide has it: the subject is the public name, the SAN the internal one.
         let internal = root.issue(&Leaf {
             common_name: PUBLIC_NAME.to_owned(),
@@ -118,8 +154,12 @@ impl Demo {
             "\
 The proxy publishes {site}{MSCEP}
 before a simulated NDES on {ndes}.
-Its throw-away CA and its configuration are in {dir}
-and are removed when the demo ends.
+The throw-away files are removed when the demo ends.
+
+  public:  {site}{MSCEP}
+  metrics: http://{admin}/metrics
+  CA:      {dir}/demo-ca.pem
+  config:  {dir}/ndes-proxy.toml
 
 # What can the server do? One word a line, POSTPKIOperation among them.
 {curl} '{site}{MSCEP}?operation=GetCACaps'
@@ -147,7 +187,12 @@ curl -s http://{admin}/metrics
 
     fn write(&self, root: &Pki, public: &pki::Issued, configuration: &str) -> io::Result<()> {
         root.write_to(self.dir(), "demo-ca")?;
-        public.write_to(self.dir(), "public")?;
+        let files = public.write_to(self.dir(), "public")?;
+        // With the root in the file nothing is missing in it, so that `check` has nothing to say.
+        fs::write(
+            files.chain,
+            format!("{}{}", public.chain_pem, root.certificate_pem()),
+        )?;
         fs::write(self.config_file(), configuration)
     }
 }
@@ -216,7 +261,7 @@ admin = "{admin}"
 
 [[application]]
 name = "ndes"
-public_names = ["{PUBLIC_NAME}"]
+public_names = ["{PUBLIC_NAME}", "{LOCAL_NAME}"]
 certificate = {{ chain = "public.pem", key = "public.key" }}
 
 [[application.upstream]]
@@ -228,6 +273,8 @@ ca_roots = ["demo-ca.pem"]
 }
 
 const PUBLIC_NAME: &str = "scep.example.test";
+/// For SCEP clients that cannot be told an address for a name.
+const LOCAL_NAME: &str = "localhost";
 const INTERNAL_NAME: &str = "ndes.corp.test";
 const MSCEP: &str = "/certsrv/mscep/mscep.dll";
 

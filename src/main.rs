@@ -1,1 +1,158 @@
-fn main(){}
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use ndes_proxy::app::{self, StartError};
+use ndes_proxy::check;
+use ndes_proxy::config::Config;
+use ndes_proxy::demo::{self, Demo};
+use ndes_proxy::healthcheck;
+use ndes_proxy::log;
+use ndes_proxy::problem::Problems;
+
+/// Publishes Microsoft NDES (SCEP) to the Internet.
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Serve until SIGTERM or SIGINT
+    Run(File),
+    /// Say what would be published and what is wrong, without opening a socket
+    Check(File),
+    /// Try it: a proxy before a simulated NDES, on loopback addresses, with throw-away certificates
+    Demo(demo::Arguments),
+    /// Ask the running proxy whether it is ready (for containers); exit 0 or 1
+    Healthcheck(File),
+}
+
+#[derive(clap::Args)]
+struct File {
+    /// The configuration
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ndes-proxy/ndes-proxy.toml"
+    )]
+    config: PathBuf,
+}
+
+/// sysexits.h: a configuration that cannot be used.
+const EX_CONFIG: u8 = 78;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Run(File { config }) => run(&config),
+        Command::Check(File { config }) => check(&config),
+        Command::Demo(arguments) => demo(arguments),
+        Command::Healthcheck(File { config }) => match healthcheck::ask(&config) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
+        },
+    }
+}
+
+fn run(file: &std::path::Path) -> ExitCode {
+    match Config::load(file) {
+        Ok((config, warnings)) => serve(&config, warnings, |_| {}),
+        Err(problems) => fail(&problems, EX_CONFIG),
+    }
+}
+
+/// Serves until a signal. `announce` is called with the bound proxy.
+fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bound)) -> ExitCode {
+    let file = ndes_proxy::problem::Place::file(std::path::Path::new("system"));
+    warnings.0.extend(
+        check::system_findings(config)
+            .into_iter()
+            .map(|finding| finding.at(&file)),
+    );
+    check::raise_open_file_limit();
+    let bound = match app::build(config, warnings) {
+        Ok(bound) => bound,
+        Err(error @ StartError::Configuration(_)) => return fail(&error, EX_CONFIG),
+        Err(error) => return fail(&error, 1),
+    };
+    let log = log::start(&config.log);
+    for warning in &bound.warnings.0 {
+        tracing::warn!("{warning}");
+    }
+    announce(&bound);
+    let result = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .and_then(|runtime| {
+            let dropped = log.dropped.clone();
+            runtime.block_on(async { bound.run(signalled()?, Some(dropped)).await })
+        });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error, 1),
+    }
+}
+
+/// Returns at SIGTERM or SIGINT.
+fn signalled() -> std::io::Result<impl Future<Output = ()>> {
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+fn check(file: &std::path::Path) -> ExitCode {
+    let report = check::check(file);
+    print!("{}", report.problems);
+    if report.problems.has_errors() {
+        return ExitCode::FAILURE;
+    }
+    println!("{}", report.published);
+    ExitCode::SUCCESS
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the guide is the answer of the command"
+)]
+fn demo(arguments: demo::Arguments) -> ExitCode {
+    // The simulated NDES has a runtime of its own, beside the proxy's.
+    let runtime = match runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, 1),
+    };
+    let demo = match runtime.block_on(Demo::prepare(arguments.into())) {
+        Ok(demo) => demo,
+        Err(error) => return fail(&error, 1),
+    };
+    match Config::load(&demo.config_file()) {
+        Ok((config, warnings)) => serve(&config, warnings, |bound| {
+            println!("{}", demo.guide(bound.https[0], bound.admin))
+        }),
+        Err(problems) => fail(&problems, EX_CONFIG),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "there is no log yet")]
+fn fail(error: &dyn std::fmt::Display, code: u8) -> ExitCode {
+    eprintln!("ndes-proxy: {error}");
+    ExitCode::from(code)
+}

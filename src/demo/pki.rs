@@ -25,7 +25,7 @@ pub struct Pki {
 }
 
 impl Pki {
-    /// A root CA, valid for 30 days.
+    /// A root CA, valid for 90 days.
     ///
     /// # Errors
     /// Only when the crypto library cannot make a key.
@@ -107,7 +107,7 @@ pub struct Leaf {
 
 impl Leaf {
     /// A TLS server certificate for these names; the first is the CN too. ECDSA, and valid from
-    /// yesterday for 30 days, unless the caller changes the fields.
+    /// yesterday for 90 days, unless the caller changes the fields.
     pub fn server(names: &[&str]) -> Self {
         Self {
             common_name: (*names.first().unwrap_or(&"server")).to_owned(),
@@ -244,7 +244,7 @@ fn write_file(path: PathBuf, mode: u32, text: &str) -> io::Result<PathBuf> {
     Ok(path)
 }
 
-const LIFETIME: Duration = Duration::days(30);
+const LIFETIME: Duration = Duration::days(90);
 
 #[cfg(test)]
 mod tests {

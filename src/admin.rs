@@ -1,0 +1,123 @@
+//! The admin listener: metrics and health over plain HTTP, for Prometheus and orchestrators. Runs
+//! on a thread of its own, so that no load on the public side starves it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tracing_appender::non_blocking::ErrorCounter;
+
+use crate::process::Process;
+use crate::shutdown::Shutdown;
+
+/// What the listener tells.
+pub struct Admin {
+    pub process: Arc<Process>,
+    pub shutdown: Shutdown,
+    /// Set once the workers serve.
+    pub serving: Arc<AtomicBool>,
+    /// None where the log is not ours (tests).
+    pub log_dropped: Option<ErrorCounter>,
+}
+
+/// Connections at a time; a Prometheus and a probe need two.
+const CONNECTIONS: usize = 64;
+const HEAD_TIME: Duration = Duration::from_secs(10);
+
+impl Admin {
+    /// Serves until the process ends.
+    pub async fn run(self, listener: TcpListener) {
+        let (admin, slots) = (Arc::new(self), Arc::new(Semaphore::new(CONNECTIONS)));
+        loop {
+            let Ok(slot) = slots.clone().acquire_owned().await else {
+                return;
+            };
+            let Ok((tcp, _)) = listener.accept().await else {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            };
+            let admin = admin.clone();
+            tokio::spawn(async move {
+                let service = service_fn(move |request| {
+                    let response = admin.answer(&request);
+                    async move { Ok::<_, Infallible>(response) }
+                });
+                let mut http = http1::Builder::new();
+                http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
+                _ = http.serve_connection(TokioIo::new(tcp), service).await;
+                drop(slot);
+            });
+        }
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        if ![Method::GET, Method::HEAD].contains(request.method()) {
+            return text(StatusCode::METHOD_NOT_ALLOWED, "use GET");
+        }
+        match request.uri().path() {
+            "/metrics" => self.metrics(),
+            "/livez" => text(StatusCode::OK, "alive"),
+            "/readyz" if self.shutdown.has_begun() => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "stopping")
+            }
+            "/readyz" if !self.serving.load(Ordering::Relaxed) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, "starting")
+            }
+            "/readyz" => text(StatusCode::OK, "ready"),
+            _ => text(
+                StatusCode::NOT_FOUND,
+                "here are /metrics, /livez and /readyz",
+            ),
+        }
+    }
+
+    fn metrics(&self) -> Response<Full<Bytes>> {
+        let metrics = &self.process.metrics;
+        metrics
+            .buffered_bytes
+            .set(i64::try_from(self.process.buffers.lent()).unwrap_or(i64::MAX));
+        if let Some(dropped) = &self.log_dropped {
+            let counted = metrics.log_lines_dropped.get();
+            metrics
+                .log_lines_dropped
+                .inc_by((dropped.dropped_lines() as u64).saturating_sub(counted));
+        }
+        match metrics.text() {
+            Ok(body) => {
+                let mut response = Response::new(Full::from(body));
+                response.headers_mut().insert(
+                    CONTENT_TYPE,
+                    HeaderValue::from_static(prometheus::TEXT_FORMAT),
+                );
+                response
+            }
+            Err(error) => {
+                tracing::error!("metrics cannot be written: {error}");
+                text(StatusCode::INTERNAL_SERVER_ERROR, "see the log")
+            }
+        }
+    }
+}
+
+fn text(status: StatusCode, line: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(format!("{line}\n")));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,190 @@
+//! Puts the parts together: builds everything, binds every socket, and only then serves.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::runtime;
+use tracing::{info, warn};
+use tracing_appender::non_blocking::ErrorCounter;
+
+use crate::admin::Admin;
+use crate::config::Config;
+use crate::edge::{Edge, Slots, Worker};
+use crate::generation::Generation;
+use crate::problem::Problems;
+use crate::process::Process;
+use crate::shutdown::{self, Trigger};
+use crate::tls::server;
+
+/// Why the proxy does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{0}")]
+    Configuration(Problems),
+    #[error(
+        "{key} = {address}: {error}; is another program listening there, and may this user bind the port?"
+    )]
+    Bind {
+        key: &'static str,
+        address: SocketAddr,
+        error: io::Error,
+    },
+    #[error("the system does not give what is needed: {0}")]
+    System(#[from] io::Error),
+    #[error("the metrics are wrong: {0}")]
+    Metrics(#[from] prometheus::Error),
+    #[error("no keys for session tickets: {0}")]
+    Tickets(rustls::Error),
+}
+
+/// A proxy that is bound and not serving yet: its addresses are real, port 0 included.
+pub struct Bound {
+    pub https: Vec<SocketAddr>,
+    pub admin: SocketAddr,
+    pub warnings: Problems,
+    admin_listener: std::net::TcpListener,
+    listeners: Vec<std::net::TcpListener>,
+    edge: Edge,
+    trigger: Trigger,
+    workers: usize,
+    stop: std::time::Duration,
+}
+
+/// Reads what the configuration names and binds its addresses.
+pub fn build(config: &Config, warnings: Problems) -> Result<Bound, StartError> {
+    let process = Arc::new(Process::new(config)?);
+    let ticketer = server::ticketer().map_err(StartError::Tickets)?;
+    let generation = Generation::build(config, warnings, &process, &ticketer)
+        .map_err(StartError::Configuration)?;
+    let warnings = generation.warnings.clone();
+
+    let bind = |key, address| {
+        Edge::listen(address).map_err(|error| StartError::Bind {
+            key,
+            address,
+            error,
+        })
+    };
+    let admin_listener = bind("listen.admin", config.listen.admin)?;
+    let https = config
+        .listen
+        .https
+        .iter()
+        .map(|address| bind("listen.https", *address));
+    let listeners = https.collect::<Result<Vec<_>, _>>()?;
+
+    let (trigger, shutdown) = shutdown::channel();
+    let slots = Arc::new(Slots::new(
+        config.limits.connections,
+        config.limits.connections_per_client,
+    ));
+    let edge = Edge {
+        process,
+        current: Arc::new(ArcSwap::from_pointee(generation)),
+        slots,
+        shutdown,
+    };
+    Ok(Bound {
+        https: listeners
+            .iter()
+            .map(std::net::TcpListener::local_addr)
+            .collect::<io::Result<_>>()?,
+        admin: admin_listener.local_addr()?,
+        warnings,
+        admin_listener,
+        listeners,
+        edge,
+        trigger,
+        workers: config.listen.workers,
+        stop: config.timeouts.shutdown,
+    })
+}
+
+impl Bound {
+    /// Serves until `stop` returns and what was in flight then has ended. Runs the admin listener
+    /// itself, so the caller's thread should do nothing else.
+    pub async fn run(
+        self,
+        stop: impl Future<Output = ()>,
+        log_dropped: Option<ErrorCounter>,
+    ) -> io::Result<()> {
+        let serving = Arc::new(AtomicBool::new(false));
+        let admin = Admin {
+            process: self.edge.process.clone(),
+            shutdown: self.edge.shutdown.clone(),
+            serving: serving.clone(),
+            log_dropped,
+        };
+        let admin_task = tokio::spawn(admin.run(TcpListener::from_std(self.admin_listener)?));
+        let mut workers = Vec::with_capacity(self.workers);
+        for index in 0..self.workers {
+            let listeners = self
+                .listeners
+                .iter()
+                .map(std::net::TcpListener::try_clone)
+                .collect::<io::Result<_>>()?;
+            workers.push(start(Worker {
+                index,
+                edge: self.edge.clone(),
+                listeners,
+            })?);
+        }
+        // The workers hold the sockets now: once they let go, nobody listens.
+        drop(self.listeners);
+        serving.store(true, Ordering::Relaxed);
+        info!(https = ?self.https, admin = %self.admin, workers = self.workers, version = env!("CARGO_PKG_VERSION"), "serving");
+
+        stop.await;
+        info!(
+            seconds = self.stop.as_secs(),
+            open = self.edge.slots.open(),
+            "stopping: no new connections"
+        );
+        self.trigger.begin(self.stop);
+        let joined =
+            tokio::task::spawn_blocking(|| workers.into_iter().map(join).sum::<usize>()).await;
+        match joined {
+            Ok(0) => info!("stopped"),
+            Ok(cut) => warn!(
+                cut,
+                "stopped: connections that were still busy were cut; see timeouts.shutdown"
+            ),
+            Err(error) => warn!("stopped: a worker failed: {error}"),
+        }
+        admin_task.abort();
+        Ok(())
+    }
+}
+
+/// A worker's thread. Its result: connections that were cut.
+fn start(worker: Worker) -> io::Result<JoinHandle<io::Result<usize>>> {
+    let name = format!("worker-{}", worker.index);
+    let runtime = runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new().name(name).spawn(move || {
+        let cut = runtime.block_on(worker.run());
+        // What was cut ends here, and leaves its records.
+        drop(runtime);
+        cut
+    })
+}
+
+fn join(worker: JoinHandle<io::Result<usize>>) -> usize {
+    match worker.join() {
+        Ok(Ok(cut)) => cut,
+        Ok(Err(error)) => {
+            warn!("a worker ended: {error}");
+            0
+        }
+        Err(_panic) => {
+            warn!("a worker ended by a defect");
+            0
+        }
+    }
+}
