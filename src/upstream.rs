@@ -120,7 +120,6 @@ impl Outgoing {
 }
 
 impl Upstream {
-    #[expect(clippy::too_many_arguments, reason = "one call, in `generation`")]
     pub fn new(
         origin: Origin,
         address: Option<SocketAddr>,

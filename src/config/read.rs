@@ -151,17 +151,13 @@ impl<'d, 'i> Section<'d, 'i> {
     }
 
     /// As `sections`, where at least one is needed.
-    pub(super) fn required_sections(
-        &mut self,
-        key: &'static str,
-        cure: &str,
-    ) -> Vec<Section<'d, 'i>> {
+    pub(super) fn required_sections(&mut self, key: &'static str, cure: &str) -> Vec<Self> {
         self.report_missing(key, cure);
         self.sections(key)
     }
 
     /// The table `[key]`; an empty one where it is absent.
-    pub(super) fn section(&mut self, key: &'static str) -> Section<'d, 'i> {
+    pub(super) fn section(&mut self, key: &'static str) -> Self {
         let full = self.full_key(key);
         match self.take(key) {
             None => Section {
@@ -176,7 +172,7 @@ impl<'d, 'i> Section<'d, 'i> {
     }
 
     /// The tables `[[key]]`, or one table where `[key]` or `key = { }` was written for it.
-    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'d, 'i>> {
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
         let full = self.full_key(key);
         let Some((value, place)) = self.take(key) else {
             return Vec::new();
@@ -263,7 +259,7 @@ impl<'d, 'i> Section<'d, 'i> {
         place: Place,
         key: String,
         heading: &str,
-    ) -> Section<'d, 'i> {
+    ) -> Self {
         let table = match value.into_inner() {
             DeValue::Table(table) => table,
             _ => {
