@@ -8,5 +8,6 @@
     reason = "these are tests"
 )]
 
+mod config_files;
 mod support;
 mod uri_limits;
