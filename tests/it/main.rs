@@ -10,4 +10,5 @@
 
 mod config_files;
 mod support;
+mod upstream_tls;
 mod uri_limits;
