@@ -8,5 +8,7 @@
     reason = "these are tests"
 )]
 
+mod allow_list;
+mod host;
 mod support;
 mod uri_limits;
