@@ -8,7 +8,10 @@
     reason = "these are tests"
 )]
 
+mod admin;
 mod allow_list;
 mod host;
+mod http1;
+mod rates;
 mod support;
 mod uri_limits;
