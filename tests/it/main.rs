@@ -8,7 +8,14 @@
     reason = "these are tests"
 )]
 
+mod admin;
+mod allow_list;
 mod config_files;
+mod host;
+mod http1;
+mod rates;
 mod support;
+mod upstream_answers;
+mod upstream_connections;
 mod upstream_tls;
 mod uri_limits;
