@@ -10,8 +10,12 @@
 
 mod admin;
 mod allow_list;
+mod connections;
 mod host;
 mod http1;
+mod log_lines;
 mod rates;
+mod shutdown;
 mod support;
+mod timeouts;
 mod uri_limits;
