@@ -13,6 +13,7 @@ mod allow_list;
 mod connections;
 mod host;
 mod http1;
+mod http2;
 mod log_lines;
 mod rates;
 mod shutdown;

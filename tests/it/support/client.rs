@@ -227,6 +227,22 @@ impl Connection {
         }
     }
 
+    /// Type and payload of the next HTTP/2 frame; none where the connection ends instead.
+    pub fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        const HEADER: usize = 9;
+        loop {
+            if let Some(&[a, b, c, kind, ..]) = self.buffer.get(..HEADER) {
+                let length = u32::from_be_bytes([0, a, b, c]) as usize;
+                if let Some(payload) = self.buffer.get(HEADER..HEADER + length) {
+                    let payload = payload.to_vec();
+                    self.buffer.drain(..HEADER + length);
+                    return Some((kind, payload));
+                }
+            }
+            self.fill().ok()?;
+        }
+    }
+
     /// Reads what comes next.
     fn fill(&mut self) -> Result<(), End> {
         let mut piece = [0; 16 << 10];
