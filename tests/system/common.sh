@@ -79,10 +79,9 @@ start_demo() {
 }
 
 demo_printed() {
-    demo_public=$(sed -n 's/^  public: *//p' "$work/demo.log")
-    demo_metrics=$(sed -n 's/^  metrics: *//p' "$work/demo.log")
-    demo_ca=$(sed -n 's/^  CA: *//p' "$work/demo.log")
-    [ -n "$demo_public" ] && [ -n "$demo_metrics" ] && [ -s "$demo_ca" ]
+    demo_public=$(grep -om1 "https://[^' ]*/mscep\.dll" "$work/demo.log") &&
+        demo_metrics=$(grep -om1 "http://[^' ]*/metrics" "$work/demo.log") &&
+        demo_ca=$(grep -om1 "/[^' ]*/demo-ca\.pem" "$work/demo.log") && [ -s "$demo_ca" ]
 }
 
 # put_over FILE: what comes on standard input takes the place of FILE, in this namespace only.
