@@ -78,6 +78,7 @@ start_demo() {
     wait_for 10 "the demo's metrics" curl -fsS "$demo_metrics"
 }
 
+# shellcheck disable=SC2034  # read by the scripts that source this
 demo_printed() {
     demo_public=$(grep -om1 "https://[^' ]*/mscep\.dll" "$work/demo.log") &&
         demo_metrics=$(grep -om1 "http://[^' ]*/metrics" "$work/demo.log") &&
