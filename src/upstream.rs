@@ -5,6 +5,7 @@ mod dial;
 mod failure;
 pub mod fields;
 mod pool;
+mod queue;
 mod wire;
 
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ use crate::scep::Operation;
 pub use failure::Failure;
 pub use pool::Loan;
 use pool::Pool;
+pub use queue::{Place, Queue};
 
 /// One NDES server.
 pub struct Upstream {
