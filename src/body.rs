@@ -9,6 +9,7 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::metrics::Incomplete;
 use crate::record::Record;
 use crate::upstream::Loan;
 
@@ -39,11 +40,6 @@ pub enum BodyError {
 }
 
 impl Body {
-    /// A constant text, with a line feed behind it.
-    pub fn text(sentence: &'static str) -> Self {
-        Self::own(Bytes::from(format!("{sentence}\n")))
-    }
-
     pub fn own(bytes: Bytes) -> Self {
         Self {
             source: Source::Own(Some(bytes)),
@@ -71,7 +67,10 @@ impl Body {
 
     fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(record) = &mut self.record {
-            record.broken(&error);
+            record.broken(match error {
+                BodyError::Late => Incomplete::UpstreamLate,
+                BodyError::Upstream(_) => Incomplete::Upstream,
+            });
         }
         self.source = Source::Ended;
         Poll::Ready(Some(Err(error)))

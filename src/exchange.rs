@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::Response;
 use tower::ServiceExt;
 
 use crate::body::Body;
+use crate::buffers::Lease;
 use crate::client::Peer;
-use crate::edge::RequestBody;
 use crate::gate::{self, Admitted};
 use crate::generation::Generation;
 use crate::head::{Head, Host};
@@ -25,6 +26,17 @@ pub struct Exchange {
     pub peer: Arc<Peer>,
     /// The worker that serves the connection, from 0.
     pub worker: usize,
+}
+
+/// A body that is still with the client. Read only once its request is admitted: that is also
+/// when the client is told to go on (`100 Continue`).
+pub trait RequestBody {
+    /// The whole body of at most `limit` bytes, paid for by `lease` as it arrives.
+    fn read(
+        &mut self,
+        limit: usize,
+        lease: &mut Lease,
+    ) -> impl Future<Output = Result<Bytes, Rejection>> + Send;
 }
 
 impl Exchange {
@@ -108,7 +120,7 @@ impl Exchange {
         &self,
         head: &Head,
         admitted: Admitted,
-        body: bytes::Bytes,
+        body: Bytes,
     ) -> Result<Outgoing, Rejection> {
         let published = self
             .generation
@@ -165,7 +177,10 @@ impl Exchange {
     ) -> Response<Body> {
         let (response, rejection) = match result {
             Ok(response) => (response, None),
-            Err(rejection) => (rejection.into_response(), Some(rejection)),
+            Err(rejection) => {
+                let response = rejection.into_response().map(Body::own);
+                (response, Some(rejection))
+            }
         };
         record.answered(response.status(), rejection);
         response.map(|body| body.recorded(record))

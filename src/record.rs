@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use tracing::{info, warn};
 
-use crate::body::BodyError;
 use crate::client::Peer;
 use crate::head::{Head, Method};
 use crate::metrics::{Answered, Incomplete};
@@ -79,11 +78,8 @@ impl Record {
         self.incomplete = None;
     }
 
-    pub fn broken(&mut self, error: &BodyError) {
-        self.incomplete = Some(match error {
-            BodyError::Late => Incomplete::UpstreamLate,
-            BodyError::Upstream(_) => Incomplete::Upstream,
-        });
+    pub fn broken(&mut self, cause: Incomplete) {
+        self.incomplete = Some(cause);
     }
 
     fn count(&self, duration: Duration) {

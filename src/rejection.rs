@@ -1,10 +1,9 @@
 //! Every way in which the proxy itself answers a request: one closed list, one place where it
 //! becomes a status, a reason word and an answer.
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-
-use crate::body::Body;
 
 /// Why a request is not answered by NDES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -351,17 +350,19 @@ impl Rejection {
     }
 
     /// The answer: a constant text, and Proxy-Status so that an admin can tell it from NDES's.
-    pub fn into_response(self) -> Response<Body> {
+    pub fn into_response(self) -> Response<Bytes> {
         let (status, reason, error, sentence) = self.facts();
         let proxy_status = format!("ndes-proxy; error={error}; details=\"{reason}\"");
-        let mut response = Response::new(Body::text(sentence));
+        let text = format!("{sentence}\n");
+        let length = HeaderValue::from(text.len());
+        let mut response = Response::new(Bytes::from(text));
         *response.status_mut() = status;
         let fields = response.headers_mut();
         fields.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(sentence.len() + 1));
+        fields.insert(CONTENT_LENGTH, length);
         if let Ok(value) = HeaderValue::try_from(proxy_status) {
             fields.insert(PROXY_STATUS, value);
         }
