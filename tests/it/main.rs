@@ -1,1 +1,12 @@
-fn main() {}
+//! The tests from outside: the real app on port 0, real TLS on both sides, judged by what the
+//! upstream really received.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    unreachable_pub,
+    reason = "these are tests"
+)]
+
+mod support;
+mod uri_limits;

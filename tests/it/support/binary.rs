@@ -1,0 +1,114 @@
+//! The real program, as an admin starts it.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::proxy::{SETTINGS, application, write_files};
+use super::{PATIENCE, PUBLIC, eventually};
+
+/// `ndes-proxy run`, until it ends or is dropped. Its log is JSON.
+pub struct Binary {
+    pub https: SocketAddr,
+    pub admin: SocketAddr,
+    process: Child,
+    lines: Arc<Mutex<Vec<Value>>>,
+    reader: Option<JoinHandle<()>>,
+    _files: TempDir,
+}
+
+impl Binary {
+    /// `settings`: further sections of the configuration.
+    pub fn run(upstream: SocketAddr, settings: &str) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        write_files(files.path());
+        let config = files.path().join("ndes-proxy.toml");
+        let text = format!(
+            "{SETTINGS}\n{settings}\n[log]\nformat = \"json\"\n{}",
+            application(PUBLIC, "public", upstream)
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut process = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"))
+            .arg("run")
+            .arg("--config")
+            .arg(&config)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
+        let reader = std::thread::spawn(move || {
+            for line in stdout.lines() {
+                let line = line.expect("UTF-8");
+                let json = serde_json::from_str(&line);
+                kept.lock()
+                    .unwrap()
+                    .push(json.expect("a JSON object a line"));
+            }
+        });
+        let mut binary = Self {
+            https: ([0; 4], 0).into(),
+            admin: ([0; 4], 0).into(),
+            process,
+            lines,
+            reader: Some(reader),
+            _files: files,
+        };
+        eventually("serving", || binary.serving().is_some());
+        let serving = binary.serving().unwrap();
+        let text = |key: &str| serving[key].as_str().unwrap().to_owned();
+        binary.https = text("https").trim_matches(['[', ']']).parse().unwrap();
+        binary.admin = text("admin").parse().unwrap();
+        binary
+    }
+
+    fn serving(&self) -> Option<Value> {
+        let lines = self.lines();
+        lines.into_iter().find(|line| line["message"] == "serving")
+    }
+
+    /// All log lines so far.
+    pub fn lines(&self) -> Vec<Value> {
+        self.lines.lock().unwrap().clone()
+    }
+
+    /// The lines about requests so far.
+    pub fn access_lines(&self) -> Vec<Value> {
+        let mut lines = self.lines();
+        lines.retain(|line| line["target"] == "access");
+        lines
+    }
+
+    pub fn terminate(&self) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    }
+
+    /// How the process ends, and all it has logged.
+    pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
+        let deadline = Instant::now() + PATIENCE;
+        // Its standard output ends with it.
+        let reader = self.reader.take().unwrap();
+        while !reader.is_finished() {
+            assert!(Instant::now() < deadline, "the process goes on");
+            std::thread::yield_now();
+        }
+        reader.join().unwrap();
+        (self.process.wait().unwrap(), self.lines())
+    }
+}
+
+impl Drop for Binary {
+    fn drop(&mut self) {
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
