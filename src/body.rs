@@ -11,7 +11,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::metrics::Incomplete;
 use crate::record::Record;
-use crate::upstream::Loan;
+use crate::upstream::{Loan, Place};
 
 /// Dropping it ends the record of the request: complete or not is known only then.
 pub struct Body {
@@ -26,6 +26,8 @@ enum Source {
         incoming: Incoming,
         deadline: Pin<Box<Sleep>>,
         loan: Loan,
+        /// Held until the answer has ended.
+        _place: Place,
     },
     Ended,
 }
@@ -48,13 +50,14 @@ impl Body {
     }
 
     /// The upstream's body, which must have ended after `limit`.
-    pub fn upstream(incoming: Incoming, loan: Loan, limit: Duration) -> Self {
+    pub fn upstream(incoming: Incoming, loan: Loan, place: Place, limit: Duration) -> Self {
         let deadline = Box::pin(tokio::time::sleep_until(Instant::now() + limit));
         Self {
             source: Source::Upstream {
                 incoming,
                 deadline,
                 loan,
+                _place: place,
             },
             record: None,
         }

@@ -45,6 +45,10 @@ pub enum Rejection {
     },
     /// Bodies of all connections together exceed `buffered_bytes`.
     BuffersFull,
+    /// No turn at the upstream within `queue`.
+    UpstreamBusy,
+    /// Larger than the upstream's `max_request_head_bytes`.
+    UpstreamRequestBytes,
     UpstreamName,
     UpstreamConnect,
     UpstreamConnectTimeout,
@@ -69,7 +73,7 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 impl Rejection {
     /// One of each, for the metrics and the tables of the README.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedHead,
         Self::MalformedFraming,
         Self::HostMissing,
@@ -98,6 +102,8 @@ impl Rejection {
         Self::RateRefused { retry_after: 1 },
         Self::RateGlobal { retry_after: 1 },
         Self::BuffersFull,
+        Self::UpstreamBusy,
+        Self::UpstreamRequestBytes,
         Self::UpstreamName,
         Self::UpstreamConnect,
         Self::UpstreamConnectTimeout,
@@ -247,6 +253,18 @@ impl Rejection {
                 "connection_limit_reached",
                 "The proxy is busy.",
             ),
+            Self::UpstreamBusy => (
+                S::SERVICE_UNAVAILABLE,
+                "upstream_busy",
+                "connection_limit_reached",
+                "The server is busy.",
+            ),
+            Self::UpstreamRequestBytes => (
+                S::URI_TOO_LONG,
+                "upstream_max_request_bytes",
+                ERROR,
+                "The request exceeds MaxRequestBytes of the server.",
+            ),
             Self::UpstreamName => (
                 S::BAD_GATEWAY,
                 "upstream_name",
@@ -339,6 +357,8 @@ impl Rejection {
             | Self::RateClient { .. }
             | Self::RateGlobal { .. }
             | Self::BuffersFull
+            | Self::UpstreamBusy
+            | Self::UpstreamRequestBytes
             | Self::UpstreamName
             | Self::UpstreamConnect
             | Self::UpstreamConnectTimeout
@@ -375,7 +395,7 @@ impl Rejection {
             | Self::RateGlobal { retry_after } => {
                 fields.insert(RETRY_AFTER, HeaderValue::from(retry_after));
             }
-            Self::BuffersFull => {
+            Self::BuffersFull | Self::UpstreamBusy => {
                 fields.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}

@@ -13,12 +13,14 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::client::ClientKey;
+use crate::metrics::QueueMetrics;
 
 /// The places of one upstream.
 pub struct Queue {
     /// Requests at a time.
     places: usize,
     patience: Duration,
+    metrics: QueueMetrics,
     state: Mutex<State>,
 }
 
@@ -47,10 +49,11 @@ pub struct Busy;
 const LENGTH: usize = 4;
 
 impl Queue {
-    pub fn new(places: usize, patience: Duration) -> Arc<Self> {
+    pub fn new(places: usize, patience: Duration, metrics: QueueMetrics) -> Arc<Self> {
         Arc::new(Self {
             places,
             patience,
+            metrics,
             state: Mutex::default(),
         })
     }
@@ -63,12 +66,15 @@ impl Queue {
             if state.taken < self.places && self.within_share(&state, client) {
                 state.taken += 1;
                 *state.holders.entry(client).or_default() += 1;
+                self.show(&state);
                 return Ok(Place {
                     queue: self.clone(),
                     client,
                 });
             }
-            self.wait(&mut state, client)?
+            let turn = self.wait(&mut state, client)?;
+            self.show(&state);
+            turn
         };
         // Whoever gives up drops its end of the channel, and is passed over.
         match timeout(self.patience, turn).await {
@@ -77,14 +83,9 @@ impl Queue {
         }
     }
 
-    /// Requests that wait now.
-    pub fn length(&self) -> usize {
-        self.state().length
-    }
-
-    /// Requests at the upstream now.
-    pub fn taken(&self) -> usize {
-        self.state().taken
+    fn show(&self, state: &State) {
+        self.metrics.in_flight.set(state.taken as i64);
+        self.metrics.waiting.set(state.length as i64);
     }
 
     fn wait(&self, state: &mut State, client: ClientKey) -> Result<oneshot::Receiver<Place>, Busy> {
@@ -176,9 +177,13 @@ impl Drop for Place {
             }
         }
         let next = state.next(|state, client| queue.within_share(state, client));
-        if let Some((client, sender)) = next {
+        let Some((client, sender)) = next else {
+            return queue.show(&state);
+        };
+        {
             state.taken += 1;
             *state.holders.entry(client).or_default() += 1;
+            queue.show(&state);
             drop(state);
             // Whoever has given up in between drops the place, and with it lets the next one in.
             _ = sender.send(Place {
@@ -192,13 +197,23 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::Metrics;
 
     const A: ClientKey = ClientKey::V6(1);
     const B: ClientKey = ClientKey::V6(2);
     const C: ClientKey = ClientKey::V6(3);
 
     fn queue(places: usize) -> Arc<Queue> {
-        Queue::new(places, Duration::from_secs(15))
+        Queue::new(
+            places,
+            Duration::from_secs(15),
+            Metrics::new().unwrap().queue("a"),
+        )
+    }
+
+    fn waiting_and_taken(queue: &Queue) -> (usize, usize) {
+        let state = queue.state();
+        (state.length, state.taken)
     }
 
     /// Runs all that can run.
@@ -217,7 +232,7 @@ mod tests {
         assert_eq!(began.elapsed(), Duration::from_secs(15));
         drop(second);
         assert!(queue.enter(B).await.is_ok(), "who gave up holds no place");
-        assert_eq!((queue.length(), queue.taken()), (0, 1));
+        assert_eq!(waiting_and_taken(&queue), (0, 1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -258,7 +273,7 @@ mod tests {
             async move { queue.enter(B).await.is_ok() }
         });
         settle().await;
-        assert_eq!(queue.length(), 3);
+        assert_eq!(waiting_and_taken(&queue), (3, 1));
     }
 
     #[tokio::test(start_paused = true)]
@@ -273,7 +288,7 @@ mod tests {
             async move { queue.enter(A).await.is_ok() }
         });
         settle().await;
-        assert_eq!((queue.length(), queue.taken()), (1, 7));
+        assert_eq!(waiting_and_taken(&queue), (1, 7));
         let _eighth = queue.enter(B).await.unwrap();
         held.pop();
         assert!(waits.await.unwrap());
