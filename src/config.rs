@@ -4,6 +4,7 @@
 //! be said. `config/ndes-proxy.toml` lists all keys.
 
 mod application;
+mod example;
 mod read;
 pub mod types;
 
@@ -128,7 +129,12 @@ impl Config {
     pub fn load(file: &Path) -> Result<(Self, Problems), Problems> {
         let mut problems = Problems::default();
         let bytes = std::fs::read(file).map_err(|error| {
-            let cure = "give the path of the configuration with --config FILE";
+            let cure = match error.kind() {
+                std::io::ErrorKind::PermissionDenied => {
+                    "let the user that runs the proxy read it (chown or chmod)"
+                }
+                _ => "give the path of the configuration with --config FILE",
+            };
             problems.add(
                 &Place::file(file),
                 Finding::error(format!("cannot be read: {error}"), cure),
@@ -150,7 +156,9 @@ impl Config {
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Problems), Problems> {
         let document = Document::new(file, text);
         let directory = file.parent().map_or_else(PathBuf::new, Path::to_owned);
-        let mut root = document.root();
+        let Some(mut root) = document.root() else {
+            return Err(document.into_problems());
+        };
         let config = Self {
             listen: listen(root.section("listen")),
             limits: limits(root.section("limits")),
@@ -160,7 +168,7 @@ impl Config {
             applications: application::read_all(&mut root, &directory),
         };
         root.finish();
-        let problems = document.problems.into_inner();
+        let problems = document.into_problems();
         if problems.has_errors() {
             Err(problems)
         } else {
@@ -211,6 +219,23 @@ fn limits(mut section: Section<'_, '_>) -> Limits {
             .value_or("connections_per_client", Count::<1, 1_000_000>(1_000))
             .0,
     };
+    let head = ("head_bytes", limits.head_bytes);
+    let buffered = ("buffered_bytes", limits.buffered_bytes);
+    for (key, inner, (around, outer)) in [
+        ("uri_bytes", limits.uri_bytes, head),
+        ("header_field_bytes", limits.header_field_bytes, head),
+        ("body_bytes", limits.body_bytes, buffered),
+    ] {
+        if inner >= outer {
+            section.document.report(
+                &section.place(key),
+                Finding::warning(
+                    format!("{inner} is never reached: {around} = {outer} refuses it before"),
+                    format!("raise {around}, or lower {key}"),
+                ),
+            );
+        }
+    }
     section.finish();
     limits
 }
@@ -242,7 +267,7 @@ fn rate_limit(mut section: Section<'_, '_>) -> RateLimit {
     let refused_per_client = section.value_or("refused_per_client", quota(5, 100));
     let global = section.value_or("global", quota(1_000, 2_000));
     let mut networks = Vec::new();
-    for mut network in section.sections("network") {
+    for mut network in section.sections("network", "write [[rate_limit.network]]") {
         let cidr = network.required("cidr", "write cidr = \"203.0.113.0/24\"");
         let per_client = network.value_or("per_client", per_client);
         let refused_per_client = network.value_or("refused_per_client", refused_per_client);

@@ -108,7 +108,7 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems found in one pass, in the order they were found.
+/// All problems found in one pass: those of the file itself by line, then those of what it names.
 #[derive(Clone, Debug, Default)]
 pub struct Problems(pub Vec<Problem>);
 

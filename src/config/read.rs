@@ -4,17 +4,19 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
 
+mod words;
+
+use super::example::Example;
 use crate::problem::{Finding, Located, Place, Problems};
 
 /// The file being read and what was found wrong with it so far.
 pub(super) struct Document<'i> {
     file: PathBuf,
     text: &'i str,
-    pub(super) problems: RefCell<Problems>,
+    problems: RefCell<Problems>,
 }
 
 impl<'i> Document<'i> {
@@ -26,29 +28,43 @@ impl<'i> Document<'i> {
         }
     }
 
-    /// The top of the document; what is no TOML is reported and left out.
-    pub(super) fn root(&self) -> Section<'_, 'i> {
+    /// The top of the document. None where it is not TOML: what is left of such a file would be
+    /// reported as missing and wrong though the admin wrote it.
+    pub(super) fn root(&self) -> Option<Section<'_, 'i>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
-        for error in errors {
+        let mut last = None;
+        for error in &errors {
+            let line = error.span().map(|span| self.line(span.start));
+            // One slip of the pen often makes several errors: the first of a line says most.
+            if last.replace(line) == Some(line) {
+                continue;
+            }
             let place = Place {
-                line: error.span().map(|span| self.line(span.start)),
+                line,
                 ..Place::file(&self.file)
             };
             self.report(
                 &place,
                 Finding::error(
                     format!("this is not TOML: {}", error.message().replace('\n', " ")),
-                    "write `key = value`, text in double quotes, paths of Windows in 'single quotes'",
+                    "write `key = value`, text in \"double quotes\", what holds a backslash in 'single quotes'",
                 ),
             );
         }
-        Section {
+        errors.is_empty().then(|| Section {
             document: self,
             key: String::new(),
             line: None,
             table: table.into_inner(),
             known: Vec::new(),
-        }
+        })
+    }
+
+    /// As the admin reads the file, not as the walk found them.
+    pub(super) fn into_problems(self) -> Problems {
+        let mut problems = self.problems.into_inner();
+        problems.0.sort_by_key(|problem| problem.place.line);
+        problems
     }
 
     fn line(&self, offset: usize) -> usize {
@@ -77,36 +93,36 @@ pub(super) struct Section<'d, 'i> {
 
 impl<'d, 'i> Section<'d, 'i> {
     /// The value of `key`, or none where it is absent or wrong (which is then reported).
-    pub(super) fn value<T: DeserializeOwned>(&mut self, key: &'static str) -> Option<Located<T>> {
+    pub(super) fn value<T: Example>(&mut self, key: &'static str) -> Option<Located<T>> {
         let (value, place) = self.take(key)?;
         match T::deserialize(ValueDeserializer::from(value)) {
             Ok(value) => Some(Located { value, place }),
             Err(error) => {
-                let (what, cure) = split(error.message());
-                self.document.report(&place, Finding::error(what, cure));
+                let finding = words::finding::<T>(error.message());
+                self.document.report(&place, finding);
                 None
             }
         }
     }
 
-    pub(super) fn value_or<T: DeserializeOwned>(&mut self, key: &'static str, default: T) -> T {
+    pub(super) fn value_or<T: Example>(&mut self, key: &'static str, default: T) -> T {
         self.value(key).map_or(default, |located| located.value)
     }
 
     /// A list whose items are told apart, so that each wrong one is reported at its own line.
     /// None where the key is absent.
-    pub(super) fn list<T: DeserializeOwned>(
-        &mut self,
-        key: &'static str,
-    ) -> Option<Vec<Located<T>>> {
+    pub(super) fn list<T: Example>(&mut self, key: &'static str) -> Option<Vec<Located<T>>> {
         let (value, place) = self.take(key)?;
+        let cure = || format!("write {key} = [{}]", T::example());
         let DeValue::Array(items) = value.into_inner() else {
-            self.document.report(
-                &place,
-                Finding::error("this must be a list", format!("write {key} = [\"...\"]")),
-            );
+            let finding = Finding::error("this must be a list", cure());
+            self.document.report(&place, finding);
             return None;
         };
+        if items.is_empty() {
+            let finding = Finding::error("this list is empty", cure());
+            self.document.report(&place, finding);
+        }
         let mut list = Vec::with_capacity(items.len());
         for item in items {
             let place = Place {
@@ -116,22 +132,16 @@ impl<'d, 'i> Section<'d, 'i> {
             match T::deserialize(ValueDeserializer::from(item)) {
                 Ok(value) => list.push(Located { value, place }),
                 Err(error) => {
-                    let (what, cure) = split(error.message());
-                    self.document.report(&place, Finding::error(what, cure));
+                    let finding = words::finding::<T>(error.message());
+                    self.document.report(&place, finding);
                 }
             }
-        }
-        if list.is_empty() {
-            self.document.report(
-                &place,
-                Finding::error("the list has no usable item", "write at least one"),
-            );
         }
         Some(list)
     }
 
     /// As `value`, where the key has no default: its absence is reported with `cure`.
-    pub(super) fn required<T: DeserializeOwned>(
+    pub(super) fn required<T: Example>(
         &mut self,
         key: &'static str,
         cure: &str,
@@ -141,7 +151,7 @@ impl<'d, 'i> Section<'d, 'i> {
     }
 
     /// As `list`, where the key has no default.
-    pub(super) fn required_list<T: DeserializeOwned>(
+    pub(super) fn required_list<T: Example>(
         &mut self,
         key: &'static str,
         cure: &str,
@@ -150,30 +160,23 @@ impl<'d, 'i> Section<'d, 'i> {
         self.list(key)
     }
 
-    /// As `sections`, where at least one is needed.
-    pub(super) fn required_sections(&mut self, key: &'static str, cure: &str) -> Vec<Self> {
-        self.report_missing(key, cure);
-        self.sections(key)
-    }
-
     /// The table `[key]`; an empty one where it is absent.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
-        let full = self.full_key(key);
-        match self.take(key) {
-            None => Section {
-                document: self.document,
-                key: full,
-                line: self.line,
-                table: DeTable::new(),
-                known: vec![],
-            },
-            Some((value, place)) => self.table_of(value, place, full, &format!("[{key}]")),
-        }
+        let cure = format!("write [{}]", self.full_key(key));
+        let found = self.take(key);
+        let table = found.and_then(|(value, place)| self.table_of(value, place, &cure));
+        table.unwrap_or_else(|| Section {
+            document: self.document,
+            key: self.full_key(key),
+            line: self.line,
+            table: DeTable::new(),
+            known: Vec::new(),
+        })
     }
 
-    /// The tables `[[key]]`, or one table where `[key]` or `key = { }` was written for it.
-    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Self> {
-        let full = self.full_key(key);
+    /// The tables `[[key]]`, or one table where `[key]` or `key = { }` was written for it. An item
+    /// that is no table is reported, with `cure`, and left out.
+    pub(super) fn sections(&mut self, key: &'static str, cure: &str) -> Vec<Self> {
         let Some((value, place)) = self.take(key) else {
             return Vec::new();
         };
@@ -182,28 +185,27 @@ impl<'d, 'i> Section<'d, 'i> {
             DeValue::Array(items) => items.into_iter().collect(),
             single => vec![Spanned::new(span, single)],
         };
-        items
-            .into_iter()
-            .enumerate()
-            .map(|(index, item)| {
-                let place = Place {
-                    line: Some(self.document.line(item.span().start)),
-                    ..place.clone()
-                };
-                self.table_of(
-                    item,
-                    place,
-                    format!("{full}[{index}]"),
-                    &format!("[[{key}]]"),
-                )
-            })
-            .collect()
+        let tables = items.into_iter().enumerate().filter_map(|(index, item)| {
+            let place = Place {
+                line: Some(self.document.line(item.span().start)),
+                key: format!("{}[{index}]", place.key),
+                ..place.clone()
+            };
+            self.table_of(item, place, cure)
+        });
+        tables.collect()
+    }
+
+    /// As `sections`, where at least one is needed.
+    pub(super) fn required_sections(&mut self, key: &'static str, cure: &str) -> Vec<Self> {
+        self.report_missing(key, cure);
+        self.sections(key, cure)
     }
 
     /// Reports the keys that nothing asked for, with the nearest one that exists.
     pub(super) fn finish(self) {
         for (key, _) in self.table.iter() {
-            let name = bounded(key.get_ref());
+            let name = words::bounded(key.get_ref());
             let place = Place {
                 line: Some(self.document.line(key.span().start)),
                 ..self.place(&name)
@@ -213,7 +215,7 @@ impl<'d, 'i> Section<'d, 'i> {
                 &place,
                 Finding::error(
                     "this key is unknown",
-                    match nearest(&name, &self.known) {
+                    match words::nearest(&name, &self.known) {
                         Some(near) => format!("write `{near}`, or one of: {known}"),
                         None => format!("remove it, or write one of: {known}"),
                     },
@@ -253,30 +255,19 @@ impl<'d, 'i> Section<'d, 'i> {
         ))
     }
 
-    fn table_of(
-        &self,
-        value: Spanned<DeValue<'i>>,
-        place: Place,
-        key: String,
-        heading: &str,
-    ) -> Self {
-        let table = match value.into_inner() {
-            DeValue::Table(table) => table,
-            _ => {
-                self.document.report(
-                    &place,
-                    Finding::error("this must be a table", format!("write {heading}")),
-                );
-                DeTable::new()
-            }
+    fn table_of(&self, value: Spanned<DeValue<'i>>, place: Place, cure: &str) -> Option<Self> {
+        let DeValue::Table(table) = value.into_inner() else {
+            let finding = Finding::error("this must be a table", cure);
+            self.document.report(&place, finding);
+            return None;
         };
-        Section {
+        Some(Section {
             document: self.document,
-            key,
+            key: place.key,
             line: place.line,
             table,
             known: Vec::new(),
-        }
+        })
     }
 
     fn full_key(&self, key: &str) -> String {
@@ -286,44 +277,4 @@ impl<'d, 'i> Section<'d, 'i> {
             _ => format!("{}.{key}", self.key),
         }
     }
-}
-
-/// Errors of our newtypes read `what; cure`; those of serde have no cure of their own.
-fn split(message: &str) -> (String, String) {
-    let message = message.trim().replace('\n', " ");
-    match message.split_once("; ") {
-        Some((what, cure)) => (what.to_owned(), cure.to_owned()),
-        None => (message, "see this key in config/ndes-proxy.toml".to_owned()),
-    }
-}
-
-/// A key as the admin wrote it, short enough for one line.
-fn bounded(key: &str) -> String {
-    key.chars().take(60).flat_map(char::escape_debug).collect()
-}
-
-fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
-    known
-        .iter()
-        .copied()
-        .map(|key| (distance(name, key), key))
-        .filter(|(far, _)| *far <= 2)
-        .min()
-        .map(|(_, key)| key)
-}
-
-/// Levenshtein's edit distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
