@@ -9,8 +9,9 @@ use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use crate::metrics::Incomplete;
 use crate::record::Record;
-use crate::upstream::Loan;
+use crate::upstream::{Loan, Place};
 
 /// Dropping it ends the record of the request: complete or not is known only then.
 pub struct Body {
@@ -25,6 +26,8 @@ enum Source {
         incoming: Incoming,
         deadline: Pin<Box<Sleep>>,
         loan: Loan,
+        /// Held until the answer has ended.
+        _place: Place,
     },
     Ended,
 }
@@ -39,11 +42,6 @@ pub enum BodyError {
 }
 
 impl Body {
-    /// A constant text, with a line feed behind it.
-    pub fn text(sentence: &'static str) -> Self {
-        Self::own(Bytes::from(format!("{sentence}\n")))
-    }
-
     pub fn own(bytes: Bytes) -> Self {
         Self {
             source: Source::Own(Some(bytes)),
@@ -52,13 +50,14 @@ impl Body {
     }
 
     /// The upstream's body, which must have ended after `limit`.
-    pub fn upstream(incoming: Incoming, loan: Loan, limit: Duration) -> Self {
+    pub fn upstream(incoming: Incoming, loan: Loan, place: Place, limit: Duration) -> Self {
         let deadline = Box::pin(tokio::time::sleep_until(Instant::now() + limit));
         Self {
             source: Source::Upstream {
                 incoming,
                 deadline,
                 loan,
+                _place: place,
             },
             record: None,
         }
@@ -71,7 +70,10 @@ impl Body {
 
     fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(record) = &mut self.record {
-            record.broken(&error);
+            record.broken(match error {
+                BodyError::Late => Incomplete::UpstreamLate,
+                BodyError::Upstream(_) => Incomplete::Upstream,
+            });
         }
         self.source = Source::Ended;
         Poll::Ready(Some(Err(error)))

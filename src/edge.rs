@@ -2,7 +2,6 @@
 
 mod accept;
 mod body;
-mod buffers;
 pub mod chunked;
 mod connection;
 mod h1;
@@ -13,6 +12,4 @@ mod slots;
 mod writer;
 
 pub use accept::{Edge, Worker};
-pub use body::RequestBody;
-pub use buffers::{Buffers, Lease};
 pub use slots::Slots;

@@ -2,20 +2,22 @@
 //! happens in which order.
 
 use std::sync::Arc;
+use std::time::Instant;
 
+use bytes::Bytes;
 use http::Response;
 use tower::ServiceExt;
 
 use crate::body::Body;
+use crate::buffers::Lease;
 use crate::client::Peer;
-use crate::edge::RequestBody;
 use crate::gate::{self, Admitted};
-use crate::generation::Generation;
+use crate::generation::{Generation, Published};
 use crate::head::{Head, Host};
 use crate::process::Process;
 use crate::record::Record;
 use crate::rejection::Rejection;
-use crate::upstream::{Answer, Outgoing, fields};
+use crate::upstream::{self, Answer, Outgoing, Place, fields};
 
 /// What all requests of one connection share.
 #[derive(Clone)]
@@ -25,6 +27,17 @@ pub struct Exchange {
     pub peer: Arc<Peer>,
     /// The worker that serves the connection, from 0.
     pub worker: usize,
+}
+
+/// A body that is still with the client. Read only once its request is admitted: that is also
+/// when the client is told to go on (`100 Continue`).
+pub trait RequestBody {
+    /// The whole body of at most `limit` bytes, paid for by `lease` as it arrives.
+    fn read(
+        &mut self,
+        limit: usize,
+        lease: &mut Lease,
+    ) -> impl Future<Output = Result<Bytes, Rejection>> + Send;
 }
 
 impl Exchange {
@@ -88,33 +101,29 @@ impl Exchange {
         // 4. Only what goes to NDES counts against the rate of all.
         self.process.rates.forwarded()?;
 
-        // 5. To NDES, and its answer back.
-        let request = self.outgoing(head, admitted, bytes)?;
-        let application = record
-            .application
-            .and_then(|index| self.generation.applications.get(index));
+        // 5. In turn: NDES takes some hundreds of requests at a time.
+        let application = self.generation.applications.get(admitted.application);
         let published = application.ok_or(Rejection::Internal)?;
-        let answer = published
-            .upstream
-            .clone()
-            .oneshot(request)
-            .await
-            .map_err(|failure| failure.rejection())?;
+        let request = self.outgoing(head, published, admitted, bytes)?;
+        let began = Instant::now();
+        let turn = published.queue.enter(self.peer.key).await;
+        record.waited = Some(began.elapsed());
+        let place = turn.map_err(|upstream::Busy| Rejection::UpstreamBusy)?;
+
+        // 6. To NDES, and its answer back.
+        let answer = published.upstream.clone().oneshot(request).await;
+        let answer = answer.map_err(|failure| failure.rejection())?;
         record.upstream = Some(answer.after);
-        Ok(self.incoming(head, published, answer))
+        Ok(self.incoming(head, published, answer, place))
     }
 
     fn outgoing(
         &self,
         head: &Head,
+        published: &Published,
         admitted: Admitted,
-        body: bytes::Bytes,
+        body: Bytes,
     ) -> Result<Outgoing, Rejection> {
-        let published = self
-            .generation
-            .applications
-            .get(admitted.application)
-            .ok_or(Rejection::Internal)?;
         let method = admitted.method.to_http().ok_or(Rejection::Internal)?;
         let client = self.peer.address.ip();
         let fields = fields::request(
@@ -128,14 +137,18 @@ impl Exchange {
         let mut request = Outgoing::new(self.worker, method, admitted.operation, admitted.target);
         request.fields = fields;
         request.body = body;
-        Ok(request)
+        match published.max_request_head {
+            Some(most) if request.head_bytes() > most => Err(Rejection::UpstreamRequestBytes),
+            _ => Ok(request),
+        }
     }
 
     fn incoming(
         &self,
         head: &Head,
-        published: &crate::generation::Published,
+        published: &Published,
         answer: Answer,
+        place: Place,
     ) -> Response<Body> {
         let (mut parts, incoming) = answer.response.into_parts();
         if parts.headers.contains_key(http::header::LOCATION) {
@@ -154,7 +167,7 @@ impl Exchange {
             fields::clean_response(&mut parts.headers, &[], None);
         }
         let limit = self.generation.timeouts.upstream_body;
-        Response::from_parts(parts, Body::upstream(incoming, answer.loan, limit))
+        Response::from_parts(parts, Body::upstream(incoming, answer.loan, place, limit))
     }
 
     /// The one place where a refusal becomes an answer, and where every answer gets its record.
@@ -165,7 +178,10 @@ impl Exchange {
     ) -> Response<Body> {
         let (response, rejection) = match result {
             Ok(response) => (response, None),
-            Err(rejection) => (rejection.into_response(), Some(rejection)),
+            Err(rejection) => {
+                let response = rejection.into_response().map(Body::own);
+                (response, Some(rejection))
+            }
         };
         record.answered(response.status(), rejection);
         response.map(|body| body.recorded(record))

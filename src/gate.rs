@@ -17,7 +17,7 @@ use crate::config::types::PublishedPath;
 use crate::head::{Head, Method};
 use crate::rejection::{Allow, Rejection};
 use crate::scep::{self, Operation, Unclear};
-use crate::site::Site;
+use crate::site::{Published, Site};
 
 /// A request that may go on, and only as this.
 #[derive(Clone, Debug)]
@@ -29,14 +29,6 @@ pub struct Admitted {
     pub operation: Option<Operation>,
     /// The configured path, not the client's bytes, and the client's query byte for byte.
     pub target: PathAndQuery,
-}
-
-/// What an application publishes.
-#[derive(Clone, Debug)]
-pub struct Published {
-    pub paths: Vec<PublishedPath>,
-    pub methods: Vec<Method>,
-    pub operations: Vec<Operation>,
 }
 
 /// Judges a head that is well-formed. Reads nothing but its arguments.

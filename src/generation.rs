@@ -32,6 +32,9 @@ pub struct Published {
     /// One for each configured certificate.
     pub identities: Vec<Identity>,
     pub upstream: upstream::Stack,
+    pub queue: Arc<upstream::Queue>,
+    /// The most that the request line and the fields for the upstream may take.
+    pub max_request_head: Option<usize>,
     /// Sent as Host.
     pub host: http::HeaderValue,
     /// Names that a Location may not show.
@@ -174,6 +177,12 @@ fn publish(
         tls,
         identities: files.identities,
         upstream: upstream::stack(Arc::new(upstream)),
+        queue: upstream::Queue::new(
+            to.max_in_flight,
+            to.queue,
+            process.metrics.queue(&application.name),
+        ),
+        max_request_head: to.max_request_head_bytes,
         host: to.server_name.to_header(),
         internal_names: vec![to.server_name.clone(), to.origin.host.clone()],
         client_address: application.client_address,

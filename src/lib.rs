@@ -4,19 +4,22 @@
 //! in) -> `upstream` (NDES), and leaves a `record`. Modules use only those on lower floors:
 //!
 //! ```text
-//! 7  app  check  demo                wire it, bind it; what would be published; try it
-//! 6  edge  admin                     own sockets and tasks
-//! 5  exchange                        the life of one request
-//! 4  generation                      what a reload replaces
-//! 3  upstream  record  body          one request's way out and back
-//! 2  process  gate  tls              limits of the process; judgement; certificates
-//! 1  site  config  metrics  rejection
-//! 0  head  scep  client  problem  text  shutdown
+//! 9  app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
+//! 8  edge  admin                      own sockets and tasks
+//! 7  exchange                         the life of one request
+//! 6  body                             its answer, on the way out
+//! 5  generation  record               what a reload replaces; what a request leaves behind
+//! 4  process                          what outlives every reload
+//! 3  gate                             judgement
+//! 2  site  upstream  log              what is published; the way to NDES; where lines go
+//! 1  config  metrics  tls  buffers    what was written, counted, trusted, lent
+//! 0  head  scep  client  rejection  problem  text  shutdown
 //! ```
 
 pub mod admin;
 pub mod app;
 pub mod body;
+pub mod buffers;
 pub mod check;
 pub mod client;
 pub mod config;

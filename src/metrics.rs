@@ -27,6 +27,8 @@ pub struct Metrics {
     upstream_response: HistogramVec,
     upstream_errors: IntCounterVec,
     upstream_connections: IntCounterVec,
+    upstream_in_flight: IntGaugeVec,
+    upstream_waiting: IntGaugeVec,
     incomplete: IntCounterVec,
     pub certificate_not_after: IntGaugeVec,
     pub buffered_bytes: IntGauge,
@@ -157,6 +159,16 @@ impl Metrics {
                 "Connections to upstreams, opened or taken from the pool.",
                 &["application", "source"],
             )?,
+            upstream_in_flight: gauges(
+                r,
+                "upstream_in_flight",
+                "Requests at an upstream, of at most max_in_flight.",
+            )?,
+            upstream_waiting: gauges(
+                r,
+                "upstream_waiting",
+                "Requests that wait for their turn at an upstream.",
+            )?,
             incomplete: counters(
                 r,
                 "responses_incomplete_total",
@@ -264,6 +276,13 @@ impl Metrics {
         self.incomplete.with_label_values(&[cause.as_str()]).inc();
     }
 
+    pub fn queue(&self, application: &str) -> QueueMetrics {
+        QueueMetrics {
+            in_flight: self.upstream_in_flight.with_label_values(&[application]),
+            waiting: self.upstream_waiting.with_label_values(&[application]),
+        }
+    }
+
     /// The series of one upstream, resolved once.
     pub fn upstream(&self, application: &str) -> UpstreamMetrics {
         UpstreamMetrics {
@@ -288,6 +307,12 @@ pub struct Answered<'a> {
     pub status: http::StatusCode,
     pub duration: Duration,
     pub uri_bytes: usize,
+}
+
+/// How full one upstream is.
+pub struct QueueMetrics {
+    pub in_flight: IntGauge,
+    pub waiting: IntGauge,
 }
 
 pub struct UpstreamMetrics {
@@ -340,6 +365,13 @@ fn counters(
 
 fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
     register(registry, IntGauge::with_opts(opts(name, help))?)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
+    register(
+        registry,
+        IntGaugeVec::new(opts(name, help), &["application"])?,
+    )
 }
 
 fn histograms(

@@ -9,9 +9,9 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
+use crate::buffers::Buffers;
 use crate::client::ConnectionId;
 use crate::config::Config;
-use crate::edge::Buffers;
 use crate::gate::rate::Rates;
 use crate::metrics::Metrics;
 

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use http::StatusCode;
 use tracing::{info, warn};
 
-use crate::body::BodyError;
 use crate::client::Peer;
 use crate::head::{Head, Method};
 use crate::metrics::{Answered, Incomplete};
@@ -31,6 +30,8 @@ pub struct Record {
     pub request_body: usize,
     /// From sending the request upstream to the head of its answer.
     pub upstream: Option<Duration>,
+    /// In the queue before the upstream.
+    pub waited: Option<Duration>,
     status: StatusCode,
     rejection: Option<Rejection>,
     sent: usize,
@@ -57,6 +58,7 @@ impl Record {
             operation: None,
             request_body: 0,
             upstream: None,
+            waited: None,
             status: StatusCode::INTERNAL_SERVER_ERROR,
             rejection: None,
             sent: 0,
@@ -79,11 +81,8 @@ impl Record {
         self.incomplete = None;
     }
 
-    pub fn broken(&mut self, error: &BodyError) {
-        self.incomplete = Some(match error {
-            BodyError::Late => Incomplete::UpstreamLate,
-            BodyError::Upstream(_) => Incomplete::Upstream,
-        });
+    pub fn broken(&mut self, cause: Incomplete) {
+        self.incomplete = Some(cause);
     }
 
     fn count(&self, duration: Duration) {
@@ -135,6 +134,7 @@ impl Record {
             response_bytes = self.sent,
             incomplete = self.incomplete.map(Incomplete::as_str),
             duration_ms = milliseconds(duration),
+            queue_ms = self.waited.map(milliseconds),
             upstream_ms = self.upstream.map(milliseconds),
             user_agent = user_agent.as_ref().map(tracing::field::display),
         );

@@ -1,10 +1,9 @@
 //! Every way in which the proxy itself answers a request: one closed list, one place where it
 //! becomes a status, a reason word and an answer.
 
+use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
-
-use crate::body::Body;
 
 /// Why a request is not answered by NDES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +45,10 @@ pub enum Rejection {
     },
     /// Bodies of all connections together exceed `buffered_bytes`.
     BuffersFull,
+    /// No turn at the upstream within `queue`.
+    UpstreamBusy,
+    /// Larger than the upstream's `max_request_head_bytes`.
+    UpstreamRequestBytes,
     UpstreamName,
     UpstreamConnect,
     UpstreamConnectTimeout,
@@ -70,7 +73,7 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 impl Rejection {
     /// One of each, for the metrics and the tables of the README.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::MalformedHead,
         Self::MalformedFraming,
         Self::HostMissing,
@@ -99,6 +102,8 @@ impl Rejection {
         Self::RateRefused { retry_after: 1 },
         Self::RateGlobal { retry_after: 1 },
         Self::BuffersFull,
+        Self::UpstreamBusy,
+        Self::UpstreamRequestBytes,
         Self::UpstreamName,
         Self::UpstreamConnect,
         Self::UpstreamConnectTimeout,
@@ -248,6 +253,18 @@ impl Rejection {
                 "connection_limit_reached",
                 "The proxy is busy.",
             ),
+            Self::UpstreamBusy => (
+                S::SERVICE_UNAVAILABLE,
+                "upstream_busy",
+                "connection_limit_reached",
+                "The server is busy.",
+            ),
+            Self::UpstreamRequestBytes => (
+                S::URI_TOO_LONG,
+                "upstream_max_request_bytes",
+                ERROR,
+                "The request exceeds MaxRequestBytes of the server.",
+            ),
             Self::UpstreamName => (
                 S::BAD_GATEWAY,
                 "upstream_name",
@@ -340,6 +357,8 @@ impl Rejection {
             | Self::RateClient { .. }
             | Self::RateGlobal { .. }
             | Self::BuffersFull
+            | Self::UpstreamBusy
+            | Self::UpstreamRequestBytes
             | Self::UpstreamName
             | Self::UpstreamConnect
             | Self::UpstreamConnectTimeout
@@ -351,17 +370,19 @@ impl Rejection {
     }
 
     /// The answer: a constant text, and Proxy-Status so that an admin can tell it from NDES's.
-    pub fn into_response(self) -> Response<Body> {
+    pub fn into_response(self) -> Response<Bytes> {
         let (status, reason, error, sentence) = self.facts();
         let proxy_status = format!("ndes-proxy; error={error}; details=\"{reason}\"");
-        let mut response = Response::new(Body::text(sentence));
+        let text = format!("{sentence}\n");
+        let length = HeaderValue::from(text.len());
+        let mut response = Response::new(Bytes::from(text));
         *response.status_mut() = status;
         let fields = response.headers_mut();
         fields.insert(
             CONTENT_TYPE,
             HeaderValue::from_static("text/plain; charset=utf-8"),
         );
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(sentence.len() + 1));
+        fields.insert(CONTENT_LENGTH, length);
         if let Ok(value) = HeaderValue::try_from(proxy_status) {
             fields.insert(PROXY_STATUS, value);
         }
@@ -374,7 +395,7 @@ impl Rejection {
             | Self::RateGlobal { retry_after } => {
                 fields.insert(RETRY_AFTER, HeaderValue::from(retry_after));
             }
-            Self::BuffersFull => {
+            Self::BuffersFull | Self::UpstreamBusy => {
                 fields.insert(RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::gate::Published;
+use crate::config::types::PublishedPath;
+use crate::head::Method;
+use crate::scep::Operation;
 
 /// The applications by public name: all that the gate needs to know.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +18,14 @@ pub struct Site {
 pub struct SiteApplication {
     pub name: String,
     pub published: Published,
+}
+
+/// What an application publishes.
+#[derive(Clone, Debug)]
+pub struct Published {
+    pub paths: Vec<PublishedPath>,
+    pub methods: Vec<Method>,
+    pub operations: Vec<Operation>,
 }
 
 impl Site {

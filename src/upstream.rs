@@ -6,6 +6,7 @@ mod failure;
 pub mod fields;
 mod framing;
 mod pool;
+mod queue;
 mod wire;
 
 use std::net::SocketAddr;
@@ -32,6 +33,7 @@ pub use failure::Failure;
 use failure::Sent;
 pub use pool::Loan;
 use pool::Pool;
+pub use queue::{Busy, Place, Queue};
 
 /// One NDES server.
 pub struct Upstream {
@@ -108,6 +110,16 @@ impl Outgoing {
             body: Bytes::new(),
             repeats: 0,
         }
+    }
+
+    /// What the request line and the fields take on the wire, the empty line included: what
+    /// HTTP.sys holds against MaxRequestBytes.
+    pub fn head_bytes(&self) -> usize {
+        let line = self.method.as_str().len() + self.target.as_str().len() + "  HTTP/1.1\r\n".len();
+        let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
+            name.as_str().len() + value.len() + ": \r\n".len()
+        };
+        line + self.fields.iter().map(field).sum::<usize>() + "\r\n".len()
     }
 
     fn to_http(&self) -> Request<Full<Bytes>> {

@@ -3,11 +3,12 @@
 use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::read::Section;
-use super::types::{DialAddress, DnsName, Origin, Pin, PublishedPath};
+use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin, PublishedPath};
 use crate::head::Method;
 use crate::problem::{Finding, Located, Place};
 use crate::scep::Operation;
@@ -56,6 +57,12 @@ pub struct Upstream {
     pub ca_roots: Vec<Located<PathBuf>>,
     /// For a certificate without SAN: its key, verified instead of the name.
     pub pin_sha256: Option<Pin>,
+    /// Requests at a time.
+    pub max_in_flight: usize,
+    /// How long a request may wait for its turn.
+    pub queue: Duration,
+    /// MaxRequestBytes of HTTP.sys: request line and fields together.
+    pub max_request_head_bytes: Option<usize>,
 }
 
 const PATHS: [&str; 5] = [
@@ -211,6 +218,9 @@ fn upstream(section: &mut Section<'_, '_>, directory: &Path) -> Option<Upstream>
     let address = table.value::<DialAddress>("address");
     let server_name = table.value::<DnsName>("server_name");
     let pin_sha256 = table.value::<Pin>("pin_sha256").map(|pin| pin.value);
+    let max_in_flight = table.value_or("max_in_flight", Count::<1, 100_000>(256)).0;
+    let queue = table.value_or("queue", Period(Duration::from_secs(15))).0;
+    let max_request_head_bytes = table.value::<Count<256, 16_777_216>>("max_request_head_bytes");
     table.finish();
     let origin = origin?.value;
     Some(Upstream {
@@ -222,6 +232,9 @@ fn upstream(section: &mut Section<'_, '_>, directory: &Path) -> Option<Upstream>
             .map(|root| below(directory, root))
             .collect(),
         pin_sha256,
+        max_in_flight,
+        queue,
+        max_request_head_bytes: max_request_head_bytes.map(|bytes| bytes.value.0),
         origin,
     })
 }

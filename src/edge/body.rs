@@ -8,22 +8,12 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::timeout;
 
-use super::buffers::Lease;
 use super::chunked::Chunked;
 use super::connection::Connection;
+use crate::buffers::Lease;
+use crate::exchange::RequestBody;
 use crate::head::{Framing, Head};
 use crate::rejection::Rejection;
-
-/// A body that is still with the client. Read only once its request is admitted: that is also
-/// when the client is told to go on (`100 Continue`).
-pub trait RequestBody {
-    /// The whole body of at most `limit` bytes, paid for by `lease` as it arrives.
-    fn read(
-        &mut self,
-        limit: usize,
-        lease: &mut Lease,
-    ) -> impl Future<Output = Result<Bytes, Rejection>> + Send;
-}
 
 /// HTTP/1: what follows the head on the connection.
 pub(super) struct Http1Body<'c> {

@@ -97,8 +97,8 @@ impl Kind {
             Self::ClientCertificateDemanded => "client_certificate_demanded",
             Self::NameNotServed => "name_not_served",
             Self::NotTls => "not_tls",
-            Self::Closed => "closed",
-            Self::Other => "other",
+            Self::Closed => "tls_closed",
+            Self::Other => "tls_other",
         }
     }
 }

@@ -11,10 +11,15 @@
 mod admin;
 mod allow_list;
 mod config_files;
+mod connections;
 mod host;
 mod http1;
+mod http2;
+mod log_lines;
 mod rates;
+mod shutdown;
 mod support;
+mod timeouts;
 mod upstream_answers;
 mod upstream_connections;
 mod upstream_tls;

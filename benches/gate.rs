@@ -1,0 +1,69 @@
+//! What the proxy's own judgement of a request costs: finding the end of its head, reading it,
+//! the gate. No TLS, no sockets: `throughput` has those.
+
+use std::hint::black_box;
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+use ndes_proxy::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::config::Config;
+use ndes_proxy::edge::head::{Scan, parse};
+use ndes_proxy::gate;
+use ndes_proxy::gate::rate::Rates;
+use ndes_proxy::site::Site;
+
+fn judgement(criterion: &mut Criterion) {
+    let minimal = include_str!("../config/minimal.toml");
+    let (config, _) = Config::parse("minimal.toml".as_ref(), minimal).expect("it loads");
+    let site = Site::new(&config.applications);
+    let address = SocketAddr::from(([192, 0, 2, 1], 50_000));
+    let peer = Peer {
+        connection: ConnectionId {
+            process: 1,
+            number: 1,
+        },
+        address,
+        key: ClientKey::from(address.ip()),
+        tls: "1.3",
+        sni: Some("scep.example.com".into()),
+        application: Some(0),
+    };
+
+    let mut group = criterion.benchmark_group("judgement");
+    for (name, target) in [("100 B", 100), ("4 KB", 4 << 10), ("64 KB", 65_534)] {
+        let head = head(target);
+        group.throughput(Throughput::Bytes(head.len() as u64));
+        group.bench_with_input(BenchmarkId::from_parameter(name), &head, |bencher, head| {
+            bencher.iter(|| {
+                let range = Scan::default().advance(black_box(head), &config.limits);
+                let range = range.expect("well-formed").expect("complete");
+                let head = parse(&head.slice(range)).expect("well-formed");
+                gate::admit(&head, &peer, &site, &config.limits).expect("published")
+            });
+        });
+    }
+    group.finish();
+
+    let rates = Rates::new(&config.rate_limit);
+    let mut next = 0_u64;
+    criterion.bench_function("rate of a million clients", |bencher| {
+        bencher.iter(|| {
+            next = (next + 1) % 1_000_000;
+            rates.admitted(black_box(ClientKey::V6(next)))
+        });
+    });
+}
+
+/// A GET PKIOperation as a device sends it, with a target of `bytes`.
+fn head(bytes: usize) -> Bytes {
+    let path = "/certsrv/mscep/mscep.dll?operation=PKIOperation&message=";
+    let message = "M".repeat(bytes - path.len());
+    let fields = "Host: scep.example.com\r\nUser-Agent: Mozilla/4.0 (compatible; Win32; NDES client)\r\n\
+                  Accept: */*\r\nConnection: Keep-Alive\r\n";
+    Bytes::from(format!("GET {path}{message} HTTP/1.1\r\n{fields}\r\n"))
+}
+
+criterion_group!(benches, judgement);
+criterion_main!(benches);

@@ -1,0 +1,296 @@
+//! How many requests an upstream has at a time, and who is next.
+//!
+//! Microsoft names about 300 concurrent requests for an NDES; a wave of renewals brings more. A
+//! device that is told 503 may not come back for hours, so waiting some seconds is better. The
+//! clients that wait are served in turn, one request each: an office with a thousand of them does
+//! not keep another's single phone waiting.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::client::ClientKey;
+use crate::metrics::QueueMetrics;
+
+/// The places of one upstream.
+pub struct Queue {
+    /// Requests at a time.
+    places: usize,
+    patience: Duration,
+    metrics: QueueMetrics,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    taken: usize,
+    /// How many of them each client has.
+    holders: HashMap<ClientKey, usize>,
+    /// Whose turn comes when; each client that waits stands here once.
+    turns: VecDeque<ClientKey>,
+    waiting: HashMap<ClientKey, VecDeque<oneshot::Sender<Place>>>,
+    length: usize,
+}
+
+/// A place at the upstream, for as long as its answer lasts. Dropping it lets the next one in.
+pub struct Place {
+    queue: Arc<Queue>,
+    client: ClientKey,
+}
+
+/// No place within the time, or no room to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Busy;
+
+/// Requests that may wait, as a multiple of the places.
+const LENGTH: usize = 4;
+
+impl Queue {
+    pub fn new(places: usize, patience: Duration, metrics: QueueMetrics) -> Arc<Self> {
+        Arc::new(Self {
+            places,
+            patience,
+            metrics,
+            state: Mutex::default(),
+        })
+    }
+
+    /// A place, at once or in turn.
+    pub async fn enter(self: &Arc<Self>, client: ClientKey) -> Result<Place, Busy> {
+        let turn = {
+            let mut state = self.state();
+            // A place is free only while all that wait have their share already.
+            if state.taken < self.places && self.within_share(&state, client) {
+                state.taken += 1;
+                *state.holders.entry(client).or_default() += 1;
+                self.show(&state);
+                return Ok(Place {
+                    queue: self.clone(),
+                    client,
+                });
+            }
+            let turn = self.wait(&mut state, client)?;
+            self.show(&state);
+            turn
+        };
+        // Whoever gives up drops its end of the channel, and is passed over.
+        match timeout(self.patience, turn).await {
+            Ok(Ok(place)) => Ok(place),
+            Ok(Err(_)) | Err(_) => Err(Busy),
+        }
+    }
+
+    fn show(&self, state: &State) {
+        self.metrics.in_flight.set(state.taken as i64);
+        self.metrics.waiting.set(state.length as i64);
+    }
+
+    fn wait(&self, state: &mut State, client: ClientKey) -> Result<oneshot::Receiver<Place>, Busy> {
+        let longest = self.places * LENGTH;
+        // Half of the queue is always left to others.
+        let full = |state: &State| {
+            let own = state.waiting.get(&client).map_or(0, VecDeque::len);
+            state.length >= longest || own >= longest / 2
+        };
+        if full(state) {
+            state.forget_who_gave_up();
+            if full(state) {
+                return Err(Busy);
+            }
+        }
+        let (sender, receiver) = oneshot::channel();
+        state.length += 1;
+        let line = state.waiting.entry(client).or_default();
+        line.push_back(sender);
+        if line.len() == 1 {
+            state.turns.push_back(client);
+        }
+        Ok(receiver)
+    }
+
+    /// One place in eight is never held by the client that holds all the others.
+    fn within_share(&self, state: &State, client: ClientKey) -> bool {
+        let held = state.holders.get(&client).copied().unwrap_or(0);
+        held < self.places - self.places / 8
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn forget_who_gave_up(&mut self) {
+        let before = self.length;
+        self.waiting.retain(|_, line| {
+            line.retain(|sender| !sender.is_closed());
+            !line.is_empty()
+        });
+        let waiting = &self.waiting;
+        self.turns.retain(|client| waiting.contains_key(client));
+        self.length = self.waiting.values().map(VecDeque::len).sum();
+        debug_assert!(self.length <= before);
+    }
+
+    /// Takes the next one that still waits out of the queue, each client in its turn.
+    fn next(
+        &mut self,
+        within_share: impl Fn(&Self, ClientKey) -> bool,
+    ) -> Option<(ClientKey, oneshot::Sender<Place>)> {
+        for _ in 0..self.turns.len() {
+            let client = self.turns.pop_front()?;
+            if !within_share(self, client) {
+                self.turns.push_back(client);
+                continue;
+            }
+            let line = self.waiting.get_mut(&client)?;
+            let before = line.len();
+            let patient =
+                std::iter::from_fn(|| line.pop_front()).find(|sender| !sender.is_closed());
+            let left = line.len();
+            self.length -= before - left;
+            if left == 0 {
+                self.waiting.remove(&client);
+            } else {
+                self.turns.push_back(client);
+            }
+            if let Some(sender) = patient {
+                return Some((client, sender));
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let queue = self.queue.clone();
+        let mut state = queue.state();
+        state.taken -= 1;
+        if let Some(held) = state.holders.get_mut(&self.client) {
+            *held -= 1;
+            if *held == 0 {
+                state.holders.remove(&self.client);
+            }
+        }
+        let next = state.next(|state, client| queue.within_share(state, client));
+        let Some((client, sender)) = next else {
+            return queue.show(&state);
+        };
+        {
+            state.taken += 1;
+            *state.holders.entry(client).or_default() += 1;
+            queue.show(&state);
+            drop(state);
+            // Whoever has given up in between drops the place, and with it lets the next one in.
+            _ = sender.send(Place {
+                queue: queue.clone(),
+                client,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const A: ClientKey = ClientKey::V6(1);
+    const B: ClientKey = ClientKey::V6(2);
+    const C: ClientKey = ClientKey::V6(3);
+
+    fn queue(places: usize) -> Arc<Queue> {
+        Queue::new(
+            places,
+            Duration::from_secs(15),
+            Metrics::new().unwrap().queue("a"),
+        )
+    }
+
+    fn waiting_and_taken(queue: &Queue) -> (usize, usize) {
+        let state = queue.state();
+        (state.length, state.taken)
+    }
+
+    /// Runs all that can run.
+    async fn settle() {
+        for _ in 0..20 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_more_than_the_places_waits_and_then_gives_up() {
+        let queue = queue(2);
+        let (_first, second) = (queue.enter(A).await.unwrap(), queue.enter(B).await.unwrap());
+        let began = tokio::time::Instant::now();
+        assert_eq!(queue.enter(B).await.err(), Some(Busy));
+        assert_eq!(began.elapsed(), Duration::from_secs(15));
+        drop(second);
+        assert!(queue.enter(B).await.is_ok(), "who gave up holds no place");
+        assert_eq!(waiting_and_taken(&queue), (0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn clients_that_wait_are_served_in_turn() {
+        let queue = queue(2);
+        let _held = queue.enter(C).await.unwrap();
+        let held = queue.enter(A).await.unwrap();
+        let order = Arc::new(Mutex::new(Vec::new()));
+        for client in [A, A, A, B] {
+            let (queue, order) = (queue.clone(), order.clone());
+            tokio::spawn(async move {
+                let _place = queue.enter(client).await.unwrap();
+                order.lock().unwrap().push(client);
+            });
+            settle().await;
+        }
+        drop(held);
+        settle().await;
+        assert_eq!(*order.lock().unwrap(), [A, B, A, A]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn half_of_the_queue_is_left_to_others() {
+        let queue = queue(1);
+        let _held = queue.enter(A).await.unwrap();
+        for _ in 0..2 {
+            tokio::spawn({
+                let queue = queue.clone();
+                async move { queue.enter(A).await.is_ok() }
+            });
+        }
+        settle().await;
+        let began = tokio::time::Instant::now();
+        assert_eq!(queue.enter(A).await.err(), Some(Busy));
+        assert_eq!(began.elapsed(), Duration::ZERO, "refused at once");
+        tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.enter(B).await.is_ok() }
+        });
+        settle().await;
+        assert_eq!(waiting_and_taken(&queue), (3, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_cannot_hold_every_place() {
+        let queue = queue(8);
+        let mut held = Vec::new();
+        for _ in 0..7 {
+            held.push(queue.enter(A).await.unwrap());
+        }
+        let waits = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.enter(A).await.is_ok() }
+        });
+        settle().await;
+        assert_eq!(waiting_and_taken(&queue), (1, 7));
+        let _eighth = queue.enter(B).await.unwrap();
+        held.pop();
+        assert!(waits.await.unwrap());
+    }
+}

@@ -1,0 +1,95 @@
+# What the system tests share; sourced by each of them.
+# shellcheck shell=bash
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+target_dir=${CARGO_TARGET_DIR:-$root/target}
+ndes_proxy=${NDES_PROXY:-$target_dir/debug/ndes-proxy}
+
+# isolate ARG...: runs the calling script again as root in network, mount and process namespaces of
+# its own. There all ports are free and none is reachable from outside, mounts over files in /etc
+# are seen by nobody else, and whatever was started ends with the script.
+isolate() {
+    if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then
+        local as_root=()
+        [ "$(id -u)" = 0 ] || as_root=(sudo)
+        exec "${as_root[@]}" env NDES_PROXY_ISOLATED=yes NDES_PROXY="$ndes_proxy" \
+            CARGO_TARGET_DIR="$target_dir" \
+            unshare --net --mount --pid --fork --mount-proc --kill-child \
+            bash "$(realpath "$0")" "$@"
+    fi
+    work=$(mktemp -d)
+    trap finish EXIT
+    ip link set lo up
+}
+
+# start NAME COMMAND...: in the background, its output in $work/NAME.log, its pid in ${pid[NAME]}.
+declare -A pid=()
+start() {
+    local name=$1
+    shift
+    "$@" >"$work/$name.log" 2>&1 &
+    pid[$name]=$!
+}
+
+# Ends what `start` started. After a failure the end of each log is shown first.
+finish() {
+    local code=$? name
+    trap - EXIT
+    if [ "$code" != 0 ]; then
+        for name in "$work"/*.log; do
+            [ -s "$name" ] || continue
+            printf -- '---- end of %s\n' "${name##*/}"
+            tail -n 40 "$name"
+        done
+    fi
+    for name in "${!pid[@]}"; do
+        kill "${pid[$name]}" 2>/dev/null || true
+        wait "${pid[$name]}" 2>/dev/null || true
+    done
+    rm -rf "$work"
+    exit "$code"
+}
+
+fail() {
+    echo "FAILED: $*" >&2
+    exit 1
+}
+
+pass() {
+    echo "ok: $*"
+}
+
+# wait_for SECONDS WHAT COMMAND...: asks every 0.1 s until COMMAND succeeds.
+wait_for() {
+    local tries=$(($1 * 10)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        tries=$((tries - 1))
+        [ "$tries" -gt 0 ] || fail "waited in vain for $what"
+        sleep 0.1
+    done
+}
+
+# start_demo ARG...: the demo, and what it prints: $demo_public (URL), $demo_metrics (URL), $demo_ca (file).
+start_demo() {
+    start demo "$ndes_proxy" demo "$@"
+    wait_for 10 "what the demo prints" demo_printed
+    wait_for 10 "the demo's metrics" curl -fsS "$demo_metrics"
+}
+
+# shellcheck disable=SC2034  # read by the scripts that source this
+demo_printed() {
+    demo_public=$(grep -om1 "https://[^' ]*/mscep\.dll" "$work/demo.log") &&
+        demo_metrics=$(grep -om1 "http://[^' ]*/metrics" "$work/demo.log") &&
+        demo_ca=$(grep -om1 "/[^' ]*/demo-ca\.pem" "$work/demo.log") && [ -s "$demo_ca" ]
+}
+
+# put_over FILE: what comes on standard input takes the place of FILE, in this namespace only.
+put_over() {
+    local file
+    file=$(mktemp -p "$work")
+    cat >"$file"
+    chmod 644 "$file"
+    mount --bind "$file" "$(realpath "$1")"
+}
