@@ -1,1 +1,3 @@
-fn main() {}
+//! Tests of the whole.
+
+mod docs;
