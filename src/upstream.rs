@@ -189,8 +189,9 @@ impl Upstream {
             }
             None => {
                 let connection = timeout(self.timeouts.connect, self.connect()).await;
+                let connection = connection.unwrap_or(Err(Failure::ConnectTimeout))?;
                 self.metrics.opened.inc();
-                connection.unwrap_or(Err(Failure::ConnectTimeout))?
+                connection
             }
         };
         let limit = match request.operation {

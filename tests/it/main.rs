@@ -8,5 +8,6 @@
     reason = "these are tests"
 )]
 
+mod docs;
 mod support;
 mod uri_limits;
