@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, read by `run`, `check`, `doctor` and every reload.
+//! The configuration: one TOML file, read by `run`, `check` and `healthcheck`.
 //!
 //! Every key has a default that is right for NDES; only names, certificates and the upstream must
 //! be said. `config/ndes-proxy.toml` lists all keys.
@@ -187,6 +187,18 @@ fn listen(mut section: Section<'_, '_>) -> Listen {
         protocols: or_default(protocols, [Protocol::Http1]),
         workers: section.value_or("workers", Count::<1, 1024>(cores)).0,
     };
+    let mut seen = vec![listen.admin];
+    for address in &listen.https {
+        // Port 0 is another one each time.
+        if address.port() != 0 && seen.contains(address) {
+            let finding = Finding::error(
+                format!("{address} is listened on twice"),
+                "give https and admin an address and port each",
+            );
+            section.document.report(&section.place("https"), finding);
+        }
+        seen.push(*address);
+    }
     section.finish();
     listen
 }

@@ -150,7 +150,7 @@ impl Metrics {
             upstream_errors: counters(
                 r,
                 "upstream_errors_total",
-                "Requests that an upstream did not answer, by kind.",
+                "Attempts that an upstream did not answer, by kind.",
                 &["application", "kind"],
             )?,
             upstream_connections: counters(
@@ -262,7 +262,9 @@ impl Metrics {
         self.request_duration
             .with_label_values(&[application, operation])
             .observe(request.duration.as_secs_f64());
-        self.uri_bytes.observe(request.uri_bytes as f64);
+        if let Some(bytes) = request.uri_bytes {
+            self.uri_bytes.observe(bytes as f64);
+        }
     }
 
     pub fn refused(&self, rejection: Rejection) {
@@ -306,7 +308,8 @@ pub struct Answered<'a> {
     pub method: Method,
     pub status: http::StatusCode,
     pub duration: Duration,
-    pub uri_bytes: usize,
+    /// None where the head could not be read.
+    pub uri_bytes: Option<usize>,
 }
 
 /// How full one upstream is.

@@ -130,6 +130,9 @@ fn seven_lines_are_enough_and_all_else_has_its_default() {
     assert_eq!(upstream.address, None);
     assert_eq!(upstream.server_name.as_str(), "ndes.corp.local");
     assert_eq!(upstream.pin_sha256, None);
+    assert_eq!(upstream.max_in_flight, 256);
+    assert_eq!(upstream.queue, Duration::from_secs(15));
+    assert_eq!(upstream.max_request_head_bytes, None);
 }
 
 #[test]

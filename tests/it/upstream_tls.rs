@@ -187,7 +187,7 @@ fn a_handshake_that_fails_otherwise_is_told_apart() {
         ),
         (
             tcp::answering(b""),
-            "closed",
+            "tls_closed",
             &[
                 "closed the connection in the TLS handshake",
                 "https binding",
