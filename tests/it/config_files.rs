@@ -160,7 +160,7 @@ fn check_says_what_would_be_published() {
         "  methods      GET, HEAD, POST".to_owned(),
         "  operations   GetCACaps, GetCACert, GetCACertChain, GetNextCACert, PKIOperation"
             .to_owned(),
-        "  upstream     https://ndes.corp.local:443 at as resolved".to_owned(),
+        "  upstream     https://ndes.corp.local:443, at the address of its name".to_owned(),
         format!("  verified by  ndes.corp.local, against {dir}/corp-root.pem"),
     ] {
         assert!(
@@ -340,6 +340,11 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
             "[listen]\nhttps = []\n{A}{U}",
             "2: listen.https",
             &["list is empty"],
+        ),
+        (
+            "[listen]\nhttps = [\"127.0.0.1:9464\"]\n{A}{U}",
+            "1: listen.https",
+            &["127.0.0.1:9464 is listened on twice", "each"],
         ),
         (
             "[listen]\nprotocols = [\"http/2\"]\n{A}{U}",

@@ -129,6 +129,7 @@ fn what_tells_of_the_inside_is_taken_out_and_all_else_stays() {
             "X-AspNetMvc-Version: 5.2",
             "WWW-Authenticate: Negotiate",
             "WWW-Authenticate: NTLM",
+            "WWW-Authenticate: Basic realm=corp, NTLM",
             "WWW-Authenticate: Negotiate oYG2MIGz",
             "Connection: X-Hop, keep-alive",
             "Connection: X-Other-Hop",
