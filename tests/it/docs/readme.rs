@@ -177,6 +177,9 @@ fn touched() -> Metrics {
     let upstream = metrics.upstream("a");
     upstream.responded(None, Duration::ZERO);
     upstream.failed("timeout");
+    let queue = metrics.queue("a");
+    queue.in_flight.set(0);
+    queue.waiting.set(0);
     metrics
 }
 
