@@ -1,7 +1,6 @@
 //! An HTTP/2 connection: hyper speaks the protocol, the same gate judges the requests.
 
 use std::convert::Infallible;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
@@ -11,12 +10,14 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::body::Http2Body;
 use super::slots::Slot;
 use crate::body::Body;
+use crate::config::Timeouts;
 use crate::exchange::Exchange;
 use crate::head::{Framing, Head, Host, Method, Size, Target, Version};
 use crate::rejection::Rejection;
@@ -28,10 +29,10 @@ const STREAMS: u32 = 64;
 pub(super) async fn serve(
     exchange: Exchange,
     stream: TlsStream<TcpStream>,
-    _slot: Slot,
+    slot: Slot,
     shutdown: Shutdown,
 ) {
-    let limits = &exchange.generation.limits;
+    let (limits, timeouts) = (&exchange.generation.limits, &exchange.generation.timeouts);
     let mut http = http2::Builder::new(TokioExecutor::new());
     http.timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
@@ -42,24 +43,94 @@ pub(super) async fn serve(
         .max_frame_size(16 << 10)
         .initial_stream_window_size(64 << 10)
         .initial_connection_window_size(1 << 20)
-        .keep_alive_interval(exchange.generation.timeouts.keep_alive)
-        .keep_alive_timeout(exchange.generation.timeouts.request_head);
-    let numbers = AtomicU64::new(0);
+        .keep_alive_interval(timeouts.keep_alive)
+        .keep_alive_timeout(timeouts.request_head);
+    let requests = watch::Sender::new(Requests::default());
+    let seen = requests.subscribe();
     let service = {
         let exchange = exchange.clone();
         service_fn(move |request| {
-            let number = 1 + numbers.fetch_add(1, Ordering::Relaxed);
+            let begun = Begun::new(&requests);
             let exchange = exchange.clone();
-            async move { Ok::<_, Infallible>(answer(&exchange, number, request).await) }
+            async move {
+                let response = answer(&exchange, begun.number, request).await;
+                drop(begun);
+                Ok::<_, Infallible>(response)
+            }
         })
     };
     let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // Its errors are the client's: what it asked for is in the record of each request.
         _ = &mut connection => return,
-        () = shutdown.begun() => connection.as_mut().graceful_shutdown(),
+        () = shutdown.begun() => {}
+        () = idle(seen.clone(), &slot, timeouts) => {}
     }
-    _ = timeout(exchange.generation.timeouts.shutdown, connection).await;
+    if seen.borrow().begun == 0 {
+        // Nothing is to be finished, and a client that does not even greet would hold this up.
+        return;
+    }
+    connection.as_mut().graceful_shutdown();
+    if shutdown.has_begun() {
+        // Cut at the deadline by the worker.
+        _ = connection.await;
+    } else {
+        // Answers that are still being written.
+        _ = timeout(timeouts.response_write, connection).await;
+    }
+}
+
+/// The requests of one connection.
+#[derive(Default)]
+struct Requests {
+    begun: u64,
+    /// Of these, those without the head of an answer.
+    in_flight: usize,
+}
+
+/// A request from its head to the head of its answer.
+struct Begun {
+    number: u64,
+    requests: watch::Sender<Requests>,
+}
+
+impl Begun {
+    fn new(requests: &watch::Sender<Requests>) -> Self {
+        let mut number = 0;
+        requests.send_modify(|requests| {
+            requests.begun += 1;
+            requests.in_flight += 1;
+            number = requests.begun;
+        });
+        Self {
+            number,
+            requests: requests.clone(),
+        }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.requests
+            .send_modify(|requests| requests.in_flight -= 1);
+    }
+}
+
+/// Returns when the client has asked for nothing for as long as an HTTP/1 client may, or when its
+/// connection is to make room. PINGs do not count: they keep up connections that nobody needs.
+async fn idle(mut requests: watch::Receiver<Requests>, slot: &Slot, timeouts: &Timeouts) {
+    let mut limit = timeouts.request_head;
+    while requests.wait_for(|now| now.in_flight == 0).await.is_ok() {
+        if requests.borrow_and_update().begun > 0 {
+            limit = timeouts.keep_alive;
+        }
+        let idle = slot.idle();
+        tokio::select! {
+            () = sleep(limit) => return,
+            () = idle.ended() => return,
+            _ = requests.changed() => {}
+        }
+    }
 }
 
 async fn answer(exchange: &Exchange, number: u64, request: Request<Incoming>) -> Response<Body> {

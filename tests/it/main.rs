@@ -8,6 +8,16 @@
     reason = "these are tests"
 )]
 
+mod admin;
+mod allow_list;
+mod connections;
 mod docs;
+mod host;
+mod http1;
+mod http2;
+mod log_lines;
+mod rates;
+mod shutdown;
 mod support;
+mod timeouts;
 mod uri_limits;

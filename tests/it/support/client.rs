@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{
@@ -201,6 +202,45 @@ impl Connection {
             self.fill().expect("more bytes");
         }
         &self.buffer
+    }
+
+    /// Whether there are bytes that belong to no whole answer.
+    pub fn has_bytes(&self) -> bool {
+        !self.buffer.is_empty()
+    }
+
+    /// Whether bytes or the end come within `time`.
+    pub fn comes_within(&mut self, time: Duration) -> bool {
+        if !self.buffer.is_empty() {
+            return true;
+        }
+        self.stream.sock.set_read_timeout(Some(time)).unwrap();
+        let mut piece = [0; 16 << 10];
+        let read = self.stream.read(&mut piece);
+        self.stream.sock.set_read_timeout(Some(PATIENCE)).unwrap();
+        match read {
+            Ok(read) => {
+                self.buffer.extend_from_slice(&piece[..read]);
+                true
+            }
+            Err(error) => error.kind() != ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Type and payload of the next HTTP/2 frame; none where the connection ends instead.
+    pub fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
+        const HEADER: usize = 9;
+        loop {
+            if let Some(&[a, b, c, kind, ..]) = self.buffer.get(..HEADER) {
+                let length = u32::from_be_bytes([0, a, b, c]) as usize;
+                if let Some(payload) = self.buffer.get(HEADER..HEADER + length) {
+                    let payload = payload.to_vec();
+                    self.buffer.drain(..HEADER + length);
+                    return Some((kind, payload));
+                }
+            }
+            self.fill().ok()?;
+        }
     }
 
     /// Reads what comes next.

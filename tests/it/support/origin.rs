@@ -125,6 +125,12 @@ impl Origin {
         requests[0].clone()
     }
 
+    /// Tells the number of requests so far, from any thread.
+    pub fn probe(&self) -> impl Fn() -> usize + Send + 'static {
+        let state = self.state.clone();
+        move || state.requests.lock().unwrap().len()
+    }
+
     pub fn await_requests(&self, count: usize) {
         eventually(&format!("{count} requests"), || {
             self.state.requests.lock().unwrap().len() >= count
