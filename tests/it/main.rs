@@ -10,6 +10,7 @@
 
 mod admin;
 mod allow_list;
+mod config_files;
 mod connections;
 mod docs;
 mod host;
@@ -20,4 +21,7 @@ mod rates;
 mod shutdown;
 mod support;
 mod timeouts;
+mod upstream_answers;
+mod upstream_connections;
+mod upstream_tls;
 mod uri_limits;

@@ -261,6 +261,9 @@ fn serve(
         while let Some(request) = split_request(connection, &mut buffer) {
             state.requests.lock().unwrap().push(request.clone());
             script(&request, &mut wire);
+            if !wire.open {
+                return;
+            }
         }
         let mut piece = [0; 16 << 10];
         match wire.stream.read(&mut piece) {
@@ -308,6 +311,13 @@ impl Gate {
     pub fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
+    }
+
+    /// Whether it is open, at the latest after `wait`.
+    pub fn is_open_after(&self, wait: std::time::Duration) -> bool {
+        let closed = self.0.0.lock().unwrap();
+        let waited = self.0.1.wait_timeout_while(closed, wait, |open| !*open);
+        *waited.unwrap().0
     }
 
     pub fn pass(&self) {
