@@ -46,6 +46,8 @@ pub enum Accepted {
     ClientLimitReached,
     /// An idle connection was closed to make room.
     IdleClosed,
+    /// No PROXY protocol header where one must be, or from an address that is not trusted.
+    BadProxyHeader,
 }
 
 /// How a TLS handshake ended.
@@ -54,9 +56,30 @@ pub enum Handshake {
     Tls12,
     Tls13,
     UnknownName,
+    /// The client knows nothing above TLS 1.1.
+    OldTls,
+    /// TLS 1.2 or 1.3, but no suite, group or signature in common.
+    NothingInCommon,
+    /// The client does not trust the public certificate.
+    CertificateRefused,
     TimedOut,
-    /// The client left, or spoke no TLS that is served here.
+    /// The client left, or spoke something else.
     Failed,
+}
+
+impl Handshake {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls12 => "tls12",
+            Self::Tls13 => "tls13",
+            Self::UnknownName => "unknown_name",
+            Self::OldTls => "old_tls",
+            Self::NothingInCommon => "nothing_in_common",
+            Self::CertificateRefused => "certificate_refused",
+            Self::TimedOut => "timeout",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Why the client did not get the whole answer.
@@ -231,20 +254,13 @@ impl Metrics {
                 Accepted::LimitReached => "limit_reached",
                 Accepted::ClientLimitReached => "client_limit_reached",
                 Accepted::IdleClosed => "idle_closed",
+                Accepted::BadProxyHeader => "bad_proxy_header",
             }])
             .inc();
     }
 
     pub fn handshake(&self, result: Handshake) {
-        self.handshakes
-            .with_label_values(&[match result {
-                Handshake::Tls12 => "tls12",
-                Handshake::Tls13 => "tls13",
-                Handshake::UnknownName => "unknown_name",
-                Handshake::TimedOut => "timeout",
-                Handshake::Failed => "failed",
-            }])
-            .inc();
+        self.handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
     /// A request that has ended. `application` is none where it reached no application.
