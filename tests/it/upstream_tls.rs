@@ -165,6 +165,7 @@ fn assert_untrusted(upstream: SocketAddr, kind: &str, words: &[&str]) -> String 
 
 #[test]
 fn a_handshake_that_fails_otherwise_is_told_apart() {
+    let closing = Origin::closing();
     for (upstream, kind, words) in [
         (
             tcp::answering(b"\x15\x03\x01\x00\x02\x02\x46"),
@@ -185,6 +186,11 @@ fn a_handshake_that_fails_otherwise_is_told_apart() {
             tcp::answering(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
             "not_tls",
             &["not TLS", "port"],
+        ),
+        (
+            closing.address,
+            "tls_closed",
+            &["closed the connection in the TLS handshake"],
         ),
         (
             tcp::answering(b""),
