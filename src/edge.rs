@@ -8,6 +8,7 @@ mod h1;
 mod h2;
 mod handshake;
 pub mod head;
+mod lent;
 mod slots;
 mod writer;
 
