@@ -128,9 +128,12 @@ async fn serve(worker: usize, edge: Edge, tcp: TcpStream, address: SocketAddr, s
     // Answers are written whole; waiting for more to send would only delay them.
     _ = tcp.set_nodelay(true);
     let deadline = Instant::now() + generation.timeouts.tls_handshake;
-    let shaken = match timeout_at(deadline, handshake::accept(&generation, tcp)).await {
-        Ok(result) => result,
-        Err(_elapsed) => Err(Handshake::TimedOut),
+    let shaken = tokio::select! {
+        shaken = timeout_at(deadline, handshake::accept(&generation, tcp)) => {
+            shaken.unwrap_or(Err(Handshake::TimedOut))
+        }
+        // It has asked for nothing yet; silent connections are not worth the wait.
+        () = edge.shutdown.begun() => return,
     };
     let shaken = match shaken {
         Ok(shaken) => shaken,
