@@ -108,7 +108,7 @@ fn the_query_and_the_body_are_never_logged() {
     );
     assert_eq!(send(&binary, body).status, 200);
     lines(&binary, 8);
-    binary.terminate();
+    binary.signal(rustix::process::Signal::TERM);
     let (_, all) = binary.wait();
     for line in all {
         assert!(!line.to_string().contains(secret), "{line}");
