@@ -19,4 +19,5 @@ mod rates;
 mod shutdown;
 mod support;
 mod timeouts;
+mod tls;
 mod uri_limits;
