@@ -87,6 +87,7 @@ pub fn build(config: &Config, warnings: Problems) -> Result<Bound, StartError> {
         process,
         current: Arc::new(ArcSwap::from_pointee(generation)),
         slots,
+        proxies: config.listen.proxies.clone().map(Into::into),
         shutdown,
     };
     Ok(Bound {

@@ -155,12 +155,13 @@ fn describe_application(
         )?;
     }
     let origin = &upstream.origin;
-    let address = upstream
-        .address
-        .map_or_else(|| "as resolved".to_owned(), |address| address.to_string());
+    let address = upstream.address.map_or_else(
+        || "the address of its name".to_owned(),
+        |address| address.to_string(),
+    );
     writeln!(
         text,
-        "  upstream     https://{}:{} at {address}",
+        "  upstream     https://{}:{}, at {address}",
         origin.host, origin.port
     )?;
     let by = if upstream.pin_sha256.is_some() {

@@ -1,4 +1,4 @@
-//! The configuration: one TOML file, read by `run`, `check`, `doctor` and every reload.
+//! The configuration: one TOML file, read by `run`, `check` and `healthcheck`.
 //!
 //! Every key has a default that is right for NDES; only names, certificates and the upstream must
 //! be said. `config/ndes-proxy.toml` lists all keys.
@@ -42,6 +42,8 @@ pub struct Listen {
     pub protocols: Vec<Protocol>,
     /// Threads that serve connections.
     pub workers: usize,
+    /// Where connections begin with a PROXY protocol header: the networks it is believed from.
+    pub proxies: Option<Vec<IpNet>>,
 }
 
 /// What ALPN offers (RFC 7301).
@@ -186,9 +188,33 @@ fn listen(mut section: Section<'_, '_>) -> Listen {
         admin: section.value_or("admin", SocketAddr::from(([127, 0, 0, 1], 9464))),
         protocols: or_default(protocols, [Protocol::Http1]),
         workers: section.value_or("workers", Count::<1, 1024>(cores)).0,
+        proxies: proxies(&mut section),
     };
+    let mut seen = vec![listen.admin];
+    for address in &listen.https {
+        // Port 0 is another one each time.
+        if address.port() != 0 && seen.contains(address) {
+            let finding = Finding::error(
+                format!("{address} is listened on twice"),
+                "give https and admin an address and port each",
+            );
+            section.document.report(&section.place("https"), finding);
+        }
+        seen.push(*address);
+    }
     section.finish();
     listen
+}
+
+fn proxies(section: &mut Section<'_, '_>) -> Option<Vec<IpNet>> {
+    let cure = "write trusted_proxies = [\"10.0.0.0/24\"]: the addresses of the load balancer";
+    let enabled = section.value_or("proxy_protocol", false);
+    let trusted = match enabled {
+        true => section.required_list("trusted_proxies", cure),
+        false => section.list("trusted_proxies"),
+    };
+    let networks = trusted.unwrap_or_default().into_iter();
+    enabled.then(|| networks.map(|network| network.value).collect())
 }
 
 fn limits(mut section: Section<'_, '_>) -> Limits {

@@ -95,7 +95,11 @@ impl Exchange {
 
         // 3. The whole body, before NDES hears of the request.
         let mut lease = self.process.buffers.lease();
-        let bytes = body.read(limits.body_bytes, &mut lease).await?;
+        let body = body.read(limits.body_bytes, &mut lease).await;
+        let bytes = body.map_err(|rejection| match rejection.is_refusal() {
+            true => self.process.rates.refused(self.peer.key, rejection),
+            false => rejection,
+        })?;
         record.request_body = bytes.len();
 
         // 4. Only what goes to NDES counts against the rate of all.

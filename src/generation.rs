@@ -86,12 +86,14 @@ impl Generation {
         }
         let site = Arc::new(Site::new(&config.applications));
         for (site, application) in site.applications.iter().zip(&applications) {
-            for identity in &application.identities {
-                process
-                    .metrics
-                    .certificate_not_after
-                    .with_label_values(&[&site.name, &identity.key])
-                    .set(identity.not_after);
+            let identities = &application.identities;
+            for identity in identities {
+                // Of two certificates with the same kind of key the earlier end is the one to see.
+                let alike = identities.iter().filter(|other| other.key == identity.key);
+                let first = alike.map(|other| other.not_after).min();
+                let gauges = &process.metrics.certificate_not_after;
+                let gauge = gauges.with_label_values(&[&site.name, &identity.key]);
+                gauge.set(first.unwrap_or(identity.not_after));
             }
         }
         let (limits, timeouts) = (config.limits.clone(), config.timeouts.clone());

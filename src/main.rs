@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -13,7 +13,7 @@ use ndes_proxy::config::Config;
 use ndes_proxy::demo::{self, Demo};
 use ndes_proxy::healthcheck;
 use ndes_proxy::log;
-use ndes_proxy::problem::Problems;
+use ndes_proxy::problem::{Place, Problems};
 
 /// Publishes Microsoft NDES (SCEP) to the Internet.
 #[derive(Parser)]
@@ -61,7 +61,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(file: &std::path::Path) -> ExitCode {
+fn run(file: &Path) -> ExitCode {
     match Config::load(file) {
         Ok((config, warnings)) => serve(&config, warnings, |_| {}),
         Err(problems) => fail(&problems, EX_CONFIG),
@@ -70,34 +70,37 @@ fn run(file: &std::path::Path) -> ExitCode {
 
 /// Serves until a signal. `announce` is called with the bound proxy.
 fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bound)) -> ExitCode {
-    let file = ndes_proxy::problem::Place::file(std::path::Path::new("system"));
-    warnings.0.extend(
-        check::system_findings(config)
-            .into_iter()
-            .map(|finding| finding.at(&file)),
-    );
+    let system = Place::file(Path::new("system"));
+    let findings = check::system_findings(config).into_iter();
+    warnings
+        .0
+        .extend(findings.map(|finding| finding.at(&system)));
     check::raise_open_file_limit();
-    let bound = match app::build(config, warnings) {
-        Ok(bound) => bound,
-        Err(error @ StartError::Configuration(_)) => return fail(&error, EX_CONFIG),
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
         Err(error) => return fail(&error, 1),
     };
-    let log = log::start(&config.log);
-    for warning in &bound.warnings.0 {
-        tracing::warn!("{warning}");
-    }
-    announce(&bound);
-    let result = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .and_then(|runtime| {
-            let dropped = log.dropped.clone();
-            runtime.block_on(async { bound.run(signalled()?, Some(dropped)).await })
-        });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(&error, 1),
-    }
+    runtime.block_on(async {
+        // Before anything is bound: whoever sees an open port may send a signal.
+        let stop = match signalled() {
+            Ok(stop) => stop,
+            Err(error) => return fail(&error, 1),
+        };
+        let bound = match app::build(config, warnings) {
+            Ok(bound) => bound,
+            Err(error @ StartError::Configuration(_)) => return fail(&error, EX_CONFIG),
+            Err(error) => return fail(&error, 1),
+        };
+        let log = log::start(&config.log);
+        for warning in &bound.warnings.0 {
+            tracing::warn!("{warning}");
+        }
+        announce(&bound);
+        match bound.run(stop, Some(log.dropped.clone())).await {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(&error, 1),
+        }
+    })
 }
 
 /// Returns at SIGTERM or SIGINT.
@@ -115,7 +118,7 @@ fn signalled() -> std::io::Result<impl Future<Output = ()>> {
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
-fn check(file: &std::path::Path) -> ExitCode {
+fn check(file: &Path) -> ExitCode {
     let report = check::check(file);
     print!("{}", report.problems);
     if report.problems.has_errors() {

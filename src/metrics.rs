@@ -46,6 +46,8 @@ pub enum Accepted {
     ClientLimitReached,
     /// An idle connection was closed to make room.
     IdleClosed,
+    /// No PROXY protocol header where one must be, or from an address that is not trusted.
+    BadProxyHeader,
 }
 
 /// How a TLS handshake ended.
@@ -54,9 +56,30 @@ pub enum Handshake {
     Tls12,
     Tls13,
     UnknownName,
+    /// The client knows nothing above TLS 1.1.
+    OldTls,
+    /// TLS 1.2 or 1.3, but no suite, group or signature in common.
+    NothingInCommon,
+    /// The client does not trust the public certificate.
+    CertificateRefused,
     TimedOut,
-    /// The client left, or spoke no TLS that is served here.
+    /// The client left, or spoke something else.
     Failed,
+}
+
+impl Handshake {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tls12 => "tls12",
+            Self::Tls13 => "tls13",
+            Self::UnknownName => "unknown_name",
+            Self::OldTls => "old_tls",
+            Self::NothingInCommon => "nothing_in_common",
+            Self::CertificateRefused => "certificate_refused",
+            Self::TimedOut => "timeout",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 /// Why the client did not get the whole answer.
@@ -150,7 +173,7 @@ impl Metrics {
             upstream_errors: counters(
                 r,
                 "upstream_errors_total",
-                "Requests that an upstream did not answer, by kind.",
+                "Attempts that an upstream did not answer, by kind.",
                 &["application", "kind"],
             )?,
             upstream_connections: counters(
@@ -231,20 +254,13 @@ impl Metrics {
                 Accepted::LimitReached => "limit_reached",
                 Accepted::ClientLimitReached => "client_limit_reached",
                 Accepted::IdleClosed => "idle_closed",
+                Accepted::BadProxyHeader => "bad_proxy_header",
             }])
             .inc();
     }
 
     pub fn handshake(&self, result: Handshake) {
-        self.handshakes
-            .with_label_values(&[match result {
-                Handshake::Tls12 => "tls12",
-                Handshake::Tls13 => "tls13",
-                Handshake::UnknownName => "unknown_name",
-                Handshake::TimedOut => "timeout",
-                Handshake::Failed => "failed",
-            }])
-            .inc();
+        self.handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
     /// A request that has ended. `application` is none where it reached no application.
@@ -262,7 +278,9 @@ impl Metrics {
         self.request_duration
             .with_label_values(&[application, operation])
             .observe(request.duration.as_secs_f64());
-        self.uri_bytes.observe(request.uri_bytes as f64);
+        if let Some(bytes) = request.uri_bytes {
+            self.uri_bytes.observe(bytes as f64);
+        }
     }
 
     pub fn refused(&self, rejection: Rejection) {
@@ -306,7 +324,8 @@ pub struct Answered<'a> {
     pub method: Method,
     pub status: http::StatusCode,
     pub duration: Duration,
-    pub uri_bytes: usize,
+    /// None where the head could not be read.
+    pub uri_bytes: Option<usize>,
 }
 
 /// How full one upstream is.

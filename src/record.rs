@@ -94,7 +94,7 @@ impl Record {
             method: self.head.as_ref().map_or(Method::Other, |head| head.method),
             status: self.status,
             duration,
-            uri_bytes: self.head.as_ref().map_or(0, |head| head.target.bytes),
+            uri_bytes: self.head.as_ref().map(|head| head.target.bytes),
         });
         if let Some(rejection) = self.rejection {
             metrics.refused(rejection);

@@ -1,6 +1,7 @@
 //! TLS on both sides: the certificates that the proxy shows, the roots that it trusts.
 //!
 //! - `files`: certificates and keys as a Windows admin has them on disk
+//! - `hello`: what a client offers, for the log
 //! - `certificate`: what there is to tell a person about one certificate
 //! - `identity`: a public name's certificate and key, checked before anything is published
 //! - `server`: the public side; `client`: the side towards NDES
@@ -14,6 +15,7 @@ pub mod certificate;
 pub mod client;
 mod der;
 pub mod files;
+pub mod hello;
 pub mod identity;
 pub mod refusal;
 pub mod server;

@@ -4,6 +4,7 @@
 mod dial;
 mod failure;
 pub mod fields;
+mod framing;
 mod pool;
 mod queue;
 mod wire;
@@ -29,6 +30,7 @@ use crate::config::types::{DnsName, Origin};
 use crate::metrics::UpstreamMetrics;
 use crate::scep::Operation;
 pub use failure::Failure;
+use failure::Sent;
 pub use pool::Loan;
 use pool::Pool;
 pub use queue::{Busy, Place, Queue};
@@ -189,8 +191,9 @@ impl Upstream {
             }
             None => {
                 let connection = timeout(self.timeouts.connect, self.connect()).await;
+                let connection = connection.unwrap_or(Err(Failure::ConnectTimeout))?;
                 self.metrics.opened.inc();
-                connection.unwrap_or(Err(Failure::ConnectTimeout))?
+                connection
             }
         };
         let limit = match request.operation {
@@ -198,23 +201,38 @@ impl Upstream {
             _ => self.timeouts.response,
         };
         let (started, written) = (Instant::now(), connection.written());
-        let sent = timeout(limit, connection.sender.send_request(request.to_http())).await;
+        let sending = connection.sender.try_send_request(request.to_http());
+        let sent = timeout(limit, sending).await;
         let response = match sent {
             Err(_elapsed) => return Err(Failure::ResponseTimeout),
-            Ok(Err(error)) if connection.written() == written => {
-                return Err(Failure::Unsent(error));
-            }
-            Ok(Err(error)) => return Err(Failure::in_answer(error, connection.reused)),
-            // Nobody asked for another protocol.
-            Ok(Ok(response)) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-                return Err(Failure::Upgrade);
+            Ok(Err(error)) => {
+                // hyper gives back what it had not begun with; else the socket knows.
+                let unsent = error.message().is_some() || connection.written() == written;
+                let sent = if unsent {
+                    Sent::Nothing
+                } else {
+                    Sent::Something {
+                        reused: connection.reused,
+                    }
+                };
+                return Err(Failure::in_exchange(
+                    error.into_error(),
+                    sent,
+                    &self.server_name,
+                ));
             }
             Ok(Ok(response)) => response,
         };
+        let (parts, body) = response.into_parts();
+        // Nobody asked for another protocol.
+        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(Failure::Upgrade);
+        }
+        framing::check(&parts)?;
         let after = started.elapsed();
         self.metrics.responded(request.operation, after);
         Ok(Answer {
-            response,
+            response: Response::from_parts(parts, body),
             loan: self.pool.lend(request.worker, connection),
             after,
         })

@@ -9,18 +9,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
+use super::proxy_protocol::{self, Source};
 use super::slots::{Slot, Slots};
 use super::{h1, h2, handshake};
 use crate::client::{ClientKey, Peer};
 use crate::exchange::Exchange;
 use crate::generation::Generation;
-use crate::metrics::Handshake;
+use crate::metrics::Accepted;
 use crate::process::Process;
 use crate::shutdown::Shutdown;
 
@@ -30,6 +33,8 @@ pub struct Edge {
     pub process: Arc<Process>,
     pub current: Arc<ArcSwap<Generation>>,
     pub slots: Arc<Slots>,
+    /// Where connections begin with a PROXY protocol header: whose is believed.
+    pub proxies: Option<Arc<[IpNet]>>,
     pub shutdown: Shutdown,
 }
 
@@ -85,7 +90,7 @@ impl Worker {
                 accepted = accept(&listeners) => match accepted {
                     Ok((tcp, address)) => {
                         // Without a slot the socket is dropped, and with it the connection.
-                        if let Some(slot) = self.edge.slots.take(address.ip().into(), &self.edge.process) {
+                        if let Some(slot) = self.edge.slots.take(&self.edge.process) {
                             connections.spawn(serve(self.index, self.edge.clone(), tcp, address, slot));
                         }
                     }
@@ -123,23 +128,54 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
 }
 
 /// A connection from its first byte to its last.
-async fn serve(worker: usize, edge: Edge, tcp: TcpStream, address: SocketAddr, slot: Slot) {
+async fn serve(worker: usize, edge: Edge, tcp: TcpStream, from: SocketAddr, mut slot: Slot) {
+    let shutdown = edge.shutdown.clone();
+    let greeted = tokio::select! {
+        greeted = greet(worker, edge, tcp, from, &mut slot) => greeted,
+        // It has asked for nothing yet; silent connections are not worth the wait.
+        () = shutdown.begun() => return,
+    };
+    match greeted {
+        Some((exchange, stream, true)) => h2::serve(exchange, stream, slot, shutdown).await,
+        Some((exchange, stream, false)) => h1::serve(exchange, stream, slot, shutdown).await,
+        None => {}
+    }
+}
+
+/// All that comes before the first request, and whether that will be HTTP/2. None where the
+/// connection is to be closed.
+async fn greet(
+    worker: usize,
+    edge: Edge,
+    mut tcp: TcpStream,
+    from: SocketAddr,
+    slot: &mut Slot,
+) -> Option<(Exchange, TlsStream<TcpStream>, bool)> {
     let generation = edge.current.load_full();
     // Answers are written whole; waiting for more to send would only delay them.
     _ = tcp.set_nodelay(true);
     let deadline = Instant::now() + generation.timeouts.tls_handshake;
-    let shaken = tokio::select! {
-        shaken = timeout_at(deadline, handshake::accept(&generation, tcp)) => {
-            shaken.unwrap_or(Err(Handshake::TimedOut))
+    let source = match edge.proxies.as_deref() {
+        None => Source::Client(from),
+        Some(trusted) => {
+            let source = proxied(&mut tcp, from, trusted, deadline).await;
+            if source.is_none() {
+                edge.process.metrics.connection(Accepted::BadProxyHeader);
+            }
+            source?
         }
-        // It has asked for nothing yet; silent connections are not worth the wait.
-        () = edge.shutdown.begun() => return,
     };
-    let shaken = match shaken {
-        Ok(shaken) => shaken,
-        Err(result) => return edge.process.metrics.handshake(result),
+    let address = match source {
+        Source::Client(address) if slot.belongs_to(address.ip().into()) => address,
+        Source::Client(_) => return None,
+        // Its health checks are nobody's traffic.
+        Source::Balancer => from,
     };
-    edge.process.metrics.handshake(shaken.result);
+    let shaken = handshake::accept(&generation, tcp, deadline).await;
+    if matches!(source, Source::Client(_)) {
+        handshake::count(&edge.process, &shaken, address);
+    }
+    let shaken = shaken.ok()?;
     let peer = Peer {
         connection: edge.process.next_connection(),
         address,
@@ -154,9 +190,22 @@ async fn serve(worker: usize, edge: Edge, tcp: TcpStream, address: SocketAddr, s
         peer: Arc::new(peer),
         worker,
     };
-    if shaken.h2 {
-        h2::serve(exchange, shaken.stream, slot, edge.shutdown).await;
-    } else {
-        h1::serve(exchange, shaken.stream, slot, edge.shutdown).await;
+    Some((exchange, shaken.stream, shaken.h2))
+}
+
+/// Whom the PROXY protocol header names. None where the connection is to be closed.
+async fn proxied(
+    tcp: &mut TcpStream,
+    from: SocketAddr,
+    trusted: &[IpNet],
+    deadline: Instant,
+) -> Option<Source> {
+    let ip = from.ip().to_canonical();
+    if !trusted.iter().any(|network| network.contains(&ip)) {
+        return None;
     }
+    timeout_at(deadline, proxy_protocol::read(tcp))
+        .await
+        .ok()?
+        .ok()
 }

@@ -3,7 +3,7 @@
 use std::io;
 
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::server::TlsStream;
 
 use super::body::Http1Body;
@@ -57,7 +57,8 @@ async fn next(
     first: bool,
 ) -> Option<Result<Head, Rejection>> {
     let timeouts = &exchange.generation.timeouts;
-    let limit = if first {
+    let began = Instant::now();
+    let patience = if first {
         timeouts.request_head
     } else {
         timeouts.keep_alive
@@ -66,12 +67,13 @@ async fn next(
         let idle = slot.idle();
         tokio::select! {
             biased;
-            begun = timeout(limit, connection.begun()) => if !matches!(begun, Ok(Ok(true))) { return None },
+            begun = timeout_at(began + patience, connection.begun()) => if !matches!(begun, Ok(Ok(true))) { return None },
             () = idle.ended() => return None,
             () = shutdown.begun() => return None,
         }
     }
-    let deadline = Instant::now() + timeouts.request_head;
+    // A new connection has the time of one head in all.
+    let deadline = if first { began } else { Instant::now() } + timeouts.request_head;
     match connection.head(&exchange.generation.limits, deadline).await {
         Ok(bytes) => Some(head::parse(&bytes)),
         Err(HeadError::Rejected(rejection)) => Some(Err(rejection)),

@@ -23,7 +23,7 @@ const MOST_HEAD: usize = 64 << 10;
 impl Upstream {
     /// A verified connection. Bounded in time by the caller.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
-        let tcp = self.connect_tcp().await?;
+        let tcp = first_to_answer(&self.addresses().await?, self.timeouts.connect).await?;
         // A head and a body must not wait for each other's acknowledgement.
         tcp.set_nodelay(true)
             .map_err(|error| Failure::Connect(error.to_string()))?;
@@ -47,26 +47,6 @@ impl Upstream {
         Ok(Connection::new(sender, watch))
     }
 
-    /// Tries every address; each gets its share of the time, so that a dead one hides no other.
-    async fn connect_tcp(&self) -> Result<TcpStream, Failure> {
-        let addresses = self.addresses().await?;
-        let share = self.timeouts.connect / addresses.len().max(1) as u32;
-        let mut tried = Vec::new();
-        for address in addresses {
-            match timeout(
-                share.max(Duration::from_millis(250)),
-                TcpStream::connect(address),
-            )
-            .await
-            {
-                Ok(Ok(tcp)) => return Ok(tcp),
-                Ok(Err(error)) => tried.push(format!("{address} ({error})")),
-                Err(_elapsed) => tried.push(format!("{address} (no answer)")),
-            }
-        }
-        Err(Failure::Connect(tried.join(", ")))
-    }
-
     /// Resolved anew for each connection: the system's resolver minds the time to live, so an
     /// answer is never used beyond it. Where the name server fails, the last answer serves.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
@@ -83,5 +63,48 @@ impl Upstream {
             Err(error) if last().is_empty() => Err(Failure::Name(error)),
             Err(_) => Ok(last().clone()),
         }
+    }
+}
+
+/// Tries each address in its turn, and gives it its share of `limit`, so that a dead one does not
+/// hide the others.
+async fn first_to_answer(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, Failure> {
+    let share = limit / addresses.len().max(1) as u32;
+    let share = share.max(Duration::from_millis(250));
+    let mut tried = Vec::new();
+    for address in addresses {
+        match timeout(share, TcpStream::connect(address)).await {
+            Ok(Ok(tcp)) => return Ok(tcp),
+            Ok(Err(error)) => tried.push(format!("{address} ({error})")),
+            Err(_elapsed) => tried.push(format!("{address} (no answer)")),
+        }
+    }
+    Err(Failure::Connect(tried.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    async fn listener() -> (TcpListener, SocketAddr) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    }
+
+    #[tokio::test]
+    async fn a_dead_address_does_not_hide_the_others() {
+        let ((_listener, alive), (gone, dead)) = (listener().await, listener().await);
+        drop(gone);
+        let limit = Duration::from_secs(5);
+        for addresses in [vec![alive], vec![dead, alive], vec![dead, dead, alive]] {
+            let tcp = first_to_answer(&addresses, limit).await.unwrap();
+            assert_eq!(tcp.peer_addr().unwrap(), alive);
+        }
+        let error = first_to_answer(&[dead, dead], limit).await.unwrap_err();
+        let told = error.to_string();
+        assert_eq!(told.matches(&dead.to_string()).count(), 2, "{told}");
     }
 }

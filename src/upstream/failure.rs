@@ -3,12 +3,15 @@
 use std::error::Error as _;
 use std::io;
 
+use rustls::pki_types::ServerName;
+
+use crate::config::types::DnsName;
 use crate::rejection::Rejection;
-use crate::tls::refusal::UpstreamTlsError;
+use crate::tls::refusal::{self, UpstreamTlsError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("its name is not resolved: {0}; check the name in `url`, or give its `address`")]
+    #[error("its name is not resolved; check the name in `url`, or give its `address`")]
     Name(#[source] io::Error),
     #[error("no connection to {0}; is NDES running, and does the firewall let port 443 through?")]
     Connect(String),
@@ -30,6 +33,8 @@ pub enum Failure {
     },
     #[error("the answer is not valid HTTP/1.1")]
     Invalid(#[source] hyper::Error),
+    #[error("the length of the answer is ambiguous: {0}")]
+    Framing(&'static str),
     #[error("the answer switches to another protocol, which nobody asked for")]
     Upgrade,
     #[error(
@@ -38,13 +43,26 @@ pub enum Failure {
     ResponseTimeout,
 }
 
+/// What of a request was written to a connection that then failed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Sent {
+    Nothing,
+    Something {
+        /// The connection had served a request before.
+        reused: bool,
+    },
+}
+
 impl Failure {
-    /// What went wrong after at least one byte of the request was written.
-    pub(super) fn in_answer(error: hyper::Error, reused: bool) -> Self {
-        if error.is_parse() || error.is_parse_status() {
-            Self::Invalid(error)
-        } else {
-            Self::Closed { error, reused }
+    /// What hyper's error on a verified connection to `server` means.
+    pub(super) fn in_exchange(error: hyper::Error, sent: Sent, server: &DnsName) -> Self {
+        if let Some(demand) = client_certificate_demanded(&error, server) {
+            return Self::Tls(demand);
+        }
+        match sent {
+            Sent::Nothing => Self::Unsent(error),
+            Sent::Something { .. } if error.is_parse() => Self::Invalid(error),
+            Sent::Something { reused } => Self::Closed { error, reused },
         }
     }
 
@@ -57,7 +75,7 @@ impl Failure {
             Self::Tls(error) => error.reason(),
             Self::Unsent(_) => "unsent",
             Self::Closed { .. } => "closed",
-            Self::Invalid(_) => "invalid",
+            Self::Invalid(_) | Self::Framing(_) => "invalid",
             Self::Upgrade => "upgrade",
             Self::ResponseTimeout => "timeout",
         }
@@ -70,7 +88,7 @@ impl Failure {
             Self::ConnectTimeout => Rejection::UpstreamConnectTimeout,
             Self::Tls(_) => Rejection::UpstreamTls,
             Self::Unsent(_) | Self::Closed { .. } => Rejection::UpstreamClosed,
-            Self::Invalid(_) | Self::Upgrade => Rejection::UpstreamInvalid,
+            Self::Invalid(_) | Self::Framing(_) | Self::Upgrade => Rejection::UpstreamInvalid,
             Self::ResponseTimeout => Rejection::UpstreamTimeout,
         }
     }
@@ -85,4 +103,12 @@ impl Failure {
         }
         text
     }
+}
+
+/// Under TLS 1.3 a server that wants a client certificate says so only after the handshake.
+fn client_certificate_demanded(error: &hyper::Error, server: &DnsName) -> Option<UpstreamTlsError> {
+    let socket = error.source()?.downcast_ref::<io::Error>()?;
+    let name = ServerName::try_from(server.as_str()).ok()?;
+    let refusal = refusal::classify(socket, &name);
+    (refusal.kind == refusal::Kind::ClientCertificateDemanded).then_some(refusal)
 }

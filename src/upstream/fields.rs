@@ -112,12 +112,13 @@ fn is_internal(name: &HeaderName) -> bool {
 
 /// Windows logon cannot pass a proxy that ends TLS, and its challenge names the domain.
 fn is_windows_auth(value: &HeaderValue) -> bool {
-    let scheme = value
-        .as_bytes()
-        .split(|b| *b == b' ' || *b == b',')
-        .next()
-        .unwrap_or_default();
-    scheme.eq_ignore_ascii_case(b"negotiate") || scheme.eq_ignore_ascii_case(b"ntlm")
+    let mut schemes = value.as_bytes().split(|b| *b == b',').map(|challenge| {
+        let scheme = challenge.trim_ascii().split(|b| *b == b' ').next();
+        scheme.unwrap_or_default()
+    });
+    schemes.any(|scheme| {
+        scheme.eq_ignore_ascii_case(b"negotiate") || scheme.eq_ignore_ascii_case(b"ntlm")
+    })
 }
 
 fn public_location(
@@ -158,6 +159,7 @@ mod tests {
             ("keep-alive", "1"),
             ("www-authenticate", "Negotiate"),
             ("www-authenticate", "NTLM"),
+            ("www-authenticate", "Basic realm=y, Negotiate"),
             ("www-authenticate", "Basic realm=x"),
             ("location", "https://NDES.corp.local:444/certsrv?x#y"),
             ("date", "today"),

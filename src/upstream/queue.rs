@@ -186,7 +186,7 @@ impl Drop for Place {
             queue.show(&state);
             drop(state);
             // Whoever has given up in between drops the place, and with it lets the next one in.
-            _ = sender.send(Place {
+            _ = sender.send(Self {
                 queue: queue.clone(),
                 client,
             });

@@ -20,6 +20,8 @@ fn http_1_0_gets_whole_answers_without_chunks_and_a_close() {
             (response.status, &response.body[..]),
             (200, &b"from NDES.."[..])
         );
+        // The version is that of who answers (RFC 9110 §6.2).
+        assert_eq!(response.version, "HTTP/1.1");
         assert_eq!(response.field("connection"), Some("close"));
         assert_eq!(response.field("transfer-encoding"), None);
         assert_eq!(connection.end(), End::CloseNotify);

@@ -120,7 +120,7 @@ fn what_a_client_chose_is_escaped_and_bounded() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, "");
     let agent = [b"\"quoted\\ \x80\xff\xe2\x80\xae", &[b'a'; 5_000][..]].concat();
-    let path = format!("/\"}},{{'x\\{}", "y".repeat(5_000));
+    let path = format!("/}},{{'x\\{}", "y".repeat(5_000));
     let head = format!("GET {path} HTTP/1.1\r\nHost: {PUBLIC}\r\nUser-Agent: ");
     send(&binary, [head.as_bytes(), &agent, b"\r\n\r\n"].concat());
     // Every line of the output was read as one JSON object already.
@@ -131,7 +131,7 @@ fn what_a_client_chose_is_escaped_and_bounded() {
         "{agent}"
     );
     let path = line["path"].as_str().unwrap();
-    assert!(path.starts_with(r#"/\"},{\'x\\yyy"#), "{path}");
+    assert!(path.starts_with(r"/},{\'x\\yyy"), "{path}");
     for text in [agent, path] {
         assert!(text.len() < 200 && text.ends_with("..."), "{text}");
         assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b)), "{text}");

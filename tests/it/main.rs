@@ -10,7 +10,9 @@
 
 mod admin;
 mod allow_list;
+mod config_files;
 mod connections;
+mod docs;
 mod host;
 mod http1;
 mod http2;
@@ -20,4 +22,7 @@ mod shutdown;
 mod support;
 mod timeouts;
 mod tls;
+mod upstream_answers;
+mod upstream_connections;
+mod upstream_tls;
 mod uri_limits;

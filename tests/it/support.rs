@@ -7,6 +7,7 @@ pub mod ndes;
 pub mod origin;
 pub mod pki;
 pub mod proxy;
+pub mod tcp;
 
 use std::time::{Duration, Instant};
 

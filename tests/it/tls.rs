@@ -3,7 +3,8 @@
 use std::io::{Read, Write};
 use std::sync::Arc;
 
-use crate::support::{Connect, MSCEP, OTHER, Origin, Proxy};
+use crate::support::binary::Binary;
+use crate::support::{Connect, MSCEP, OTHER, Origin, Proxy, eventually};
 
 #[test]
 fn a_session_is_resumed_by_its_ticket() {
@@ -65,8 +66,31 @@ fn old_versions_of_tls_get_an_alert_and_are_counted() {
         assert_eq!(answer.len(), 7, "{answer:02x?}");
         assert_eq!((answer[0], answer[5]), (21, 2), "{answer:02x?}");
     }
-    let labels = [("result", "failed")];
+    let labels = [("result", "old_tls")];
     proxy.await_metric("ndes_proxy_tls_handshakes_total", &labels, 3.0);
+}
+
+#[test]
+fn an_old_client_can_be_found_in_the_log() {
+    let origin = Origin::ok();
+    let binary = Binary::run(origin.address, "");
+    let mut tcp = Connect::to(binary.https)
+        .from([127, 0, 0, 9])
+        .tcp()
+        .unwrap();
+    let port = tcp.local_addr().unwrap().port();
+    tcp.write_all(&old_client_hello(1)).unwrap();
+    let line = || binary.lines().into_iter().find(|l| l["target"] == "tls");
+    eventually("a line", || line().is_some());
+    let line = line().unwrap();
+    for (key, value) in [
+        ("client", "127.0.0.9".into()),
+        ("port", serde_json::Value::from(port)),
+        ("result", "old_tls".into()),
+        ("offered", "1.0".into()),
+    ] {
+        assert_eq!(line[key], value, "{key}");
+    }
 }
 
 #[test]

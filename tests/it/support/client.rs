@@ -200,6 +200,15 @@ impl Connection {
         }
     }
 
+    /// All that comes until the connection ends, and how it ends.
+    pub fn until_end(&mut self) -> (Vec<u8>, End) {
+        loop {
+            if let Err(end) = self.fill() {
+                return (std::mem::take(&mut self.buffer), end);
+            }
+        }
+    }
+
     /// The bytes that have come and were not looked at, once there are at least `count` of them.
     pub fn bytes(&mut self, count: usize) -> &[u8] {
         while self.buffer.len() < count {

@@ -79,11 +79,6 @@ impl Origin {
         Self::raw_tcp(|_, mut tcp| while matches!(tcp.read(&mut [0; 4_096]), Ok(1..)) {})
     }
 
-    /// Closes each TCP connection at once.
-    pub fn closing() -> Self {
-        Self::raw_tcp(|_, tcp| drop(tcp))
-    }
-
     fn raw_tcp(serve: impl Fn(&State, TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -261,6 +256,9 @@ fn serve(
         while let Some(request) = split_request(connection, &mut buffer) {
             state.requests.lock().unwrap().push(request.clone());
             script(&request, &mut wire);
+            if !wire.open {
+                return;
+            }
         }
         let mut piece = [0; 16 << 10];
         match wire.stream.read(&mut piece) {
@@ -308,6 +306,13 @@ impl Gate {
     pub fn open(&self) {
         *self.0.0.lock().unwrap() = true;
         self.0.1.notify_all();
+    }
+
+    /// Whether it is open, at the latest after `wait`.
+    pub fn is_open_after(&self, wait: std::time::Duration) -> bool {
+        let closed = self.0.0.lock().unwrap();
+        let waited = self.0.1.wait_timeout_while(closed, wait, |open| !*open);
+        *waited.unwrap().0
     }
 
     pub fn pass(&self) {

@@ -14,7 +14,7 @@ use super::client::{Connect, Connection, Response};
 use super::pki::pki;
 use super::{INTERNAL, MSCEP, OTHER, PATIENCE, PUBLIC, eventually};
 
-/// A proxy at work, until it is stopped or dropped; both assert that it ends well.
+/// A proxy at work until it is dropped, which asserts that it ends well.
 pub struct Proxy {
     /// The first of `listeners`.
     pub https: SocketAddr,
@@ -125,10 +125,6 @@ impl Proxy {
         let (stop, thread) = self.running.take().expect("running");
         _ = stop.send(());
         Stopping(thread)
-    }
-
-    pub fn stop(mut self) {
-        self.begin_stop().wait();
     }
 }
 

@@ -1,0 +1,189 @@
+//! config/ndes-proxy.toml and config/minimal.toml against the parser.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use ndes_proxy::config::Config;
+use toml::{Table, Value};
+
+use super::{assert_same, at, read};
+
+const FULL: &str = "config/ndes-proxy.toml";
+const MINIMAL: &str = "config/minimal.toml";
+
+#[test]
+fn both_files_load_without_a_word() {
+    load(FULL);
+    load(MINIMAL);
+}
+
+#[test]
+fn every_value_in_the_full_file_is_the_default() {
+    let (full, minimal) = (load(FULL), load(MINIMAL));
+    let said = |config: &Config| {
+        let application = &config.applications[0];
+        let upstream = &application.upstream;
+        [
+            format!("{:#?}", config.listen),
+            format!("{:#?}", config.limits),
+            format!("{:#?}", config.timeouts),
+            format!("{:#?}", config.rate_limit),
+            format!("{:#?}", config.log),
+            format!("{:#?}", application.public_names),
+            format!("{:#?}", application.paths),
+            format!("{:#?}", application.methods),
+            format!("{:#?}", application.operations),
+            format!("{:#?}", application.client_address),
+            format!("{:#?}", upstream.origin),
+            format!("{:#?}", upstream.address),
+            format!("{:#?}", upstream.server_name),
+            format!("{:#?}", upstream.pin_sha256),
+        ]
+    };
+    assert_eq!(said(&full), said(&minimal));
+}
+
+#[test]
+fn the_full_file_has_every_key_that_the_parser_knows() {
+    let mut real = BTreeSet::new();
+    let mut probed = documented();
+    probe(&mut probed);
+    let text = toml::to_string(&probed).unwrap();
+    let problems = Config::parse(Path::new("probe.toml"), &text).unwrap_err();
+    for problem in problems.0 {
+        let key = without_indexes(&problem.place.key);
+        let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
+        assert_eq!(name, UNKNOWN, "{}", problem.finding.what);
+        let (_, known) = problem.finding.cure.rsplit_once("one of: ").unwrap();
+        real.extend(known.split(", ").map(|key| joined(section, key)));
+    }
+    let mut written = BTreeMap::new();
+    flatten("", &documented(), &mut written);
+    assert_same(FULL, written.into_keys(), real);
+}
+
+#[test]
+fn the_keys_that_are_off_can_be_switched_on() {
+    let text = toml::to_string(&documented()).unwrap();
+    if let Err(problems) = Config::parse(&at(FULL), &text) {
+        panic!("{problems}");
+    }
+}
+
+#[test]
+fn the_table_of_keys_in_the_readme_is_right() {
+    let mut values = BTreeMap::new();
+    flatten("", &documented(), &mut values);
+    values.retain(|_, value| !is_section(value));
+    let rows = super::readme::table("## Configuration");
+    assert_same(
+        "keys",
+        rows.iter().map(|row| super::readme::word(&row[0])),
+        values.keys().cloned(),
+    );
+    for row in rows {
+        let key = super::readme::word(&row[0]);
+        assert_eq!(row[1] == "required", is_required(&key), "{key}: {}", row[1]);
+        if row[1].starts_with('`') {
+            let written: Table = format!("value = {}", super::readme::word(&row[1]))
+                .parse()
+                .unwrap();
+            assert_eq!(written["value"], values[&key], "default of {key}");
+        }
+    }
+}
+
+fn load(file: &str) -> Config {
+    let (config, warnings) =
+        Config::load(&at(file)).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(warnings.0.is_empty(), "{warnings}");
+    config
+}
+
+/// The full file with the keys that are off: lines that begin with `#` and no space.
+fn documented() -> Table {
+    let text: Vec<_> = read(FULL)
+        .lines()
+        .map(|line| match line.strip_prefix('#') {
+            Some(key) if key.starts_with(|c: char| !c.is_whitespace()) => key.to_owned(),
+            _ => line.to_owned(),
+        })
+        .collect();
+    text.join("\n").parse().unwrap()
+}
+
+const UNKNOWN: &str = "surely-no-key-of-the-proxy";
+
+/// Puts an unknown key into every section: the parser's answer lists those it knows.
+fn probe(section: &mut Table) {
+    for (_, value) in section.iter_mut() {
+        match value {
+            Value::Table(table) if !is_quota(table) => probe(table),
+            Value::Array(items) => items
+                .iter_mut()
+                .filter_map(Value::as_table_mut)
+                .for_each(probe),
+            _ => {}
+        }
+    }
+    section.insert(UNKNOWN.to_owned(), Value::Boolean(true));
+}
+
+/// Full key -> value, sections and what is in them. Lists of sections count as one.
+fn flatten(section: &str, table: &Table, keys: &mut BTreeMap<String, Value>) {
+    for (name, value) in table {
+        let key = joined(section, name);
+        keys.insert(key.clone(), value.clone());
+        match value {
+            Value::Table(table) if !is_quota(table) => flatten(&key, table, keys),
+            Value::Array(items) => items
+                .iter()
+                .filter_map(Value::as_table)
+                .for_each(|table| flatten(&key, table, keys)),
+            _ => {}
+        }
+    }
+}
+
+fn is_section(value: &Value) -> bool {
+    match value {
+        Value::Table(table) => !is_quota(table),
+        Value::Array(items) => items.iter().any(Value::is_table),
+        _ => false,
+    }
+}
+
+/// A value that happens to be written as a table.
+fn is_quota(table: &Table) -> bool {
+    table.contains_key("per_second")
+}
+
+fn joined(section: &str, key: &str) -> String {
+    if section.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{section}.{key}")
+    }
+}
+
+/// Whether the proxy does not start without `key`.
+fn is_required(key: &str) -> bool {
+    let mut document = documented();
+    let (sections, name) = key.rsplit_once('.').unwrap();
+    let mut table = &mut document;
+    for section in sections.split('.') {
+        table = match &mut table[section] {
+            Value::Array(items) => items[0].as_table_mut().unwrap(),
+            value => value.as_table_mut().unwrap(),
+        };
+    }
+    table.remove(name).unwrap();
+    Config::parse(&at(FULL), &toml::to_string(&document).unwrap()).is_err()
+}
+
+/// `application[0].name` -> `application.name`
+fn without_indexes(key: &str) -> String {
+    key.split('[')
+        .map(|part| part.split_once(']').map_or(part, |(_, rest)| rest))
+        .collect()
+}

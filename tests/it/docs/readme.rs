@@ -1,0 +1,316 @@
+//! The tables of the README against the code. Where the code has a list, that is asked; where a
+//! word exists only in a `match`, which the compiler keeps complete, the source is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ndes_proxy::client::{ClientKey, Peer};
+use ndes_proxy::config::Config;
+use ndes_proxy::head::Method;
+use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics};
+use ndes_proxy::process::Process;
+use ndes_proxy::record::Record;
+use ndes_proxy::rejection::Rejection;
+use ndes_proxy::scep::Operation;
+use ndes_proxy::site::Site;
+use ndes_proxy::tls::refusal::Kind;
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use super::{assert_same, at, read};
+
+#[test]
+fn refusals() {
+    let arms = body_of("src/rejection.rs", "fn facts(")
+        .lines()
+        .filter(|line| line.trim_start().starts_with("Self::"))
+        .count();
+    assert_eq!(arms, Rejection::ALL.len(), "Rejection::ALL is not complete");
+    assert_same(
+        "refusals",
+        table("### Refusals")
+            .iter()
+            .map(|row| (row[0].clone(), word(&row[1]))),
+        Rejection::ALL.map(|rejection| {
+            (
+                rejection.status().as_str().to_owned(),
+                rejection.reason().to_owned(),
+            )
+        }),
+    );
+}
+
+#[test]
+fn upstream_errors() {
+    let tls = Kind::ALL.map(|kind| kind.reason().to_owned());
+    assert_same(
+        "tls::refusal::Kind::ALL",
+        tls.clone(),
+        literals("src/tls/refusal.rs", "const fn reason("),
+    );
+    let others = literals("src/upstream/failure.rs", "pub fn kind(");
+    let all: BTreeSet<_> = tls.iter().chain(&others).cloned().collect();
+    assert_eq!(
+        all.len(),
+        tls.len() + others.len(),
+        "a kind with two meanings"
+    );
+    assert_same("upstream errors", first_words("### Upstream errors"), all);
+}
+
+#[test]
+fn metrics() {
+    let text = String::from_utf8(touched().text().unwrap()).unwrap();
+    // A metric that `touched` forgets is in the source, but not in the text.
+    let helps = body_of("src/metrics.rs", "pub fn new(");
+    let helps = strings(&helps)
+        .into_iter()
+        .filter(|text| text.ends_with('.'));
+    let told = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# HELP ndes_proxy_")?.split_once(' '))
+        .map(|(_, help)| help.to_owned());
+    assert_same("metrics touched by this test", told, helps);
+
+    let written = table("### Metrics")
+        .into_iter()
+        .map(|row| (word(&row[0]), row[1].clone(), words(&row[2])));
+    assert_same("metrics", written, described(&text));
+}
+
+#[test]
+fn label_values() {
+    let of = |metric, file, function| (format!("ndes_proxy_{metric}"), literals(file, function));
+    let mut operations = Operation::PUBLISHED.map(Operation::as_str).to_vec();
+    operations.push("none");
+    let real = [
+        of("connections_total", "src/metrics.rs", "pub fn connection("),
+        of("tls_handshakes_total", "src/metrics.rs", "impl Handshake {"),
+        of("requests_total", "src/head.rs", "pub fn as_str("),
+        of(
+            "upstream_connections_total",
+            "src/metrics.rs",
+            "pub fn upstream(",
+        ),
+        of(
+            "responses_incomplete_total",
+            "src/metrics.rs",
+            "impl Incomplete {",
+        ),
+        (
+            "all".to_owned(),
+            operations.into_iter().map(str::to_owned).collect(),
+        ),
+    ];
+    let real = real.map(|(of, values)| (of, BTreeSet::from_iter(values)));
+    let rows = tables("### Metrics").remove(1);
+    let written = rows
+        .into_iter()
+        .map(|row| (row[1].trim_matches('`').to_owned(), words(&row[2])));
+    assert_same("label values", written, real);
+}
+
+#[test]
+fn log_fields() {
+    let fields = Arc::new(Mutex::new(BTreeSet::new()));
+    let subscriber = tracing_subscriber::registry().with(AccessFields(fields.clone()));
+    // For the whole test program: whether an event is wanted at all is remembered for all threads.
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+    drop(record());
+    let fields = fields.lock().unwrap().clone();
+    assert_same("log fields", first_words("### Log"), fields);
+}
+
+#[test]
+fn the_minimal_configuration_is_the_file() {
+    assert!(read("README.md").contains(&format!("```toml\n{}```\n", read("config/minimal.toml"))));
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let readme = read("README.md");
+    let anchors: BTreeSet<String> = readme
+        .lines()
+        .filter(|line| line.starts_with('#'))
+        .map(|line| {
+            line.trim_start_matches('#')
+                .trim()
+                .to_lowercase()
+                .replace(' ', "-")
+        })
+        .collect();
+    let links = readme
+        .split("](")
+        .skip(1)
+        .map(|rest| rest.split(')').next().unwrap());
+    let mut seen = 0;
+    for link in links {
+        seen += 1;
+        match link.strip_prefix('#') {
+            Some(anchor) => assert!(anchors.contains(anchor), "#{anchor}"),
+            None => assert!(at(link).exists(), "{link}"),
+        }
+    }
+    assert!(seen > 5, "only {seen} links were found");
+}
+
+/// Every series at least once.
+fn touched() -> Metrics {
+    let metrics = Metrics::new().unwrap();
+    metrics.connection(Accepted::Served);
+    metrics.handshake(Handshake::Tls13);
+    metrics.incomplete(Incomplete::Client);
+    metrics.request(&Answered {
+        application: None,
+        operation: None,
+        method: Method::Get,
+        status: http::StatusCode::OK,
+        duration: Duration::ZERO,
+        uri_bytes: Some(0),
+    });
+    metrics
+        .certificate_not_after
+        .with_label_values(&["a", "k"])
+        .set(0);
+    let upstream = metrics.upstream("a");
+    upstream.responded(None, Duration::ZERO);
+    upstream.failed("timeout");
+    let queue = metrics.queue("a");
+    queue.in_flight.set(0);
+    queue.waiting.set(0);
+    metrics
+}
+
+/// Name, type and label names of each metric in the text format.
+fn described(text: &str) -> BTreeSet<(String, String, BTreeSet<String>)> {
+    let types: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .collect();
+    let mut labels: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let (series, _value) = line.rsplit_once(' ').unwrap();
+        let (name, pairs) = series.split_once('{').unwrap_or((series, ""));
+        let of_histogram = ["_bucket", "_sum", "_count"].iter().find_map(|end| {
+            name.strip_suffix(end)
+                .filter(|base| types.contains_key(base))
+        });
+        let names = pairs
+            .split(',')
+            .filter_map(|pair| Some(pair.split_once("=\"")?.0.to_owned()));
+        labels
+            .entry(of_histogram.unwrap_or(name))
+            .or_default()
+            .extend(names.filter(|name| name != "le"));
+    }
+    assert_same("samples", labels.keys(), types.keys());
+    types
+        .into_iter()
+        .map(|(name, kind)| (name.to_owned(), kind.to_owned(), labels[name].clone()))
+        .collect()
+}
+
+/// The record of a request whose head could not be read: its event has all fields all the same.
+fn record() -> Box<Record> {
+    let (config, _) = Config::load(&at("config/minimal.toml")).unwrap();
+    let process = Arc::new(Process::new(&config).unwrap());
+    let address: std::net::SocketAddr = "192.0.2.1:50000".parse().unwrap();
+    let peer = Arc::new(Peer {
+        connection: process.next_connection(),
+        address,
+        key: ClientKey::from(address.ip()),
+        tls: "1.3",
+        sni: None,
+        application: None,
+    });
+    let site = Arc::new(Site::new(&config.applications));
+    Record::start(&process, &site, &peer, 1, None)
+}
+
+/// Collects the names of the fields of access events, those without a value too.
+struct AccessFields(Arc<Mutex<BTreeSet<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for AccessFields {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        let metadata = event.metadata();
+        if metadata.target() == "access" {
+            let names = metadata
+                .fields()
+                .iter()
+                .map(|field| field.name().to_owned());
+            self.0.lock().unwrap().extend(names);
+        }
+    }
+}
+
+/// The rows, without heading and rule, of the first table below a heading of the README.
+pub(super) fn table(heading: &str) -> Vec<Vec<String>> {
+    tables(heading).remove(0)
+}
+
+/// The tables between a heading and the next one.
+fn tables(heading: &str) -> Vec<Vec<Vec<String>>> {
+    let readme = read("README.md");
+    let (_, below) = readme
+        .split_once(&format!("\n{heading}\n"))
+        .unwrap_or_else(|| panic!("the README has no {heading:?}"));
+    let section = below.split("\n#").next().unwrap();
+    let mut tables = Vec::new();
+    for block in section.split("\n\n").map(str::trim) {
+        if block.starts_with('|') {
+            let rows = block.lines().skip(2);
+            tables.push(rows.map(cells).collect());
+        }
+    }
+    tables
+}
+
+fn cells(row: &str) -> Vec<String> {
+    let row = row.strip_prefix('|').unwrap().strip_suffix('|').unwrap();
+    row.split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// The one thing between backticks.
+pub(super) fn word(cell: &str) -> String {
+    let word = cell
+        .strip_prefix('`')
+        .and_then(|rest| rest.strip_suffix('`'));
+    word.unwrap_or_else(|| panic!("{cell} is not between backticks"))
+        .to_owned()
+}
+
+/// All that stands between backticks.
+fn words(cell: &str) -> BTreeSet<String> {
+    cell.split('`')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn first_words(heading: &str) -> Vec<String> {
+    table(heading).iter().map(|row| word(&row[0])).collect()
+}
+
+/// The source of a function of an impl, from `start` to its end.
+fn body_of(file: &str, start: &str) -> String {
+    let source = read(file);
+    let (_, rest) = source
+        .split_once(start)
+        .unwrap_or_else(|| panic!("{file} has no {start:?}"));
+    rest.split("\n    }\n").next().unwrap().to_owned()
+}
+
+/// The string literals of that function.
+fn literals(file: &str, start: &str) -> Vec<String> {
+    strings(&body_of(file, start))
+}
+
+fn strings(source: &str) -> Vec<String> {
+    source
+        .split('"')
+        .skip(1)
+        .step_by(2)
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,364 @@
+//! Whom the proxy trusts behind it: not one byte of a request goes to anybody else, the client
+//! learns nothing of the inside, and the log says all that an admin needs.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
+use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use time::{Duration, OffsetDateTime};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::support::binary::Binary;
+use crate::support::pki::pki;
+use crate::support::proxy::{ask, metric};
+use crate::support::{Connect, INTERNAL, MSCEP, Origin, PUBLIC, Proxy, Response, eventually, tcp};
+
+/// Every request to NDES begins so.
+fn get_ca_caps() -> String {
+    format!("{MSCEP}?operation=GetCACaps")
+}
+
+fn issued(leaf: Leaf) -> Issued {
+    pki().internal_root.issue(&leaf).unwrap()
+}
+
+fn common_name_only() -> Leaf {
+    Leaf {
+        common_name: INTERNAL.to_owned(),
+        ..Leaf::server(&[])
+    }
+}
+
+fn origin(certificate: &Issued) -> Origin {
+    Origin::with_certificate(certificate, |_, wire| {
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    })
+}
+
+/// What a client gets where NDES cannot be verified: nothing of the inside is in it.
+#[track_caller]
+fn assert_says_nothing(answer: &Response) {
+    answer.assert_refused(502, "upstream_tls");
+    assert_eq!(answer.body, b"The server could not be verified.\n");
+    let head = answer.head.to_ascii_lowercase();
+    for inside in ["corp", "127.0.0.1", "root", "rustls", "expired", "issuer"] {
+        assert!(!head.contains(inside), "{inside} is in {head}");
+    }
+}
+
+#[test]
+fn who_cannot_be_verified_gets_no_byte_and_the_log_says_why() {
+    let (now, day) = (OffsetDateTime::now_utc(), Duration::DAY);
+    let stranger = Pki::new("stranger CA", Key::EcdsaP256).unwrap();
+    // The same name as the root that is trusted, and another key.
+    let impostor = Pki::new("internal root", Key::EcdsaP256).unwrap();
+    let hidden = pki()
+        .internal_root
+        .intermediate("issuing CA", Key::EcdsaP256)
+        .unwrap();
+    let mut without_intermediate = hidden.issue(&Leaf::server(&[INTERNAL])).unwrap();
+    without_intermediate.chain.truncate(1);
+
+    for (certificate, kind, words) in [
+        (
+            stranger.issue(&Leaf::server(&[INTERNAL])).unwrap(),
+            "unknown_issuer",
+            &["CN=stranger CA", "into ca_roots"][..],
+        ),
+        (
+            impostor.issue(&Leaf::server(&[INTERNAL])).unwrap(),
+            "unknown_issuer",
+            &[
+                "was not signed by the CN=internal root of ca_roots",
+                "renewed",
+            ],
+        ),
+        (
+            without_intermediate,
+            "unknown_issuer",
+            &["CN=issuing CA", "sent no intermediate"],
+        ),
+        (
+            issued(Leaf::server(&["other.corp.test", "third.corp.test"])),
+            "wrong_name",
+            &[
+                "not for ndes.corp.test",
+                "set server_name to one of its names: other.corp.test, third.corp.test",
+            ],
+        ),
+        (
+            issued(common_name_only()),
+            "name_only_in_common_name",
+            &["ndes.corp.test is only in the CN", "pin_sha256 = \""],
+        ),
+        (
+            issued(Leaf {
+                not_before: now - day * 9,
+                not_after: now - day * 2,
+                ..Leaf::server(&[INTERNAL])
+            }),
+            "expired",
+            &["CN=ndes.corp.test expired on 20", "renew it"],
+        ),
+        (
+            issued(Leaf {
+                not_before: now + day * 2,
+                ..Leaf::server(&[INTERNAL])
+            }),
+            "not_yet_valid",
+            &["is valid only from 20", "set the clocks"],
+        ),
+        (
+            issued(Leaf {
+                extended_key_usages: vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth],
+                ..Leaf::server(&[INTERNAL])
+            }),
+            "wrong_purpose",
+            &["serverAuth", "1.3.6.1.5.5.7.3.1"],
+        ),
+    ] {
+        let origin = origin(&certificate);
+        let metrics = assert_untrusted(origin.address, kind, words);
+        let opened = [("source", "opened")];
+        let connections = metric(&metrics, "ndes_proxy_upstream_connections_total", &opened);
+        assert_eq!(connections, 0.0);
+        // The handshake's end is the origin's to see.
+        eventually("a refused handshake", || origin.failed_handshakes() == 1);
+        origin.assert_untouched();
+    }
+}
+
+/// The real program before `upstream`: one request, its answer, its log line, its count. Returns
+/// all metrics.
+#[track_caller]
+fn assert_untrusted(upstream: SocketAddr, kind: &str, words: &[&str]) -> String {
+    let proxy = Binary::run(upstream, "");
+    let answer = Connect::to(proxy.https).open().get(&get_ca_caps());
+    assert_says_nothing(&answer);
+    let logged = || {
+        let lines = proxy.lines();
+        lines.into_iter().find(|line| line["target"] == "upstream")
+    };
+    eventually("a line about the upstream", || logged().is_some());
+    let line = logged().unwrap();
+    assert_eq!(line["level"], "WARN", "{line}");
+    assert_eq!(line["kind"], kind, "{line}");
+    assert_eq!(line["upstream"], INTERNAL, "{line}");
+    assert_eq!(line["operation"], "GetCACaps", "{line}");
+    let message = line["message"].as_str().unwrap();
+    for word in words {
+        assert!(message.contains(word), "{word:?} is not in {message}");
+    }
+    let metrics = String::from_utf8(ask(proxy.admin, "/metrics").body).unwrap();
+    let labels = [("application", "public"), ("kind", kind)];
+    for labels in [&labels[..], &[]] {
+        let errors = metric(&metrics, "ndes_proxy_upstream_errors_total", labels);
+        assert_eq!(errors, 1.0, "{labels:?}");
+    }
+    metrics
+}
+
+#[test]
+fn a_handshake_that_fails_otherwise_is_told_apart() {
+    for (upstream, kind, words) in [
+        (
+            tcp::answering(b"\x15\x03\x01\x00\x02\x02\x46"),
+            "old_tls",
+            &["neither TLS 1.2 nor TLS 1.3", "SCHANNEL"][..],
+        ),
+        (
+            tcp::answering(b"\x15\x03\x03\x00\x02\x02\x28"),
+            "no_common_cipher",
+            &["no cipher suite in common", "Windows Server 2016"],
+        ),
+        (
+            tcp::answering(b"\x15\x03\x03\x00\x02\x02\x70"),
+            "name_not_served",
+            &["does not serve this name", "server_name"],
+        ),
+        (
+            tcp::answering(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+            "not_tls",
+            &["not TLS", "port"],
+        ),
+        (
+            tcp::answering(b""),
+            "tls_closed",
+            &[
+                "closed the connection in the TLS handshake",
+                "https binding",
+            ],
+        ),
+    ] {
+        assert_untrusted(upstream, kind, words);
+    }
+}
+
+#[test]
+fn no_key_exchange_in_common_is_told() {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.kx_groups = vec![kx_group::X25519MLKEM768];
+    provider.cipher_suites = vec![cipher_suite::TLS13_AES_128_GCM_SHA256];
+    let config = ServerConfig::builder_with_provider(provider.into())
+        .with_protocol_versions(&[&version::TLS13])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(pki().internal.chain.clone(), key(&pki().internal))
+        .unwrap();
+    let origin = Origin::with_config(config, |_, _| {});
+    assert_untrusted(origin.address, "no_common_cipher", &["no cipher suite"]);
+    origin.assert_untouched();
+}
+
+#[test]
+fn a_demand_for_a_client_certificate_is_told() {
+    for version in [&version::TLS12, &version::TLS13] {
+        let origin = Origin::with_config(demanding(version), |_, _| {});
+        let words = &[
+            "demands a client certificate",
+            "Client certificates to Ignore",
+        ];
+        assert_untrusted(origin.address, "client_certificate_demanded", words);
+        assert!(origin.requests().is_empty());
+    }
+}
+
+fn demanding(version: &'static SupportedProtocolVersion) -> ServerConfig {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(pki().internal_root.certificate().clone())
+        .unwrap();
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
+        .build()
+        .unwrap();
+    ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_client_cert_verifier(clients)
+        .with_single_cert(pki().internal.chain.clone(), key(&pki().internal))
+        .unwrap()
+}
+
+fn key(issued: &Issued) -> PrivateKeyDer<'static> {
+    PrivateKeyDer::Pkcs8(issued.key.clone_key())
+}
+
+/// An application whose upstream has these lines beside its roots.
+fn application(upstream: &str) -> String {
+    format!(
+        r#"
+[[application]]
+name = "public"
+public_names = ["{PUBLIC}"]
+certificate = {{ chain = "public.pem", key = "public.key" }}
+[[application.upstream]]
+ca_roots = ["internal-root.pem"]
+{upstream}
+"#
+    )
+}
+
+#[test]
+fn a_certificate_with_the_public_name_as_subject_is_verified_by_its_internal_name() {
+    // As Microsoft's guide for NDES behind a proxy has it.
+    let origin = origin(&issued(Leaf {
+        common_name: PUBLIC.to_owned(),
+        ..Leaf::server(&[INTERNAL])
+    }));
+    let proxy = Proxy::start(origin.address, |_| {});
+    let answer = proxy.get(&get_ca_caps());
+    assert_eq!((answer.status, &answer.body[..]), (200, &b"ok"[..]));
+    assert_eq!(origin.only_request().field("host").unwrap(), INTERNAL);
+}
+
+#[test]
+fn server_name_is_verified_and_sent_instead_of_the_host_of_the_url() {
+    let origin = origin(&issued(Leaf::server(&["real.corp.test"])));
+    let address = origin.address;
+    let named = |name: &str| {
+        application(&format!(
+            "url = \"https://{INTERNAL}\"\naddress = \"{address}\"\nserver_name = \"{name}\""
+        ))
+    };
+    let proxy = Proxy::start_text(&named("Real.Corp.Test"), |_| {});
+    assert_eq!(proxy.get(&get_ca_caps()).status, 200);
+    assert_eq!(
+        origin.only_request().field("host").unwrap(),
+        "real.corp.test"
+    );
+
+    let proxy = Proxy::start_text(&named(INTERNAL), |_| {});
+    assert_says_nothing(&proxy.get(&get_ca_caps()));
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[test]
+fn a_pin_stands_for_the_name_and_for_nothing_else() {
+    let now = OffsetDateTime::now_utc();
+    let stranger = Pki::new("stranger CA", Key::EcdsaP256).unwrap();
+    let expired = Leaf {
+        not_before: now - Duration::DAY * 9,
+        not_after: now - Duration::DAY,
+        ..common_name_only()
+    };
+    let right = issued(common_name_only());
+    let untrusted = stranger.issue(&common_name_only()).unwrap();
+    let expired = issued(expired);
+    for (certificate, pinned, kind) in [
+        (&right, &right, None),
+        (&right, &pki().internal, Some("pin_mismatch")),
+        // Chain and dates count with a pin, too.
+        (&untrusted, &untrusted, Some("unknown_issuer")),
+        (&expired, &expired, Some("expired")),
+    ] {
+        let (origin, pin) = (origin(certificate), pin(pinned));
+        let address = origin.address;
+        let text = application(&format!(
+            "url = \"https://{INTERNAL}\"\naddress = \"{address}\"\npin_sha256 = \"{pin}\""
+        ));
+        let proxy = Proxy::start_text(&text, |_| {});
+        let answer = proxy.get(&get_ca_caps());
+        match kind {
+            None => assert_eq!(answer.body, b"ok", "{}", answer.text()),
+            Some(kind) => {
+                assert_says_nothing(&answer);
+                let labels = [("application", "public"), ("kind", kind)];
+                proxy.await_metric("ndes_proxy_upstream_errors_total", &labels, 1.0);
+                origin.assert_untouched();
+            }
+        }
+    }
+}
+
+/// As `openssl dgst -sha256` prints it for the public key.
+fn pin(issued: &Issued) -> String {
+    let (_, certificate) = X509Certificate::from_der(issued.certificate()).unwrap();
+    let digest =
+        ::aws_lc_rs::digest::digest(&::aws_lc_rs::digest::SHA256, certificate.public_key().raw);
+    let digits = digest.as_ref().iter().map(|byte| format!("{byte:02x}"));
+    digits.collect()
+}
+
+#[test]
+fn the_roots_of_the_machine_and_of_the_public_side_count_for_nothing() {
+    // `public_root` is what devices trust, and not in ca_roots.
+    let origin = origin(&pki().public_root.issue(&Leaf::server(&[INTERNAL])).unwrap());
+    let proxy = Proxy::start(origin.address, |_| {});
+    assert_says_nothing(&proxy.get(&get_ca_caps()));
+    origin.assert_untouched();
+}
+
+#[test]
+fn a_message_goes_to_nobody_who_is_not_verified() {
+    let origin = origin(&issued(Leaf::server(&["other.corp.test"])));
+    let proxy = Proxy::start(origin.address, |_| {});
+    let operation = format!("{MSCEP}?operation=PKIOperation");
+    assert_says_nothing(&proxy.post(&operation, b"secret"));
+    assert_says_nothing(&proxy.get(&format!("{operation}&message=secret")));
+    origin.assert_untouched();
+}
