@@ -65,7 +65,23 @@ impl Body {
 
     pub fn recorded(mut self, record: Box<Record>) -> Self {
         self.record = Some(record);
+        // Of an answer without body HTTP/2 does not even ask for the first byte.
+        let is_upstream = matches!(self.source, Source::Upstream { .. });
+        if is_upstream && http_body::Body::is_end_stream(&self) {
+            self.ended();
+        }
         self
+    }
+
+    /// The last byte was handed on. HTTP/2 does not ask again where the end is known.
+    fn ended(&mut self) {
+        if let Source::Upstream { loan, .. } = &mut self.source {
+            loan.give_back();
+        }
+        self.source = Source::Ended;
+        if let Some(record) = &mut self.record {
+            record.completed();
+        }
     }
 
     fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -113,19 +129,11 @@ impl http_body::Body for Body {
             },
             Source::Ended => None,
         };
-        if data.is_none() {
-            if let Source::Upstream { loan, .. } = &mut this.source {
-                loan.give_back();
-            }
-            this.source = Source::Ended;
-        }
-        let ended = http_body::Body::is_end_stream(&*this);
         if let Some(record) = &mut this.record {
             record.sent(data.as_ref().map_or(0, Bytes::len));
-            // HTTP/2 does not ask again where the end is known.
-            if ended {
-                record.completed();
-            }
+        }
+        if data.is_none() || http_body::Body::is_end_stream(&*this) {
+            this.ended();
         }
         Poll::Ready(data.map(|data| Ok(Frame::data(data))))
     }

@@ -7,6 +7,7 @@ pub mod fields;
 mod framing;
 mod pool;
 mod queue;
+mod records;
 mod wire;
 
 use std::net::SocketAddr;
@@ -29,8 +30,8 @@ use tracing::warn;
 use crate::config::types::{DnsName, Origin};
 use crate::metrics::UpstreamMetrics;
 use crate::scep::Operation;
+use failure::Breakdown;
 pub use failure::Failure;
-use failure::Sent;
 pub use pool::Loan;
 use pool::Pool;
 pub use queue::{Busy, Place, Queue};
@@ -200,26 +201,20 @@ impl Upstream {
             Some(Operation::PKIOperation) => self.timeouts.pki_operation,
             _ => self.timeouts.response,
         };
-        let (started, written) = (Instant::now(), connection.written());
+        let (started, before) = (Instant::now(), connection.passed());
         let sending = connection.sender.try_send_request(request.to_http());
         let sent = timeout(limit, sending).await;
         let response = match sent {
             Err(_elapsed) => return Err(Failure::ResponseTimeout),
             Ok(Err(error)) => {
-                // hyper gives back what it had not begun with; else the socket knows.
-                let unsent = error.message().is_some() || connection.written() == written;
-                let sent = if unsent {
-                    Sent::Nothing
-                } else {
-                    Sent::Something {
-                        reused: connection.reused,
-                    }
+                let passed = connection.passed();
+                let breakdown = Breakdown {
+                    // hyper gives back what it had not begun with; else the socket knows.
+                    unsent: error.message().is_some() || passed.written == before.written,
+                    reused: connection.reused,
+                    new_handshake: passed.handshakes > before.handshakes,
                 };
-                return Err(Failure::in_exchange(
-                    error.into_error(),
-                    sent,
-                    &self.server_name,
-                ));
+                return Err(breakdown.failure(error.into_error(), &self.server_name));
             }
             Ok(Ok(response)) => response,
         };
