@@ -79,6 +79,11 @@ impl Origin {
         Self::raw_tcp(|_, mut tcp| while matches!(tcp.read(&mut [0; 4_096]), Ok(1..)) {})
     }
 
+    /// Closes each TCP connection at once.
+    pub fn closing() -> Self {
+        Self::raw_tcp(|_, tcp| drop(tcp))
+    }
+
     fn raw_tcp(serve: impl Fn(&State, TcpStream) + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
