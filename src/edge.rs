@@ -8,6 +8,7 @@ mod h1;
 mod h2;
 mod handshake;
 pub mod head;
+mod lent;
 pub mod proxy_protocol;
 mod slots;
 mod writer;

@@ -14,6 +14,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
 use super::proxy_protocol::{self, Source};
@@ -127,21 +128,46 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
 }
 
 /// A connection from its first byte to its last.
-async fn serve(worker: usize, edge: Edge, mut tcp: TcpStream, from: SocketAddr, mut slot: Slot) {
+async fn serve(worker: usize, edge: Edge, tcp: TcpStream, from: SocketAddr, mut slot: Slot) {
+    let shutdown = edge.shutdown.clone();
+    let greeted = tokio::select! {
+        greeted = greet(worker, edge, tcp, from, &mut slot) => greeted,
+        // It has asked for nothing yet; silent connections are not worth the wait.
+        () = shutdown.begun() => return,
+    };
+    match greeted {
+        Some((exchange, stream, true)) => h2::serve(exchange, stream, slot, shutdown).await,
+        Some((exchange, stream, false)) => h1::serve(exchange, stream, slot, shutdown).await,
+        None => {}
+    }
+}
+
+/// All that comes before the first request, and whether that will be HTTP/2. None where the
+/// connection is to be closed.
+async fn greet(
+    worker: usize,
+    edge: Edge,
+    mut tcp: TcpStream,
+    from: SocketAddr,
+    slot: &mut Slot,
+) -> Option<(Exchange, TlsStream<TcpStream>, bool)> {
     let generation = edge.current.load_full();
     // Answers are written whole; waiting for more to send would only delay them.
     _ = tcp.set_nodelay(true);
     let deadline = Instant::now() + generation.timeouts.tls_handshake;
     let source = match edge.proxies.as_deref() {
         None => Source::Client(from),
-        Some(trusted) => match proxied(&mut tcp, from, trusted, deadline).await {
-            Some(source) => source,
-            None => return edge.process.metrics.connection(Accepted::BadProxyHeader),
-        },
+        Some(trusted) => {
+            let source = proxied(&mut tcp, from, trusted, deadline).await;
+            if source.is_none() {
+                edge.process.metrics.connection(Accepted::BadProxyHeader);
+            }
+            source?
+        }
     };
     let address = match source {
         Source::Client(address) if slot.belongs_to(address.ip().into()) => address,
-        Source::Client(_) => return,
+        Source::Client(_) => return None,
         // Its health checks are nobody's traffic.
         Source::Balancer => from,
     };
@@ -149,7 +175,7 @@ async fn serve(worker: usize, edge: Edge, mut tcp: TcpStream, from: SocketAddr, 
     if matches!(source, Source::Client(_)) {
         handshake::count(&edge.process, &shaken, address);
     }
-    let Ok(shaken) = shaken else { return };
+    let shaken = shaken.ok()?;
     let peer = Peer {
         connection: edge.process.next_connection(),
         address,
@@ -164,11 +190,7 @@ async fn serve(worker: usize, edge: Edge, mut tcp: TcpStream, from: SocketAddr, 
         peer: Arc::new(peer),
         worker,
     };
-    if shaken.h2 {
-        h2::serve(exchange, shaken.stream, slot, edge.shutdown).await;
-    } else {
-        h1::serve(exchange, shaken.stream, slot, edge.shutdown).await;
-    }
+    Some((exchange, shaken.stream, shaken.h2))
 }
 
 /// Whom the PROXY protocol header names. None where the connection is to be closed.

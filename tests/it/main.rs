@@ -21,6 +21,7 @@ mod rates;
 mod shutdown;
 mod support;
 mod timeouts;
+mod tls;
 mod upstream_answers;
 mod upstream_connections;
 mod upstream_tls;
