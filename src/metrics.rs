@@ -196,10 +196,10 @@ impl Metrics {
     pub fn request(&self, request: &Answered<'_>) {
         let application = request.application.unwrap_or("none");
         let operation = request.operation.map_or("none", Operation::as_str);
-        let status = if request.status.canonical_reason().is_some() {
-            request.status.as_str()
-        } else {
-            "other"
+        let status = match &request.status {
+            Some(status) if status.canonical_reason().is_some() => status.as_str(),
+            Some(_) => "other",
+            None => "none",
         };
         self.requests
             .with_label_values(&[application, operation, request.method.as_str(), status])
@@ -251,7 +251,8 @@ pub struct Answered<'a> {
     pub application: Option<&'a str>,
     pub operation: Option<Operation>,
     pub method: Method,
-    pub status: http::StatusCode,
+    /// None where it ended before there was an answer.
+    pub status: Option<http::StatusCode>,
     pub duration: Duration,
     /// None where the head could not be read.
     pub uri_bytes: Option<usize>,

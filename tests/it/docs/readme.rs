@@ -172,7 +172,7 @@ fn touched() -> Metrics {
         application: None,
         operation: None,
         method: Method::Get,
-        status: http::StatusCode::OK,
+        status: Some(http::StatusCode::OK),
         duration: Duration::ZERO,
         uri_bytes: Some(0),
     });
