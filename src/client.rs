@@ -1,7 +1,7 @@
 //! Who is on the other end of a public connection.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
 /// What limits count: an IPv4 address, or the /64 that one IPv6 site can move in freely.
@@ -10,6 +10,25 @@ pub enum ClientKey {
     V4(Ipv4Addr),
     /// The upper 64 bits.
     V6(u64),
+}
+
+impl ClientKey {
+    /// An address that the Internet does not route (RFC 1918, RFC 4193); loopback is none.
+    pub fn is_private(self) -> bool {
+        match self {
+            Self::V4(address) => address.is_private(),
+            Self::V6(prefix) => prefix >> 57 == 0xFC >> 1,
+        }
+    }
+}
+
+impl fmt::Display for ClientKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::V4(address) => write!(f, "{address}"),
+            Self::V6(prefix) => write!(f, "{}/64", Ipv6Addr::from(u128::from(*prefix) << 64)),
+        }
+    }
 }
 
 impl From<IpAddr> for ClientKey {

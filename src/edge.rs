@@ -8,9 +8,12 @@ mod h1;
 mod h2;
 mod handshake;
 pub mod head;
+mod lent;
 pub mod proxy_protocol;
+mod share;
 mod slots;
 mod writer;
 
 pub use accept::{Edge, Worker};
+pub use share::{Handed, Shares};
 pub use slots::Slots;

@@ -1,17 +1,21 @@
 //! Everything that Prometheus is told. One struct with a registry of its own, passed to whoever
 //! counts; names and labels are an interface, listed in the README.
 
+mod labels;
+mod series;
+
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGaugeVec, Registry, TextEncoder,
 };
 
 use crate::head::Method;
 use crate::rejection::Rejection;
 use crate::scep::Operation;
+pub use labels::{Accepted, Handshake, Incomplete};
+use series::{counter, counters, gauge, gauges, histograms, opts, register};
 
 /// All series. Label values come from closed lists or from the configuration, never from clients.
 pub struct Metrics {
@@ -35,50 +39,6 @@ pub struct Metrics {
     pub panics: IntCounter,
     pub log_lines_dropped: IntCounter,
     pub log_lines_suppressed: IntCounter,
-}
-
-/// What became of a connection that asked to be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    Served,
-    /// `connections` are open and none of them is idle.
-    LimitReached,
-    ClientLimitReached,
-    /// An idle connection was closed to make room.
-    IdleClosed,
-}
-
-/// How a TLS handshake ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshake {
-    Tls12,
-    Tls13,
-    UnknownName,
-    TimedOut,
-    /// The client left, or spoke no TLS that is served here.
-    Failed,
-}
-
-/// Why the client did not get the whole answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Incomplete {
-    /// It left, or did not read in time.
-    Client,
-    Upstream,
-    UpstreamLate,
-    /// Still in flight when the time of the shutdown was over.
-    Shutdown,
-}
-
-impl Incomplete {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Upstream => "upstream",
-            Self::UpstreamLate => "upstream_late",
-            Self::Shutdown => "shutdown",
-        }
-    }
 }
 
 impl Metrics {
@@ -225,26 +185,11 @@ impl Metrics {
     }
 
     pub fn connection(&self, result: Accepted) {
-        self.connections
-            .with_label_values(&[match result {
-                Accepted::Served => "served",
-                Accepted::LimitReached => "limit_reached",
-                Accepted::ClientLimitReached => "client_limit_reached",
-                Accepted::IdleClosed => "idle_closed",
-            }])
-            .inc();
+        self.connections.with_label_values(&[result.as_str()]).inc();
     }
 
     pub fn handshake(&self, result: Handshake) {
-        self.handshakes
-            .with_label_values(&[match result {
-                Handshake::Tls12 => "tls12",
-                Handshake::Tls13 => "tls13",
-                Handshake::UnknownName => "unknown_name",
-                Handshake::TimedOut => "timeout",
-                Handshake::Failed => "failed",
-            }])
-            .inc();
+        self.handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
     /// A request that has ended. `application` is none where it reached no application.
@@ -339,51 +284,4 @@ impl UpstreamMetrics {
             .with_label_values(&[&self.application[..], kind])
             .inc();
     }
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("ndes_proxy")
-}
-
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: C,
-) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    register(registry, IntCounter::with_opts(opts(name, help))?)
-}
-
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    register(registry, IntCounterVec::new(opts(name, help), labels)?)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    register(registry, IntGauge::with_opts(opts(name, help))?)
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
-    register(
-        registry,
-        IntGaugeVec::new(opts(name, help), &["application"])?,
-    )
-}
-
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> Result<HistogramVec, prometheus::Error> {
-    let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
-    register(registry, HistogramVec::new(opts, labels)?)
 }

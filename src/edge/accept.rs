@@ -9,18 +9,23 @@ use std::task::Poll;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
+use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
+use super::proxy_protocol::{self, Source};
+use super::share::{Arrived, Handed, Shares};
 use super::slots::{Slot, Slots};
 use super::{h1, h2, handshake};
 use crate::client::{ClientKey, Peer};
 use crate::exchange::Exchange;
 use crate::generation::Generation;
-use crate::metrics::Handshake;
+use crate::metrics::Accepted;
 use crate::process::Process;
 use crate::shutdown::Shutdown;
 
@@ -30,6 +35,9 @@ pub struct Edge {
     pub process: Arc<Process>,
     pub current: Arc<ArcSwap<Generation>>,
     pub slots: Arc<Slots>,
+    pub shares: Shares,
+    /// Where connections begin with a PROXY protocol header: whose is believed.
+    pub proxies: Option<Arc<[IpNet]>>,
     pub shutdown: Shutdown,
 }
 
@@ -38,6 +46,8 @@ pub struct Worker {
     pub index: usize,
     pub edge: Edge,
     pub listeners: Vec<std::net::TcpListener>,
+    /// Connections that other workers accepted for this one.
+    pub inbox: UnboundedReceiver<Handed>,
 }
 
 /// Connections that wait to be accepted, a listener.
@@ -67,7 +77,7 @@ impl Edge {
 impl Worker {
     /// Serves until shutdown, then until the last connection has ended or `deadline` has passed.
     /// Returns how many connections were cut.
-    pub async fn run(self) -> io::Result<usize> {
+    pub async fn run(mut self) -> io::Result<usize> {
         let listeners = self
             .listeners
             .into_iter()
@@ -82,11 +92,16 @@ impl Worker {
                         self.edge.process.metrics.panics.inc();
                     }
                 }
+                Some(handed) = self.inbox.recv() => if let Ok(arrived) = handed.arrive() {
+                    connections.spawn(serve(self.index, self.edge.clone(), arrived));
+                },
                 accepted = accept(&listeners) => match accepted {
                     Ok((tcp, address)) => {
                         // Without a slot the socket is dropped, and with it the connection.
-                        if let Some(slot) = self.edge.slots.take(address.ip().into(), &self.edge.process) {
-                            connections.spawn(serve(self.index, self.edge.clone(), tcp, address, slot));
+                        let slot = self.edge.slots.take(&self.edge.process);
+                        let own = slot.and_then(|slot| self.edge.shares.assign(self.index, tcp, address, slot));
+                        if let Some(arrived) = own {
+                            connections.spawn(serve(self.index, self.edge.clone(), arrived));
                         }
                     }
                     Err(error) => {
@@ -123,20 +138,60 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
 }
 
 /// A connection from its first byte to its last.
-async fn serve(worker: usize, edge: Edge, tcp: TcpStream, address: SocketAddr, slot: Slot) {
+async fn serve(worker: usize, edge: Edge, arrived: Arrived) {
+    let Arrived {
+        tcp,
+        from,
+        mut slot,
+        load: _load,
+    } = arrived;
+    let shutdown = edge.shutdown.clone();
+    let greeted = tokio::select! {
+        greeted = greet(worker, edge, tcp, from, &mut slot) => greeted,
+        // It has asked for nothing yet; silent connections are not worth the wait.
+        () = shutdown.begun() => return,
+    };
+    match greeted {
+        Some((exchange, stream, true)) => h2::serve(exchange, stream, slot, shutdown).await,
+        Some((exchange, stream, false)) => h1::serve(exchange, stream, slot, shutdown).await,
+        None => {}
+    }
+}
+
+/// All that comes before the first request, and whether that will be HTTP/2. None where the
+/// connection is to be closed.
+async fn greet(
+    worker: usize,
+    edge: Edge,
+    mut tcp: TcpStream,
+    from: SocketAddr,
+    slot: &mut Slot,
+) -> Option<(Exchange, TlsStream<TcpStream>, bool)> {
     let generation = edge.current.load_full();
     // Answers are written whole; waiting for more to send would only delay them.
     _ = tcp.set_nodelay(true);
     let deadline = Instant::now() + generation.timeouts.tls_handshake;
-    let shaken = match timeout_at(deadline, handshake::accept(&generation, tcp)).await {
-        Ok(result) => result,
-        Err(_elapsed) => Err(Handshake::TimedOut),
+    let source = match edge.proxies.as_deref() {
+        None => Source::Client(from),
+        Some(trusted) => {
+            let source = proxied(&mut tcp, from, trusted, deadline).await;
+            if source.is_none() {
+                edge.process.metrics.connection(Accepted::BadProxyHeader);
+            }
+            source?
+        }
     };
-    let shaken = match shaken {
-        Ok(shaken) => shaken,
-        Err(result) => return edge.process.metrics.handshake(result),
+    let address = match source {
+        Source::Client(address) if slot.belongs_to(address.ip().into()) => address,
+        Source::Client(_) => return None,
+        // Its health checks are nobody's traffic.
+        Source::Balancer => from,
     };
-    edge.process.metrics.handshake(shaken.result);
+    let shaken = handshake::accept(&generation, tcp, deadline).await;
+    if matches!(source, Source::Client(_)) {
+        handshake::count(&edge.process, &shaken, address);
+    }
+    let shaken = shaken.ok()?;
     let peer = Peer {
         connection: edge.process.next_connection(),
         address,
@@ -151,9 +206,22 @@ async fn serve(worker: usize, edge: Edge, tcp: TcpStream, address: SocketAddr, s
         peer: Arc::new(peer),
         worker,
     };
-    if shaken.h2 {
-        h2::serve(exchange, shaken.stream, slot, edge.shutdown).await;
-    } else {
-        h1::serve(exchange, shaken.stream, slot, edge.shutdown).await;
+    Some((exchange, shaken.stream, shaken.h2))
+}
+
+/// Whom the PROXY protocol header names. None where the connection is to be closed.
+async fn proxied(
+    tcp: &mut TcpStream,
+    from: SocketAddr,
+    trusted: &[IpNet],
+    deadline: Instant,
+) -> Option<Source> {
+    let ip = from.ip().to_canonical();
+    if !trusted.iter().any(|network| network.contains(&ip)) {
+        return None;
     }
+    timeout_at(deadline, proxy_protocol::read(tcp))
+        .await
+        .ok()?
+        .ok()
 }

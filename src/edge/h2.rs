@@ -15,6 +15,8 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::server::TlsStream;
 
 use super::body::Http2Body;
+use super::connection::Connection;
+use super::lent::lend;
 use super::slots::Slot;
 use crate::body::Body;
 use crate::config::Timeouts;
@@ -23,8 +25,9 @@ use crate::head::{Framing, Head, Host, Method, Size, Target, Version};
 use crate::rejection::Rejection;
 use crate::shutdown::Shutdown;
 
-/// Requests at a time on one connection: a device has one, an MDM server some.
-const STREAMS: u32 = 64;
+/// Requests at a time on one connection: what clients take for granted before they have read the
+/// SETTINGS (RFC 9113 §6.5.2); fewer, and their first burst is refused in part.
+const STREAMS: u32 = 100;
 
 pub(super) async fn serve(
     exchange: Exchange,
@@ -59,24 +62,32 @@ pub(super) async fn serve(
             }
         })
     };
-    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
-    tokio::select! {
-        // Its errors are the client's: what it asked for is in the record of each request.
-        _ = &mut connection => return,
-        () = shutdown.begun() => {}
-        () = idle(seen.clone(), &slot, timeouts) => {}
-    }
-    if seen.borrow().begun == 0 {
-        // Nothing is to be finished, and a client that does not even greet would hold this up.
-        return;
-    }
-    connection.as_mut().graceful_shutdown();
-    if shutdown.has_begun() {
-        // Cut at the deadline by the worker.
-        _ = connection.await;
-    } else {
-        // Answers that are still being written.
-        _ = timeout(timeouts.response_write, connection).await;
+    let (lent, back) = lend(stream);
+    let broken = {
+        let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(lent), service));
+        tokio::select! {
+            // What its error was is the client's business: each request has its record.
+            ended = &mut connection => ended.is_err(),
+            () = ended(&seen, &slot, timeouts, &shutdown) => {
+                // Nothing is to be finished, and a client that does not even greet would hold
+                // this up.
+                if seen.borrow().begun > 0 {
+                    connection.as_mut().graceful_shutdown();
+                    if shutdown.has_begun() {
+                        // Cut at the deadline by the worker.
+                        _ = connection.await;
+                    } else {
+                        // Answers that are still being written.
+                        _ = timeout(timeouts.response_write, connection).await;
+                    }
+                }
+                false
+            }
+        }
+    };
+    if let Ok(stream) = back.await {
+        // A client that is told to go away may be in the middle of sending.
+        Connection::new(stream).close(broken).await;
     }
 }
 
@@ -116,16 +127,25 @@ impl Drop for Begun {
     }
 }
 
-/// Returns when the client has asked for nothing for as long as an HTTP/1 client may, or when its
-/// connection is to make room. PINGs do not count: they keep up connections that nobody needs.
-async fn idle(mut requests: watch::Receiver<Requests>, slot: &Slot, timeouts: &Timeouts) {
-    let mut limit = timeouts.request_head;
-    while requests.wait_for(|now| now.in_flight == 0).await.is_ok() {
-        if requests.borrow_and_update().begun > 0 {
-            limit = timeouts.keep_alive;
+/// Returns at shutdown, when the connection is to make room, or when the client has asked for
+/// nothing for as long as an HTTP/1 client may. PINGs do not count: they keep up connections that
+/// nobody needs.
+async fn ended(
+    requests: &watch::Receiver<Requests>,
+    slot: &Slot,
+    timeouts: &Timeouts,
+    shutdown: &Shutdown,
+) {
+    let (mut requests, mut limit) = (requests.clone(), timeouts.request_head);
+    loop {
+        let busy = requests.wait_for(|now| now.in_flight == 0);
+        tokio::select! {
+            () = shutdown.begun() => return,
+            now = busy => if now.is_ok_and(|now| now.begun > 0) { limit = timeouts.keep_alive },
         }
         let idle = slot.idle();
         tokio::select! {
+            () = shutdown.begun() => return,
             () = sleep(limit) => return,
             () = idle.ended() => return,
             _ = requests.changed() => {}

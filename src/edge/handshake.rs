@@ -1,21 +1,29 @@
-//! The TLS handshake: which application the client asks for, under its certificate.
+//! The TLS handshake: which application the client asks for, under its certificate; and who was
+//! refused, so that an admin can find the device.
 
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use rustls::ProtocolVersion;
+use rustls::{AlertDescription, ProtocolVersion};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
+use tracing::info;
 
 use crate::generation::Generation;
 use crate::metrics::Handshake;
+use crate::process::Process;
+use crate::record::Escaped;
+use crate::tls::hello::{self, Hello};
 use crate::tls::server::UNRECOGNIZED_NAME_ALERT;
 
 /// A connection whose handshake is done.
 pub(super) struct Shaken {
     pub(super) stream: TlsStream<TcpStream>,
-    pub(super) result: Handshake,
+    result: Handshake,
     pub(super) version: &'static str,
     pub(super) sni: Option<Arc<str>>,
     pub(super) application: Option<usize>,
@@ -23,17 +31,74 @@ pub(super) struct Shaken {
     pub(super) h2: bool,
 }
 
+/// A handshake that failed.
+pub(super) struct Refused {
+    result: Handshake,
+    /// None where the client sent nothing at all, as a TCP probe does.
+    hello: Option<Hello>,
+    error: Option<io::Error>,
+}
+
+/// A hello is longer with post-quantum keys, but old clients' are short.
+const FIRST_BYTES: usize = 2_048;
+
 /// Certificate by SNI; without SNI that of the first application (old printers, load balancers).
-pub(super) async fn accept(generation: &Generation, tcp: TcpStream) -> Result<Shaken, Handshake> {
-    let mut acceptor = std::pin::pin!(LazyConfigAcceptor::new(
-        rustls::server::Acceptor::default(),
-        tcp
-    ));
-    let start = acceptor.as_mut().await.map_err(|_| Handshake::Failed)?;
-    let sni: Option<Arc<str>> = start
+pub(super) async fn accept(
+    generation: &Generation,
+    tcp: TcpStream,
+    deadline: Instant,
+) -> Result<Shaken, Refused> {
+    // A look at the hello before rustls consumes it: read only if the handshake fails.
+    let mut first = vec![0; FIRST_BYTES];
+    let arrived = match timeout_at(deadline, tcp.peek(&mut first)).await {
+        Ok(Ok(arrived)) => arrived,
+        Ok(Err(_)) | Err(_) => 0,
+    };
+    first.truncate(arrived);
+    match timeout_at(deadline, shake(generation, tcp)).await {
+        Ok(Ok(shaken)) => Ok(shaken),
+        Ok(Err(failure)) => Err(Refused::new(failure, &first)),
+        Err(_elapsed) => Err(Refused::new(Failure::Known(Handshake::TimedOut), &first)),
+    }
+}
+
+/// Counts a handshake; one that failed is logged with what the client offered.
+pub(super) fn count(process: &Process, shaken: &Result<Shaken, Refused>, client: SocketAddr) {
+    let refused = match shaken {
+        Ok(shaken) => return process.metrics.handshake(shaken.result),
+        Err(refused) => refused,
+    };
+    process.metrics.handshake(refused.result);
+    let Some(hello) = &refused.hello else { return };
+    if !process.may_log_refusal() {
+        return process.metrics.log_lines_suppressed.inc();
+    }
+    let sni = hello.server_name.as_deref().map(|name| Escaped(name, 120));
+    info!(
+        target: "tls",
+        client = %client.ip().to_canonical(),
+        port = client.port(),
+        result = refused.result.as_str(),
+        offered = hello.version_text(),
+        sni = sni.as_ref().map(tracing::field::display),
+        error = refused.error.as_ref().map(tracing::field::display),
+        "handshake refused"
+    );
+}
+
+enum Failure {
+    Known(Handshake),
+    Tls(io::Error),
+}
+
+async fn shake(generation: &Generation, tcp: TcpStream) -> Result<Shaken, Failure> {
+    let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp);
+    let start = acceptor.await.map_err(Failure::Tls)?;
+    let name = start
         .client_hello()
         .server_name()
-        .map(|name| name.to_ascii_lowercase().into());
+        .map(str::to_ascii_lowercase);
+    let sni: Option<Arc<str>> = name.map(Into::into);
     let application = match &sni {
         None => None,
         Some(name) => match generation.site.find(name) {
@@ -43,18 +108,14 @@ pub(super) async fn accept(generation: &Generation, tcp: TcpStream) -> Result<Sh
                 // rustls would say access_denied; this says what is wrong (RFC 6066 §3).
                 _ = tcp.write_all(&UNRECOGNIZED_NAME_ALERT).await;
                 _ = tcp.shutdown().await;
-                return Err(Handshake::UnknownName);
+                return Err(Failure::Known(Handshake::UnknownName));
             }
         },
     };
-    let published = generation
-        .applications
-        .get(application.unwrap_or(0))
-        .ok_or(Handshake::Failed)?;
-    let stream = start
-        .into_stream(published.tls.clone())
-        .await
-        .map_err(|_| Handshake::Failed)?;
+    let published = generation.applications.get(application.unwrap_or(0));
+    let published = published.ok_or(Failure::Known(Handshake::Failed))?;
+    let stream = start.into_stream(published.tls.clone());
+    let stream = stream.await.map_err(Failure::Tls)?;
 
     let (_, tls) = stream.get_ref();
     let (result, version) = match tls.protocol_version() {
@@ -70,4 +131,47 @@ pub(super) async fn accept(generation: &Generation, tcp: TcpStream) -> Result<Sh
         application,
         h2,
     })
+}
+
+impl Refused {
+    fn new(failure: Failure, first: &[u8]) -> Self {
+        let hello = (!first.is_empty()).then(|| hello::read(first));
+        let (result, error) = match failure {
+            Failure::Known(result) => (result, None),
+            Failure::Tls(error) => {
+                let old = hello.as_ref().is_some_and(Hello::is_old);
+                (
+                    if old {
+                        Handshake::OldTls
+                    } else {
+                        result_of(&error)
+                    },
+                    Some(error),
+                )
+            }
+        };
+        Self {
+            result,
+            hello,
+            error,
+        }
+    }
+}
+
+fn result_of(error: &io::Error) -> Handshake {
+    use AlertDescription as Alert;
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match inner {
+        Some(rustls::Error::PeerIncompatible(_) | rustls::Error::NoApplicationProtocol) => {
+            Handshake::NothingInCommon
+        }
+        Some(rustls::Error::AlertReceived(
+            Alert::UnknownCA
+            | Alert::BadCertificate
+            | Alert::CertificateUnknown
+            | Alert::CertificateExpired
+            | Alert::UnsupportedCertificate,
+        )) => Handshake::CertificateRefused,
+        _ => Handshake::Failed,
+    }
 }

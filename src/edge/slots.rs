@@ -6,9 +6,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::warn;
 
 use crate::client::ClientKey;
 use crate::metrics::{Accepted, Metrics};
+use crate::process::Process;
 
 /// The connections of the whole process.
 pub struct Slots {
@@ -24,8 +26,39 @@ pub struct Slots {
 #[derive(Default)]
 struct Table {
     clients: HashMap<ClientKey, usize>,
+    crowd: Crowd,
     connections: HashMap<u64, Arc<Idle>>,
 }
+
+/// Watches whether most connections come from one private address: the sign of a load balancer
+/// that hides the clients. The majority vote of Boyer and Moore, so one counter is enough.
+#[derive(Default)]
+struct Crowd {
+    seen: u64,
+    candidate: Option<ClientKey>,
+    /// Votes for the candidate above those against it.
+    lead: u64,
+    told: bool,
+}
+
+impl Crowd {
+    /// Counts one more connection. True once, where the warning is due.
+    fn is_one_balancer(&mut self, client: ClientKey) -> bool {
+        self.seen += 1;
+        match self.candidate {
+            Some(candidate) if candidate == client => self.lead += 1,
+            Some(_) if self.lead > 0 => self.lead -= 1,
+            _ => (self.candidate, self.lead) = (Some(client), 1),
+        }
+        let most = self.seen >= CROWD && self.lead * 2 > self.seen;
+        let due = most && !self.told && self.candidate.is_some_and(ClientKey::is_private);
+        self.told |= due;
+        due
+    }
+}
+
+/// Connections before anything is said about where they come from.
+const CROWD: u64 = 1_000;
 
 /// Whether a connection is idle, and its way to be told to end.
 struct Idle {
@@ -37,9 +70,9 @@ struct Idle {
 /// An open connection; given back when dropped.
 pub struct Slot {
     slots: Arc<Slots>,
-    metrics: Arc<crate::process::Process>,
+    process: Arc<Process>,
     id: u64,
-    client: ClientKey,
+    client: Option<ClientKey>,
     idle: Arc<Idle>,
 }
 
@@ -62,12 +95,9 @@ impl Slots {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Room for a connection of `client`, or none: then it is to be closed at once.
-    pub fn take(
-        self: &Arc<Self>,
-        client: ClientKey,
-        process: &Arc<crate::process::Process>,
-    ) -> Option<Slot> {
+    /// Room for one more connection, or none: then it is to be closed at once. It counts for its
+    /// client once that is known, see `Slot::belongs_to`.
+    pub fn take(self: &Arc<Self>, process: &Arc<Process>) -> Option<Slot> {
         let metrics = &process.metrics;
         let mut table = self.table();
         let open = table.connections.len();
@@ -78,12 +108,6 @@ impl Slots {
             metrics.connection(Accepted::LimitReached);
             return None;
         }
-        let of_client = table.clients.entry(client).or_default();
-        if *of_client >= self.per_client {
-            metrics.connection(Accepted::ClientLimitReached);
-            return None;
-        }
-        *of_client += 1;
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let idle = Arc::new(Idle {
             since: AtomicU64::new(0),
@@ -91,13 +115,12 @@ impl Slots {
         });
         table.connections.insert(id, idle.clone());
         self.open.store(open + 1, Ordering::Relaxed);
-        metrics.connection(Accepted::Served);
         metrics.connections_open.inc();
         Some(Slot {
             slots: self.clone(),
-            metrics: process.clone(),
+            process: process.clone(),
             id,
-            client,
+            client: None,
             idle,
         })
     }
@@ -108,6 +131,15 @@ impl Slots {
 }
 
 impl Table {
+    fn leaves(&mut self, client: ClientKey) {
+        if let Some(count) = self.clients.get_mut(&client) {
+            *count -= 1;
+            if *count == 0 {
+                self.clients.remove(&client);
+            }
+        }
+    }
+
     /// Looks at every connection: some 10 us for 8000, and only when nearly all are open.
     fn end_oldest_idle(&self, metrics: &Metrics) {
         let idle = self
@@ -124,6 +156,31 @@ impl Table {
 }
 
 impl Slot {
+    /// Counts the connection for `client`. False where that has its share already: then it is to
+    /// be closed at once.
+    pub fn belongs_to(&mut self, client: ClientKey) -> bool {
+        let mut table = self.slots.table();
+        let of_client = table.clients.entry(client).or_default();
+        if *of_client >= self.slots.per_client {
+            self.process
+                .metrics
+                .connection(Accepted::ClientLimitReached);
+            return false;
+        }
+        *of_client += 1;
+        self.client = Some(client);
+        self.process.metrics.connection(Accepted::Served);
+        if table.crowd.is_one_balancer(client) {
+            let client = client.to_string();
+            warn!(
+                client,
+                "most connections come from one private address: a load balancer? Its \
+                PROXY protocol (listen.proxy_protocol) would tell limits and log the real clients"
+            );
+        }
+        true
+    }
+
     /// Marks the connection idle until the result is dropped.
     pub fn idle(&self) -> IdleGuard<'_> {
         let since = self.slots.epoch.elapsed().as_millis() as u64 + 1;
@@ -136,16 +193,13 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut table = self.slots.table();
         table.connections.remove(&self.id);
-        if let Some(count) = table.clients.get_mut(&self.client) {
-            *count -= 1;
-            if *count == 0 {
-                table.clients.remove(&self.client);
-            }
+        if let Some(client) = self.client {
+            table.leaves(client);
         }
         self.slots
             .open
             .store(table.connections.len(), Ordering::Relaxed);
-        self.metrics.metrics.connections_open.dec();
+        self.process.metrics.connections_open.dec();
     }
 }
 
@@ -161,5 +215,37 @@ impl IdleGuard<'_> {
 impl Drop for IdleGuard<'_> {
     fn drop(&mut self) {
         self.0.since.store(0, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warned(clients: impl Iterator<Item = &'static str>) -> usize {
+        let mut crowd = Crowd::default();
+        let key = |client: &str| ClientKey::from(client.parse::<std::net::IpAddr>().unwrap());
+        clients
+            .filter(|client| crowd.is_one_balancer(key(client)))
+            .count()
+    }
+
+    #[test]
+    fn one_private_address_for_most_of_the_traffic_is_told_once() {
+        let balancer = ["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1", "192.0.2.1"];
+        assert_eq!(warned(balancer.into_iter().cycle().take(5_000)), 1);
+        assert_eq!(
+            warned(balancer.into_iter().cycle().take(999)),
+            0,
+            "too early to tell"
+        );
+        let public = ["192.0.2.1"];
+        assert_eq!(
+            warned(public.into_iter().cycle().take(5_000)),
+            0,
+            "an office"
+        );
+        let many = ["10.0.0.1", "10.0.0.2", "10.0.0.3"];
+        assert_eq!(warned(many.into_iter().cycle().take(5_000)), 0);
     }
 }

@@ -24,7 +24,10 @@ pub enum Failure {
     /// The connection died before a byte of the request was written.
     #[error("the connection closed before the request was sent")]
     Unsent(#[source] hyper::Error),
-    #[error("the connection closed before the answer: NDES or something before it broke off")]
+    #[error(
+        "the connection closed before the answer; see HTTPERR and the event log of the server, and in IIS set SSL \
+         Settings, Client certificates to Ignore"
+    )]
     Closed {
         #[source]
         error: hyper::Error,
@@ -43,29 +46,36 @@ pub enum Failure {
     ResponseTimeout,
 }
 
-/// What of a request was written to a connection that then failed.
+/// What is known of a connection that failed with a request on it.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Sent {
-    Nothing,
-    Something {
-        /// The connection had served a request before.
-        reused: bool,
-    },
+pub(super) struct Breakdown {
+    /// Not one byte of the request was written.
+    pub(super) unsent: bool,
+    /// The connection had served a request before.
+    pub(super) reused: bool,
+    /// The server began another handshake after the request.
+    pub(super) new_handshake: bool,
+}
+
+impl Breakdown {
+    /// What hyper's error on a verified connection to `server` means.
+    pub(super) fn failure(self, error: hyper::Error, server: &DnsName) -> Failure {
+        if let Some(demand) = client_certificate_demanded(&error, server) {
+            return Failure::Tls(demand);
+        }
+        match self {
+            Self { unsent: true, .. } => Failure::Unsent(error),
+            Self {
+                new_handshake: true,
+                ..
+            } => Failure::Tls(handshake_demanded(server)),
+            _ if error.is_parse() => Failure::Invalid(error),
+            Self { reused, .. } => Failure::Closed { error, reused },
+        }
+    }
 }
 
 impl Failure {
-    /// What hyper's error on a verified connection to `server` means.
-    pub(super) fn in_exchange(error: hyper::Error, sent: Sent, server: &DnsName) -> Self {
-        if let Some(demand) = client_certificate_demanded(&error, server) {
-            return Self::Tls(demand);
-        }
-        match sent {
-            Sent::Nothing => Self::Unsent(error),
-            Sent::Something { .. } if error.is_parse() => Self::Invalid(error),
-            Sent::Something { reused } => Self::Closed { error, reused },
-        }
-    }
-
     /// Metric label and log field.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -111,4 +121,16 @@ fn client_certificate_demanded(error: &hyper::Error, server: &DnsName) -> Option
     let name = ServerName::try_from(server.as_str()).ok()?;
     let refusal = refusal::classify(socket, &name);
     (refusal.kind == refusal::Kind::ClientCertificateDemanded).then_some(refusal)
+}
+
+/// Under TLS 1.2 IIS asks for a client certificate by a new handshake once it knows the path.
+fn handshake_demanded(server: &DnsName) -> UpstreamTlsError {
+    UpstreamTlsError {
+        kind: refusal::Kind::ClientCertificateDemanded,
+        what: format!(
+            "server {server} began another TLS handshake after the request, as IIS does to ask for a client certificate"
+        ),
+        cure: "in IIS set SSL Settings, Client certificates to Ignore for the site and all below it, certsrv/mscep too"
+            .to_owned(),
+    }
 }

@@ -11,7 +11,7 @@ use http_body_util::Full;
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::{Instant, timeout};
 
-use super::wire::Watch;
+use super::wire::{Passed, Watch};
 
 /// IIS closes after 120 s of silence; well before that it would be a race.
 const MOST_IDLE: Duration = Duration::from_secs(55);
@@ -50,10 +50,9 @@ impl Connection {
         }
     }
 
-    /// Bytes written to its socket; `u64::MAX` once it is gone, so that a request that was on it
-    /// counts as written.
-    pub(super) fn written(&self) -> u64 {
-        self.watch.written().unwrap_or(u64::MAX)
+    /// What has passed on its socket so far.
+    pub(super) fn passed(&self) -> Passed {
+        self.watch.passed()
     }
 
     fn is_fresh(&self, now: Instant) -> bool {

@@ -1,4 +1,4 @@
-//! The TCP connection under TLS: counts what was written, and can be asked whether it still lives.
+//! The TCP connection under TLS: counts what passes, and can be asked whether it still lives.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,44 +11,67 @@ use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
-/// What TLS reads from and writes to.
-pub(super) struct Wire(Arc<Link>);
+use super::records::Records;
 
-struct Link {
-    tcp: TcpStream,
-    written: AtomicU64,
+/// What TLS reads from and writes to.
+pub(super) struct Wire {
+    tcp: Arc<TcpStream>,
+    records: Records,
+    counts: Arc<Counts>,
 }
 
 /// Looks at the connection from outside, without keeping it open.
-#[derive(Clone)]
-pub(super) struct Watch(Weak<Link>);
+pub(super) struct Watch {
+    tcp: Weak<TcpStream>,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    written: AtomicU64,
+    handshakes: AtomicU64,
+}
+
+/// What has passed so far. Goes on to be known once the connection is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Passed {
+    /// Bytes written to the socket.
+    pub(super) written: u64,
+    /// TLS records of handshakes that came.
+    pub(super) handshakes: u64,
+}
 
 impl Wire {
     pub(super) fn new(tcp: TcpStream) -> (Self, Watch) {
-        let link = Arc::new(Link {
+        let (tcp, counts) = (Arc::new(tcp), Arc::<Counts>::default());
+        let watch = Watch {
+            tcp: Arc::downgrade(&tcp),
+            counts: counts.clone(),
+        };
+        let wire = Self {
             tcp,
-            written: AtomicU64::new(0),
-        });
-        let watch = Watch(Arc::downgrade(&link));
-        (Self(link), watch)
+            records: Records::default(),
+            counts,
+        };
+        (wire, watch)
     }
 }
 
 impl Watch {
-    /// Bytes written to the socket so far. Does not change any more once the connection is gone.
-    pub(super) fn written(&self) -> Option<u64> {
-        self.0
-            .upgrade()
-            .map(|link| link.written.load(Ordering::Relaxed))
+    pub(super) fn passed(&self) -> Passed {
+        Passed {
+            written: self.counts.written.load(Ordering::Relaxed),
+            handshakes: self.counts.handshakes.load(Ordering::Relaxed),
+        }
     }
 
     /// Whether nothing has arrived on this idle connection: not its end, and no data either, which
     /// nobody asked for. Asks the socket itself, which knows before the runtime does.
     pub(super) fn is_quiet(&self) -> bool {
-        let Some(link) = self.0.upgrade() else {
+        let Some(tcp) = self.tcp.upgrade() else {
             return false;
         };
-        let peeked = SockRef::from(&link.tcp).peek(&mut [MaybeUninit::uninit()]);
+        let peeked = SockRef::from(&*tcp).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
@@ -59,12 +82,17 @@ impl AsyncRead for Wire {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
         loop {
-            ready!(self.0.tcp.poll_read_ready(cx))?;
-            match self.0.tcp.try_read(buffer.initialize_unfilled()) {
+            ready!(this.tcp.poll_read_ready(cx))?;
+            let free = buffer.initialize_unfilled();
+            match this.tcp.try_read(free) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
                 Ok(read) => {
+                    let handshakes = this.records.handshakes(&free[..read]);
+                    let counts = &this.counts;
+                    counts.handshakes.fetch_add(handshakes, Ordering::Relaxed);
                     buffer.advance(read);
                     return Poll::Ready(Ok(()));
                 }
@@ -80,12 +108,12 @@ impl Wire {
         write: impl Fn(&TcpStream) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.tcp.poll_write_ready(cx))?;
-            match write(&self.0.tcp) {
+            ready!(self.tcp.poll_write_ready(cx))?;
+            match write(&self.tcp) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     let written = *result.as_ref().unwrap_or(&0) as u64;
-                    self.0.written.fetch_add(written, Ordering::Relaxed);
+                    self.counts.written.fetch_add(written, Ordering::Relaxed);
                     return Poll::Ready(result);
                 }
             }
@@ -119,6 +147,6 @@ impl AsyncWrite for Wire {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(SockRef::from(&self.0.tcp).shutdown(std::net::Shutdown::Write))
+        Poll::Ready(SockRef::from(&*self.tcp).shutdown(std::net::Shutdown::Write))
     }
 }

@@ -20,11 +20,44 @@ fn http_1_0_gets_whole_answers_without_chunks_and_a_close() {
             (response.status, &response.body[..]),
             (200, &b"from NDES.."[..])
         );
+        // The version is that of who answers (RFC 9110 §6.2).
+        assert_eq!(response.version, "HTTP/1.1");
         assert_eq!(response.field("connection"), Some("close"));
         assert_eq!(response.field("transfer-encoding"), None);
         assert_eq!(connection.end(), End::CloseNotify);
         assert!(origin.only_request().line().ends_with(" HTTP/1.1"));
     }
+}
+
+#[test]
+fn http_1_0_can_post() {
+    let origin = Origin::ok();
+    let proxy = Proxy::start(origin.address, |_| {});
+    let post = |framing: &str| {
+        let mut connection = proxy.connect();
+        connection.send(format!(
+            "POST {MSCEP}?operation=PKIOperation HTTP/1.0\r\n{framing}\r\nExpect: 100-continue\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
+        ));
+        connection.response()
+    };
+    // It knows neither 100 Continue nor chunks.
+    assert_eq!(post("Content-Length: 8").status, 200);
+    assert_eq!(origin.only_request().body, b"5\r\nhello");
+    post("Transfer-Encoding: chunked").assert_refused(400, "malformed_framing");
+    assert_eq!(origin.requests().len(), 1);
+}
+
+#[test]
+fn a_client_that_leaves_before_its_answer_is_counted() {
+    let origin = Origin::answering(answer(200, &[], &vec![b'x'; 16 << 20]));
+    let proxy = Proxy::start(origin.address, |_| {});
+    let mut connection = proxy.connect();
+    connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
+    connection.bytes(100_000);
+    drop(connection);
+    let labels = [("cause", "client")];
+    proxy.await_metric("ndes_proxy_responses_incomplete_total", &labels, 1.0);
+    proxy.await_metric("ndes_proxy_requests_in_flight", &[], 0.0);
 }
 
 #[test]

@@ -83,6 +83,36 @@ async fn send(
 }
 
 #[test]
+fn a_connection_to_the_upstream_serves_the_next_request_too() {
+    let origin = Origin::start(|request, wire| {
+        let body: &[u8] = match request.method() {
+            "HEAD" => b"",
+            _ => b"a body",
+        };
+        wire.send(answer(200, &[], body));
+    });
+    let proxy = Proxy::start(origin.address, |config| {
+        offered(config);
+        config.listen.workers = 1;
+    });
+    run(async {
+        let mut sender = connect(&proxy).await;
+        for _ in 0..3 {
+            let mut head = get(MSCEP);
+            *head.method_mut() = http::Method::HEAD;
+            for request in [get(MSCEP), head] {
+                let (status, ..) = send(&mut sender, request).await;
+                assert_eq!(status, StatusCode::OK);
+            }
+        }
+    });
+    assert_eq!((origin.connections(), origin.requests().len()), (1, 6));
+    proxy.await_metric("ndes_proxy_requests_total", &[], 6.0);
+    let incomplete = proxy.metric("ndes_proxy_responses_incomplete_total", &[]);
+    assert_eq!(incomplete, 0.0);
+}
+
+#[test]
 fn short_and_longest_gets_and_a_post_pass() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);

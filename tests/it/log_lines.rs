@@ -5,6 +5,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use crate::support::binary::Binary;
+use crate::support::origin::answer;
 use crate::support::proxy::{ask, metric};
 use crate::support::{Connect, MSCEP, Origin, PUBLIC, Response, eventually};
 
@@ -108,7 +109,7 @@ fn the_query_and_the_body_are_never_logged() {
     );
     assert_eq!(send(&binary, body).status, 200);
     lines(&binary, 8);
-    binary.terminate();
+    binary.signal(rustix::process::Signal::TERM);
     let (_, all) = binary.wait();
     for line in all {
         assert!(!line.to_string().contains(secret), "{line}");
@@ -120,7 +121,7 @@ fn what_a_client_chose_is_escaped_and_bounded() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, "");
     let agent = [b"\"quoted\\ \x80\xff\xe2\x80\xae", &[b'a'; 5_000][..]].concat();
-    let path = format!("/\"}},{{'x\\{}", "y".repeat(5_000));
+    let path = format!("/}},{{'x\\{}", "y".repeat(5_000));
     let head = format!("GET {path} HTTP/1.1\r\nHost: {PUBLIC}\r\nUser-Agent: ");
     send(&binary, [head.as_bytes(), &agent, b"\r\n\r\n"].concat());
     // Every line of the output was read as one JSON object already.
@@ -131,7 +132,7 @@ fn what_a_client_chose_is_escaped_and_bounded() {
         "{agent}"
     );
     let path = line["path"].as_str().unwrap();
-    assert!(path.starts_with(r#"/\"},{\'x\\yyy"#), "{path}");
+    assert!(path.starts_with(r"/},{\'x\\yyy"), "{path}");
     for text in [agent, path] {
         assert!(text.len() < 200 && text.ends_with("..."), "{text}");
         assert!(text.bytes().all(|b| (0x20..0x7f).contains(&b)), "{text}");
@@ -170,4 +171,37 @@ fn scanners_cannot_flood_the_log() {
         metric(&text, "ndes_proxy_refusals_total", &[]) as usize,
         scans
     );
+}
+
+#[test]
+fn a_blocked_output_holds_no_request_and_what_is_lost_is_counted() {
+    let origin = Origin::answering(answer(200, &[], b"x"));
+    let binary = Binary::run(origin.address, "");
+    let blocked = binary.block_output();
+    let dropped = || {
+        let text = String::from_utf8(ask(binary.admin, "/metrics").body).unwrap();
+        metric(&text, "ndes_proxy_log_lines_dropped_total", &[])
+    };
+    let request = format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n");
+    let clients = (0..4).map(|_| {
+        let (connect, request) = (Connect::to(binary.https), request.repeat(50));
+        // More lines in all than the queue and the pipe hold.
+        std::thread::spawn(move || {
+            let mut connection = connect.open();
+            for _ in 0..100 {
+                connection.send(&request);
+                for _ in 0..50 {
+                    assert_eq!(connection.response().status, 200);
+                }
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.join().expect("every request is answered");
+    }
+    eventually("lines are lost", || dropped() > 0.0);
+    drop(blocked);
+    binary.signal(rustix::process::Signal::TERM);
+    let (status, _) = binary.wait();
+    assert_eq!(status.code(), Some(0));
 }

@@ -22,6 +22,7 @@ mod rates;
 mod shutdown;
 mod support;
 mod timeouts;
+mod tls;
 mod upstream_answers;
 mod upstream_connections;
 mod upstream_tls;

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ndes_proxy::config::Protocol;
+use rustix::process::Signal;
+
 use crate::support::binary::Binary;
 use crate::support::origin::answer;
 use crate::support::proxy::target_of;
@@ -78,6 +81,26 @@ fn a_body_that_is_being_sent_is_still_taken() {
 }
 
 #[test]
+fn connections_without_a_request_hold_nothing_up() {
+    let origin = Origin::ok();
+    let mut proxy = Proxy::start(origin.address, |config| {
+        config.listen.protocols = vec![Protocol::Http1, Protocol::H2];
+    });
+    // No handshake, no request, no HTTP/2 preface, no end after the last answer.
+    let silent = Connect::to(proxy.https).tcp().unwrap();
+    let fresh = proxy.connect();
+    let h2 = Connect::to(proxy.https).alpn(&["h2"]).open();
+    let mut idle = proxy.connect();
+    assert_eq!(idle.get(MSCEP).status, 200);
+    proxy.await_metric("ndes_proxy_connections_open", &[], 4.0);
+    let began = Instant::now();
+    proxy.begin_stop().wait();
+    // Far below the 30 s that requests may take.
+    assert!(began.elapsed() < Duration::from_secs(10));
+    drop((silent, fresh, h2, idle));
+}
+
+#[test]
 fn what_is_in_flight_at_the_end_is_cut() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let time = Duration::from_millis(300);
@@ -111,7 +134,7 @@ fn sigterm_under_load_ends_the_program_with_0_and_every_answer_whole() {
         .collect();
     eventually("load", || answers.load(Ordering::SeqCst) > 200);
     stopping.store(true, Ordering::SeqCst);
-    binary.terminate();
+    binary.signal(Signal::TERM);
     for client in clients {
         client.join().expect("no answer broke off");
     }
@@ -158,13 +181,23 @@ fn client(
 }
 
 #[test]
+fn sigint_ends_the_program_too() {
+    let origin = Origin::ok();
+    let binary = Binary::run(origin.address, "");
+    binary.signal(Signal::INT);
+    let (status, lines) = binary.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(lines.iter().any(|line| line["message"] == "stopped"));
+}
+
+#[test]
 fn what_the_program_cuts_is_logged_and_its_exit_is_still_0() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let binary = Binary::run(origin.address, "[timeouts]\nshutdown = \"300ms\"");
     let mut connection = Connect::to(binary.https).open();
     connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
     origin.await_requests(1);
-    binary.terminate();
+    binary.signal(Signal::TERM);
     let (status, lines) = binary.wait();
     assert_eq!(status.code(), Some(0));
     assert_ne!(connection.end(), End::CloseNotify);

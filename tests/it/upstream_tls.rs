@@ -1,6 +1,7 @@
 //! Whom the proxy trusts behind it: not one byte of a request goes to anybody else, the client
 //! learns nothing of the inside, and the log says all that an admin needs.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion, version};
+use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion, version};
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -164,6 +165,7 @@ fn assert_untrusted(upstream: SocketAddr, kind: &str, words: &[&str]) -> String 
 
 #[test]
 fn a_handshake_that_fails_otherwise_is_told_apart() {
+    let closing = Origin::closing();
     for (upstream, kind, words) in [
         (
             tcp::answering(b"\x15\x03\x01\x00\x02\x02\x46"),
@@ -184,6 +186,11 @@ fn a_handshake_that_fails_otherwise_is_told_apart() {
             tcp::answering(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
             "not_tls",
             &["not TLS", "port"],
+        ),
+        (
+            closing.address,
+            "tls_closed",
+            &["closed the connection in the TLS handshake"],
         ),
         (
             tcp::answering(b""),
@@ -224,6 +231,54 @@ fn a_demand_for_a_client_certificate_is_told() {
         ];
         assert_untrusted(origin.address, "client_certificate_demanded", words);
         assert!(origin.requests().is_empty());
+    }
+}
+
+/// IIS under TLS 1.2, where only a folder below the site demands a certificate: it knows the path
+/// only from the request, and begins a handshake of its own then.
+#[test]
+fn a_demand_for_a_client_certificate_after_the_request_is_told() {
+    let config = Arc::new(configured(&version::TLS12));
+    let upstream = tcp::serve(move |mut socket| {
+        let mut tls = ServerConnection::new(config.clone()).unwrap();
+        let mut stream = rustls::Stream::new(&mut tls, &mut socket);
+        let mut request = Vec::new();
+        while !request.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            request.push(byte[0]);
+        }
+        // A record of type handshake; what is in it nobody reads before the connection ends.
+        socket.write_all(b"\x16\x03\x03\x00\x04\0\0\0\0").unwrap();
+    });
+    let words = &[
+        "began another TLS handshake",
+        "Client certificates to Ignore",
+    ];
+    assert_untrusted(upstream, "client_certificate_demanded", words);
+}
+
+fn configured(version: &'static SupportedProtocolVersion) -> ServerConfig {
+    ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(pki().internal.chain.clone(), key(&pki().internal))
+        .unwrap()
+}
+
+/// Windows Server 2016 and 2019 speak TLS 1.2, 2022 and later 1.3.
+#[test]
+fn both_versions_of_tls_are_spoken_and_their_connections_kept() {
+    for version in [&version::TLS12, &version::TLS13] {
+        let origin = Origin::with_config(configured(version), |_, wire| {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        });
+        let proxy = Proxy::start(origin.address, |config| config.listen.workers = 1);
+        for _ in 0..20 {
+            assert_eq!(proxy.get(&get_ca_caps()).body, b"ok");
+        }
+        assert_eq!(origin.connections(), 1, "{version:?}");
     }
 }
 

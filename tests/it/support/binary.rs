@@ -3,10 +3,11 @@
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -19,6 +20,8 @@ pub struct Binary {
     pub admin: SocketAddr,
     process: Child,
     lines: Arc<Mutex<Vec<Value>>>,
+    /// While this is locked, nobody reads what the program writes.
+    output: Arc<Mutex<()>>,
     reader: Option<JoinHandle<()>>,
     _files: TempDir,
 }
@@ -44,9 +47,11 @@ impl Binary {
 
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let kept = lines.clone();
+        let output = Arc::new(Mutex::new(()));
+        let (kept, readable) = (lines.clone(), output.clone());
         let reader = std::thread::spawn(move || {
             for line in stdout.lines() {
+                drop(readable.lock().unwrap());
                 let line = line.expect("UTF-8");
                 let json = serde_json::from_str(&line);
                 kept.lock()
@@ -59,6 +64,7 @@ impl Binary {
             admin: ([0; 4], 0).into(),
             process,
             lines,
+            output,
             reader: Some(reader),
             _files: files,
         };
@@ -75,6 +81,11 @@ impl Binary {
         lines.into_iter().find(|line| line["message"] == "serving")
     }
 
+    /// Reads no more of the log until the result is dropped.
+    pub fn block_output(&self) -> MutexGuard<'_, ()> {
+        self.output.lock().unwrap()
+    }
+
     /// All log lines so far.
     pub fn lines(&self) -> Vec<Value> {
         self.lines.lock().unwrap().clone()
@@ -87,9 +98,9 @@ impl Binary {
         lines
     }
 
-    pub fn terminate(&self) {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    pub fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, signal).unwrap();
     }
 
     /// How the process ends, and all it has logged.

@@ -70,9 +70,13 @@ impl Connect {
 
     /// The error of a failed handshake holds a `rustls::Error`.
     pub fn try_open(&self) -> io::Result<Connection> {
+        self.open_with(Arc::new(self.config()))
+    }
+
+    /// Connections with the same `config` resume each other's sessions.
+    pub fn open_with(&self, config: Arc<ClientConfig>) -> io::Result<Connection> {
         let tcp = self.tcp()?;
         tcp.set_nodelay(true)?;
-        let config = Arc::new(self.config());
         let name = ServerName::try_from(self.verified.clone()).unwrap();
         let tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(tls, tcp);
@@ -272,6 +276,11 @@ impl Connection {
     /// The certificate that the proxy presented.
     pub fn certificate(&self) -> CertificateDer<'static> {
         self.stream.conn.peer_certificates().unwrap()[0].clone()
+    }
+
+    /// Whether the handshake resumed an earlier session.
+    pub fn is_resumed(&self) -> bool {
+        self.stream.conn.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
 
     pub fn alpn(&self) -> Option<&[u8]> {

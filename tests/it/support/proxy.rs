@@ -14,9 +14,11 @@ use super::client::{Connect, Connection, Response};
 use super::pki::pki;
 use super::{INTERNAL, MSCEP, OTHER, PATIENCE, PUBLIC, eventually};
 
-/// A proxy at work, until it is stopped or dropped; both assert that it ends well.
+/// A proxy at work until it is dropped, which asserts that it ends well.
 pub struct Proxy {
+    /// The first of `listeners`.
     pub https: SocketAddr,
+    pub listeners: Vec<SocketAddr>,
     pub admin: SocketAddr,
     running: Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>,
     _files: TempDir,
@@ -45,7 +47,7 @@ impl Proxy {
         change(&mut config);
         let bound = app::build(&config, warnings).expect("the app");
 
-        let (https, admin) = (bound.https[0], bound.admin);
+        let (listeners, admin) = (bound.https.clone(), bound.admin);
         let (stop, stopped) = oneshot::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
@@ -56,7 +58,8 @@ impl Proxy {
             runtime.block_on(async { bound.run(stopped, None).await })
         });
         let proxy = Self {
-            https,
+            https: listeners[0],
+            listeners,
             admin,
             running: Some((stop, thread)),
             _files: files,
@@ -122,10 +125,6 @@ impl Proxy {
         let (stop, thread) = self.running.take().expect("running");
         _ = stop.send(());
         Stopping(thread)
-    }
-
-    pub fn stop(mut self) {
-        self.begin_stop().wait();
     }
 }
 

@@ -1,0 +1,77 @@
+//! A stream that is lent to hyper and comes back when hyper lets go of it, so that it can be
+//! closed as every other: hyper drops it, over bytes that nobody has read.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::oneshot;
+
+/// The stream while it is lent.
+pub(super) struct Lent<S>(Option<(S, oneshot::Sender<S>)>);
+
+/// The receiver gets `stream` back when the first of the two is dropped.
+pub(super) fn lend<S>(stream: S) -> (Lent<S>, oneshot::Receiver<S>) {
+    let (sender, receiver) = oneshot::channel();
+    (Lent(Some((stream, sender))), receiver)
+}
+
+impl<S: Unpin> Lent<S> {
+    fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut S>> {
+        let lent = self.get_mut().0.as_mut();
+        let (stream, _) = lent.ok_or(io::ErrorKind::NotConnected)?;
+        Ok(Pin::new(stream))
+    }
+}
+
+impl<S> Drop for Lent<S> {
+    fn drop(&mut self) {
+        if let Some((stream, sender)) = self.0.take() {
+            // Where nobody waits for it any more, it ends here.
+            _ = sender.send(stream);
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Lent<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream()?.poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Lent<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0
+            .as_ref()
+            .is_some_and(|(stream, _)| stream.is_write_vectored())
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
+    }
+}
