@@ -14,6 +14,7 @@ mod config_files;
 mod connections;
 mod docs;
 mod host;
+mod hostile;
 mod http1;
 mod http2;
 mod log_lines;
