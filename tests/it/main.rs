@@ -18,6 +18,8 @@ mod hostile;
 mod http1;
 mod http2;
 mod log_lines;
+mod proxy_protocol;
+mod queue;
 mod rates;
 mod shutdown;
 mod support;
