@@ -106,12 +106,12 @@ impl Exchange {
         record.request_body = bytes.len();
 
         // 4. Only what goes to NDES counts against the rate of all.
-        self.process.rates.forwarded()?;
-
-        // 5. In turn: NDES takes some hundreds of requests at a time, of clients that still wait.
         let application = self.generation.applications.get(admitted.application);
         let published = application.ok_or(Rejection::Internal)?;
         let request = self.outgoing(head, published, admitted, bytes)?;
+        self.process.rates.forwarded()?;
+
+        // 5. In turn: NDES takes some hundreds of requests at a time, of clients that still wait.
         let began = Instant::now();
         let turn = tokio::select! {
             biased;
