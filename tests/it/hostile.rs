@@ -2,7 +2,9 @@
 //! real TLS, and is judged by what the origin received.
 
 mod chunks;
+mod defect;
 mod early;
+mod evasion;
 mod fields;
 mod framing;
 mod lines;

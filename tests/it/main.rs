@@ -22,6 +22,7 @@ mod proxy_protocol;
 mod queue;
 mod rates;
 mod shutdown;
+mod slow;
 mod support;
 mod timeouts;
 mod upstream_answers;

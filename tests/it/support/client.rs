@@ -88,12 +88,16 @@ impl Connect {
 
     /// The error of a failed handshake holds a `rustls::Error`.
     pub fn try_open(&self) -> io::Result<Connection> {
+        self.try_open_with(Arc::new(self.config()))
+    }
+
+    /// With a configuration that others use too: sessions are resumed.
+    pub fn try_open_with(&self, config: Arc<ClientConfig>) -> io::Result<Connection> {
         let mut tcp = self.tcp()?;
         tcp.set_nodelay(true)?;
         for piece in self.before.chunks(self.step) {
             tcp.write_all(piece)?;
         }
-        let config = Arc::new(self.config());
         let name = ServerName::try_from(self.verified.clone()).unwrap();
         let tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(tls, tcp);
@@ -297,6 +301,11 @@ impl Connection {
 
     pub fn alpn(&self) -> Option<&[u8]> {
         self.stream.conn.alpn_protocol()
+    }
+
+    /// What is below TLS, for a client that goes its own way from here on.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.stream.sock
     }
 
     pub fn local_address(&self) -> SocketAddr {
