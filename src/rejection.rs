@@ -47,6 +47,8 @@ pub enum Rejection {
     BuffersFull,
     /// No turn at the upstream within `queue`.
     UpstreamBusy,
+    /// The client closed the connection while it waited for its turn.
+    ClientLeft,
     /// Larger than the upstream's `max_request_head_bytes`.
     UpstreamRequestBytes,
     UpstreamName,
@@ -73,7 +75,7 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 impl Rejection {
     /// One of each, for the metrics and the tables of the README.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::MalformedHead,
         Self::MalformedFraming,
         Self::HostMissing,
@@ -103,6 +105,7 @@ impl Rejection {
         Self::RateGlobal { retry_after: 1 },
         Self::BuffersFull,
         Self::UpstreamBusy,
+        Self::ClientLeft,
         Self::UpstreamRequestBytes,
         Self::UpstreamName,
         Self::UpstreamConnect,
@@ -259,6 +262,12 @@ impl Rejection {
                 "connection_limit_reached",
                 "The server is busy.",
             ),
+            Self::ClientLeft => (
+                S::SERVICE_UNAVAILABLE,
+                "client_left",
+                "connection_terminated",
+                "The connection was closed before the request had its turn.",
+            ),
             Self::UpstreamRequestBytes => (
                 S::URI_TOO_LONG,
                 "upstream_max_request_bytes",
@@ -346,6 +355,7 @@ impl Rejection {
             | Self::HeadTimeout
             | Self::BodyTimeout
             | Self::BodyAborted
+            | Self::ClientLeft
             | Self::RateRefused { .. }
             | Self::Internal => true,
             Self::HostNotPublished

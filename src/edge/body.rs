@@ -15,6 +15,9 @@ use crate::exchange::RequestBody;
 use crate::head::{Framing, Head};
 use crate::rejection::Rejection;
 
+/// As much of the next request is read while the client waits for its turn.
+const NEXT_REQUEST: usize = 2_048;
+
 /// HTTP/1: what follows the head on the connection.
 pub(super) struct Http1Body<'c> {
     connection: &'c mut Connection,
@@ -104,6 +107,16 @@ impl RequestBody for Http1Body<'_> {
             .await
             .unwrap_or(Err(Rejection::BodyTimeout))
     }
+
+    async fn left(&mut self) {
+        // What comes instead of the end is the next request, for later.
+        while self.connection.buffered() < NEXT_REQUEST {
+            if self.fill(NEXT_REQUEST).await.is_err() {
+                return;
+            }
+        }
+        std::future::pending().await
+    }
 }
 
 /// HTTP/2: hyper frames it.
@@ -132,6 +145,11 @@ impl RequestBody for Http2Body {
         timeout(self.time, whole)
             .await
             .unwrap_or(Err(Rejection::BodyTimeout))
+    }
+
+    async fn left(&mut self) {
+        // hyper drops the request of a client that has gone, and with it whatever waits.
+        std::future::pending().await
     }
 }
 
