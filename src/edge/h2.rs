@@ -218,8 +218,7 @@ impl Session {
                     .block_since
                     .is_some_and(|since| since.elapsed() >= patience) =>
             {
-                self.refused(Rejection::HeadTimeout);
-                self.close(Reason::ENHANCE_YOUR_CALM);
+                self.abuse(Rejection::HeadTimeout);
             }
             Phase::Open => self.leave(),
             Phase::Leaving => self.close(Reason::NO_ERROR),
@@ -231,6 +230,9 @@ impl Session {
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         if !self.watch.handed_out(respond.stream_id().as_u32()) {
             // Reset by the library in the meantime, and counted.
+            return;
+        }
+        if self.phase == Phase::Closing {
             return;
         }
         if self.phase == Phase::Leaving && self.since.elapsed() > FAREWELL {
@@ -249,7 +251,9 @@ impl Session {
             Ended::Answered => {}
             Ended::Last => self.leave(),
             // A reset costs what a refused request does: else it would be a way around the rates.
-            Ended::Reset if self.phase != Phase::Closing && !self.exchange.pays() => self.flooded(),
+            Ended::Reset if self.phase != Phase::Closing && !self.exchange.pays() => {
+                self.abuse(Rejection::Http2Limit);
+            }
             Ended::Reset => {}
         }
     }
@@ -259,14 +263,17 @@ impl Session {
         for rejection in news.refused {
             self.refused(rejection);
         }
-        if news.flooded {
-            self.flooded();
+        if let Some(rejection) = news.ending {
+            self.abuse(rejection);
         }
     }
 
-    fn flooded(&mut self) {
-        self.refused(Rejection::Http2Limit);
-        self.close(Reason::ENHANCE_YOUR_CALM);
+    fn abuse(&mut self, rejection: Rejection) {
+        self.refused(rejection);
+        self.close(match rejection {
+            Rejection::MalformedHead => Reason::PROTOCOL_ERROR,
+            _ => Reason::ENHANCE_YOUR_CALM,
+        });
     }
 
     /// What was refused without an answer of ours.

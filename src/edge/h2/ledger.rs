@@ -11,6 +11,9 @@ use crate::rejection::Rejection;
 pub(super) struct Ledger {
     received: Frames,
     sent: Frames,
+    /// The client's first frame has come: SETTINGS (RFC 9113 §3.4), which the library takes at
+    /// any time.
+    greeted: bool,
     newest: u32,
     /// Requests that the library has not handed out, the oldest first.
     opened: Vec<Opened>,
@@ -19,7 +22,7 @@ pub(super) struct Ledger {
     block_since: Option<Instant>,
     allowance: Allowance,
     refused: Vec<Rejection>,
-    flooded: bool,
+    ending: Option<Rejection>,
     /// The connection ends by an error: what follows is no news, and nothing more is read.
     pub(super) ended: bool,
 }
@@ -35,8 +38,8 @@ pub(super) struct Opened {
 pub(super) struct News {
     /// Requests and connections that the library has refused.
     pub(super) refused: Vec<Rejection>,
-    /// More frames without work than are allowed.
-    pub(super) flooded: bool,
+    /// Why the connection is to be ended, which the library has not seen.
+    pub(super) ending: Option<Rejection>,
     /// Since when a header block has not ended.
     pub(super) block_since: Option<Instant>,
 }
@@ -53,9 +56,11 @@ mod kind {
     pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
     pub(super) const RST_STREAM: u8 = 3;
+    pub(super) const SETTINGS: u8 = 4;
     pub(super) const GOAWAY: u8 = 7;
     pub(super) const CONTINUATION: u8 = 9;
 }
+const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -64,25 +69,26 @@ impl Ledger {
         Self {
             received: Frames::after(PREFACE),
             sent: Frames::after(0),
+            greeted: false,
             newest: 0,
             opened: Vec::new(),
             in_block: false,
             block_since: None,
             allowance: Allowance::new(Instant::now()),
             refused: Vec::new(),
-            flooded: false,
+            ending: None,
             ended: false,
         }
     }
 
     pub(super) fn news(&mut self, block_since: Option<Instant>) -> Option<News> {
-        let quiet = self.refused.is_empty() && !self.flooded;
+        let quiet = self.refused.is_empty() && self.ending.is_none();
         if quiet && self.block_since == block_since {
             return None;
         }
         Some(News {
             refused: std::mem::take(&mut self.refused),
-            flooded: std::mem::take(&mut self.flooded),
+            ending: self.ending.take(),
             block_since: self.block_since,
         })
     }
@@ -106,6 +112,13 @@ impl Ledger {
     }
 
     fn received_head(&mut self, frame: &Frame<'_>) {
+        if self.ended {
+            return;
+        }
+        if !self.greeted && (frame.kind, frame.flags & ACK) != (kind::SETTINGS, 0) {
+            return self.end(Rejection::MalformedHead);
+        }
+        self.greeted = true;
         let is_new = frame.kind == kind::HEADERS && frame.stream > self.newest;
         if is_new {
             self.newest = frame.stream;
@@ -125,12 +138,14 @@ impl Ledger {
             kind::CONTINUATION => true,
             _ => false,
         };
-        if !self.ended
-            && (self.opened.len() > OPENED || !carries_work && !self.allowance.spend(Instant::now))
-        {
-            self.flooded = true;
-            self.ended = true;
+        if self.opened.len() > OPENED || !carries_work && !self.allowance.spend(Instant::now) {
+            self.end(Rejection::Http2Limit);
         }
+    }
+
+    fn end(&mut self, rejection: Rejection) {
+        self.ending = Some(rejection);
+        self.ended = true;
     }
 
     fn received_whole(&mut self, frame: &Frame<'_>) {

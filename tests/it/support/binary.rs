@@ -29,11 +29,17 @@ pub struct Binary {
 impl Binary {
     /// `settings`: further sections of the configuration.
     pub fn run(upstream: SocketAddr, settings: &str) -> Self {
+        Self::listening(upstream, "", settings)
+    }
+
+    /// `listen`: further keys of that section.
+    pub fn listening(upstream: SocketAddr, listen: &str, settings: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         write_files(files.path());
         let config = files.path().join("ndes-proxy.toml");
         let text = format!(
-            "{SETTINGS}\n{settings}\n[log]\nformat = \"json\"\n{}",
+            "{}\n{settings}\n[log]\nformat = \"json\"\n{}",
+            SETTINGS.replacen("[listen]", &format!("[listen]\n{listen}"), 1),
             application(PUBLIC, "public", upstream)
         );
         std::fs::write(&config, text).unwrap();
