@@ -15,8 +15,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tracing_appender::non_blocking::ErrorCounter;
 
+use crate::log::Lines;
 use crate::process::Process;
 use crate::shutdown::Shutdown;
 
@@ -27,7 +27,7 @@ pub struct Admin {
     /// Set once the workers serve.
     pub serving: Arc<AtomicBool>,
     /// None where the log is not ours (tests).
-    pub log_dropped: Option<ErrorCounter>,
+    pub log: Option<Lines>,
 }
 
 /// Connections at a time; a Prometheus and a probe need two.
@@ -86,11 +86,11 @@ impl Admin {
         metrics
             .buffered_bytes
             .set(i64::try_from(self.process.buffers.lent()).unwrap_or(i64::MAX));
-        if let Some(dropped) = &self.log_dropped {
+        if let Some(lines) = &self.log {
             let counted = metrics.log_lines_dropped.get();
             metrics
                 .log_lines_dropped
-                .inc_by((dropped.dropped_lines() as u64).saturating_sub(counted));
+                .inc_by(lines.dropped().saturating_sub(counted));
         }
         match metrics.text() {
             Ok(body) => {

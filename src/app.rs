@@ -9,13 +9,14 @@ use std::thread::JoinHandle;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::runtime;
+use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{info, warn};
-use tracing_appender::non_blocking::ErrorCounter;
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::edge::{Edge, Slots, Worker};
+use crate::edge::{Edge, Handed, Shares, Slots, Worker};
 use crate::generation::Generation;
+use crate::log::Lines;
 use crate::problem::Problems;
 use crate::process::Process;
 use crate::shutdown::{self, Trigger};
@@ -51,7 +52,7 @@ pub struct Bound {
     listeners: Vec<std::net::TcpListener>,
     edge: Edge,
     trigger: Trigger,
-    workers: usize,
+    inboxes: Vec<UnboundedReceiver<Handed>>,
     stop: std::time::Duration,
 }
 
@@ -83,10 +84,12 @@ pub fn build(config: &Config, warnings: Problems) -> Result<Bound, StartError> {
         config.limits.connections,
         config.limits.connections_per_client,
     ));
+    let (shares, inboxes) = Shares::new(config.listen.workers);
     let edge = Edge {
         process,
         current: Arc::new(ArcSwap::from_pointee(generation)),
         slots,
+        shares,
         proxies: config.listen.proxies.clone().map(Into::into),
         shutdown,
     };
@@ -101,7 +104,7 @@ pub fn build(config: &Config, warnings: Problems) -> Result<Bound, StartError> {
         listeners,
         edge,
         trigger,
-        workers: config.listen.workers,
+        inboxes,
         stop: config.timeouts.shutdown,
     })
 }
@@ -109,21 +112,17 @@ pub fn build(config: &Config, warnings: Problems) -> Result<Bound, StartError> {
 impl Bound {
     /// Serves until `stop` returns and what was in flight then has ended. Runs the admin listener
     /// itself, so the caller's thread should do nothing else.
-    pub async fn run(
-        self,
-        stop: impl Future<Output = ()>,
-        log_dropped: Option<ErrorCounter>,
-    ) -> io::Result<()> {
+    pub async fn run(self, stop: impl Future<Output = ()>, log: Option<Lines>) -> io::Result<()> {
         let serving = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             process: self.edge.process.clone(),
             shutdown: self.edge.shutdown.clone(),
             serving: serving.clone(),
-            log_dropped,
+            log,
         };
         let admin_task = tokio::spawn(admin.run(TcpListener::from_std(self.admin_listener)?));
-        let mut workers = Vec::with_capacity(self.workers);
-        for index in 0..self.workers {
+        let mut workers = Vec::new();
+        for (index, inbox) in self.inboxes.into_iter().enumerate() {
             let listeners = self
                 .listeners
                 .iter()
@@ -133,12 +132,13 @@ impl Bound {
                 index,
                 edge: self.edge.clone(),
                 listeners,
+                inbox,
             })?);
         }
         // The workers hold the sockets now: once they let go, nobody listens.
         drop(self.listeners);
         serving.store(true, Ordering::Relaxed);
-        info!(https = ?self.https, admin = %self.admin, workers = self.workers, version = env!("CARGO_PKG_VERSION"), "serving");
+        info!(https = ?self.https, admin = %self.admin, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
 
         stop.await;
         info!(

@@ -2,16 +2,16 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
+use http::Response;
 use http_body::{Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
+use tokio::time::Sleep;
 
 use crate::metrics::Incomplete;
 use crate::record::Record;
-use crate::upstream::{Loan, Place};
+use crate::upstream::{Answer, Loan, Place};
 
 /// Dropping it ends the record of the request: complete or not is known only then.
 pub struct Body {
@@ -23,6 +23,8 @@ enum Source {
     Own(Option<Bytes>),
     /// Boxed: the timer is large, and only answers of NDES have one.
     Upstream {
+        /// Read before the head went out.
+        first: Option<Bytes>,
         incoming: Incoming,
         deadline: Pin<Box<Sleep>>,
         loan: Loan,
@@ -49,18 +51,20 @@ impl Body {
         }
     }
 
-    /// The upstream's body, which must have ended after `limit`.
-    pub fn upstream(incoming: Incoming, loan: Loan, place: Place, limit: Duration) -> Self {
-        let deadline = Box::pin(tokio::time::sleep_until(Instant::now() + limit));
-        Self {
+    /// The upstream's answer with its body, which must have ended by its deadline.
+    pub fn upstream(answer: Answer, place: Place) -> Response<Self> {
+        let (first, loan) = (answer.first, answer.loan);
+        let deadline = Box::pin(tokio::time::sleep_until(answer.deadline));
+        answer.response.map(|incoming| Self {
             source: Source::Upstream {
+                first,
                 incoming,
                 deadline,
                 loan,
                 _place: place,
             },
             record: None,
-        }
+        })
     }
 
     pub fn recorded(mut self, record: Box<Record>) -> Self {
@@ -114,6 +118,7 @@ impl http_body::Body for Body {
         let this = &mut *self;
         let data = match &mut this.source {
             Source::Own(bytes) => bytes.take(),
+            Source::Upstream { first, .. } if first.is_some() => first.take(),
             Source::Upstream {
                 incoming, deadline, ..
             } => loop {
@@ -148,7 +153,9 @@ impl http_body::Body for Body {
     fn is_end_stream(&self) -> bool {
         match &self.source {
             Source::Own(bytes) => bytes.is_none(),
-            Source::Upstream { incoming, .. } => incoming.is_end_stream(),
+            Source::Upstream {
+                first, incoming, ..
+            } => first.is_none() && incoming.is_end_stream(),
             Source::Ended => true,
         }
     }
@@ -158,7 +165,13 @@ impl http_body::Body for Body {
             Source::Own(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Source::Upstream { incoming, .. } => incoming.size_hint(),
+            Source::Upstream {
+                first, incoming, ..
+            } => {
+                let first = first.as_ref().map_or(0, |first| first.len() as u64);
+                let rest = incoming.size_hint().exact();
+                rest.map_or_else(SizeHint::new, |rest| SizeHint::with_exact(first + rest))
+            }
             Source::Ended => SizeHint::with_exact(0),
         }
     }

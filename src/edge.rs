@@ -10,8 +10,10 @@ mod handshake;
 pub mod head;
 mod lent;
 pub mod proxy_protocol;
+mod share;
 mod slots;
 mod writer;
 
 pub use accept::{Edge, Worker};
+pub use share::{Handed, Shares};
 pub use slots::Slots;

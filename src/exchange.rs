@@ -168,24 +168,10 @@ impl Exchange {
         answer: Answer,
         place: Place,
     ) -> Response<Body> {
-        let (mut parts, incoming) = answer.response.into_parts();
-        if parts.headers.contains_key(http::header::LOCATION) {
-            let internal: Vec<&str> = published
-                .internal_names
-                .iter()
-                .map(|name| name.as_str())
-                .collect();
-            let host = public_host(head);
-            fields::clean_response(
-                &mut parts.headers,
-                &internal,
-                host.or(self.peer.sni.as_deref()),
-            );
-        } else {
-            fields::clean_response(&mut parts.headers, &[], None);
-        }
-        let limit = self.generation.timeouts.upstream_body;
-        Response::from_parts(parts, Body::upstream(incoming, answer.loan, place, limit))
+        let mut response = Body::upstream(answer, place);
+        let public = public_host(head).or(self.peer.sni.as_deref());
+        fields::clean_response(response.headers_mut(), &published.internal_names, public);
+        response
     }
 
     /// The one place where a refusal becomes an answer, and where every answer gets its record.

@@ -165,6 +165,7 @@ fn publish(
         connect: config.timeouts.upstream_connect,
         response: config.timeouts.upstream_response,
         pki_operation: config.timeouts.upstream_pki_operation,
+        body: config.timeouts.upstream_body,
     };
     let upstream = Upstream::new(
         to.origin.clone(),

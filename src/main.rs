@@ -91,12 +91,15 @@ fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bo
             Err(error @ StartError::Configuration(_)) => return fail(&error, EX_CONFIG),
             Err(error) => return fail(&error, 1),
         };
-        let log = log::start(&config.log);
+        let (lines, _writer) = match log::start(&config.log) {
+            Ok(log) => log,
+            Err(error) => return fail(&error, 1),
+        };
         for warning in &bound.warnings.0 {
             tracing::warn!("{warning}");
         }
         announce(&bound);
-        match bound.run(stop, Some(log.dropped.clone())).await {
+        match bound.run(stop, Some(lines)).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         }

@@ -1,17 +1,21 @@
 //! Everything that Prometheus is told. One struct with a registry of its own, passed to whoever
 //! counts; names and labels are an interface, listed in the README.
 
+mod labels;
+mod series;
+
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    IntGaugeVec, Registry, TextEncoder,
 };
 
 use crate::head::Method;
 use crate::rejection::Rejection;
 use crate::scep::Operation;
+pub use labels::{Accepted, Handshake, Incomplete};
+use series::{counter, counters, gauge, gauges, histograms, opts, register};
 
 /// All series. Label values come from closed lists or from the configuration, never from clients.
 pub struct Metrics {
@@ -35,73 +39,6 @@ pub struct Metrics {
     pub panics: IntCounter,
     pub log_lines_dropped: IntCounter,
     pub log_lines_suppressed: IntCounter,
-}
-
-/// What became of a connection that asked to be accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
-    Served,
-    /// `connections` are open and none of them is idle.
-    LimitReached,
-    ClientLimitReached,
-    /// An idle connection was closed to make room.
-    IdleClosed,
-    /// No PROXY protocol header where one must be, or from an address that is not trusted.
-    BadProxyHeader,
-}
-
-/// How a TLS handshake ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handshake {
-    Tls12,
-    Tls13,
-    UnknownName,
-    /// The client knows nothing above TLS 1.1.
-    OldTls,
-    /// TLS 1.2 or 1.3, but no suite, group or signature in common.
-    NothingInCommon,
-    /// The client does not trust the public certificate.
-    CertificateRefused,
-    TimedOut,
-    /// The client left, or spoke something else.
-    Failed,
-}
-
-impl Handshake {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Tls12 => "tls12",
-            Self::Tls13 => "tls13",
-            Self::UnknownName => "unknown_name",
-            Self::OldTls => "old_tls",
-            Self::NothingInCommon => "nothing_in_common",
-            Self::CertificateRefused => "certificate_refused",
-            Self::TimedOut => "timeout",
-            Self::Failed => "failed",
-        }
-    }
-}
-
-/// Why the client did not get the whole answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Incomplete {
-    /// It left, or did not read in time.
-    Client,
-    Upstream,
-    UpstreamLate,
-    /// Still in flight when the time of the shutdown was over.
-    Shutdown,
-}
-
-impl Incomplete {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Client => "client",
-            Self::Upstream => "upstream",
-            Self::UpstreamLate => "upstream_late",
-            Self::Shutdown => "shutdown",
-        }
-    }
 }
 
 impl Metrics {
@@ -248,15 +185,7 @@ impl Metrics {
     }
 
     pub fn connection(&self, result: Accepted) {
-        self.connections
-            .with_label_values(&[match result {
-                Accepted::Served => "served",
-                Accepted::LimitReached => "limit_reached",
-                Accepted::ClientLimitReached => "client_limit_reached",
-                Accepted::IdleClosed => "idle_closed",
-                Accepted::BadProxyHeader => "bad_proxy_header",
-            }])
-            .inc();
+        self.connections.with_label_values(&[result.as_str()]).inc();
     }
 
     pub fn handshake(&self, result: Handshake) {
@@ -267,10 +196,10 @@ impl Metrics {
     pub fn request(&self, request: &Answered<'_>) {
         let application = request.application.unwrap_or("none");
         let operation = request.operation.map_or("none", Operation::as_str);
-        let status = if request.status.canonical_reason().is_some() {
-            request.status.as_str()
-        } else {
-            "other"
+        let status = match &request.status {
+            Some(status) if status.canonical_reason().is_some() => status.as_str(),
+            Some(_) => "other",
+            None => "none",
         };
         self.requests
             .with_label_values(&[application, operation, request.method.as_str(), status])
@@ -322,7 +251,8 @@ pub struct Answered<'a> {
     pub application: Option<&'a str>,
     pub operation: Option<Operation>,
     pub method: Method,
-    pub status: http::StatusCode,
+    /// None where it ended before there was an answer.
+    pub status: Option<http::StatusCode>,
     pub duration: Duration,
     /// None where the head could not be read.
     pub uri_bytes: Option<usize>,
@@ -355,51 +285,4 @@ impl UpstreamMetrics {
             .with_label_values(&[&self.application[..], kind])
             .inc();
     }
-}
-
-fn opts(name: &str, help: &str) -> Opts {
-    Opts::new(name, help).namespace("ndes_proxy")
-}
-
-fn register<C: Collector + Clone + 'static>(
-    registry: &Registry,
-    collector: C,
-) -> Result<C, prometheus::Error> {
-    registry.register(Box::new(collector.clone()))?;
-    Ok(collector)
-}
-
-fn counter(registry: &Registry, name: &str, help: &str) -> Result<IntCounter, prometheus::Error> {
-    register(registry, IntCounter::with_opts(opts(name, help))?)
-}
-
-fn counters(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-) -> Result<IntCounterVec, prometheus::Error> {
-    register(registry, IntCounterVec::new(opts(name, help), labels)?)
-}
-
-fn gauge(registry: &Registry, name: &str, help: &str) -> Result<IntGauge, prometheus::Error> {
-    register(registry, IntGauge::with_opts(opts(name, help))?)
-}
-
-fn gauges(registry: &Registry, name: &str, help: &str) -> Result<IntGaugeVec, prometheus::Error> {
-    register(
-        registry,
-        IntGaugeVec::new(opts(name, help), &["application"])?,
-    )
-}
-
-fn histograms(
-    registry: &Registry,
-    name: &str,
-    help: &str,
-    labels: &[&str],
-    buckets: &[f64],
-) -> Result<HistogramVec, prometheus::Error> {
-    let opts = HistogramOpts::from(opts(name, help)).buckets(buckets.to_vec());
-    register(registry, HistogramVec::new(opts, labels)?)
 }

@@ -32,7 +32,8 @@ pub struct Record {
     pub upstream: Option<Duration>,
     /// In the queue before the upstream.
     pub waited: Option<Duration>,
-    status: StatusCode,
+    /// None where it ended before there was an answer.
+    status: Option<StatusCode>,
     rejection: Option<Rejection>,
     sent: usize,
     incomplete: Option<Incomplete>,
@@ -59,7 +60,7 @@ impl Record {
             request_body: 0,
             upstream: None,
             waited: None,
-            status: StatusCode::INTERNAL_SERVER_ERROR,
+            status: None,
             rejection: None,
             sent: 0,
             // Until its end is seen, the answer has broken off; most often the client has left.
@@ -69,7 +70,7 @@ impl Record {
 
     /// The answer that the client will get, and why where it is our own.
     pub fn answered(&mut self, status: StatusCode, rejection: Option<Rejection>) {
-        self.status = status;
+        self.status = Some(status);
         self.rejection = rejection;
     }
 
@@ -129,7 +130,7 @@ impl Record {
             uri_bytes = head.map(|head| head.target.bytes),
             head_bytes = head.map(|head| head.size.head),
             request_bytes = self.request_body,
-            status = self.status.as_u16(),
+            status = self.status.map(|status| status.as_u16()),
             reason = self.rejection.map(Rejection::reason),
             response_bytes = self.sent,
             incomplete = self.incomplete.map(Incomplete::as_str),

@@ -80,36 +80,34 @@ pub fn operation(query: &[u8]) -> Result<Option<Operation>, Unclear> {
 }
 
 /// Whether a reader that decodes (once or twice), folds case or trims could take `name` for
-/// `operation`.
+/// `operation`. Ends at the first byte that differs.
 fn resembles_operation(name: &[u8]) -> bool {
-    const NAME: &[u8] = b"operation";
-    // `%2561` for one letter is the longest spelling that is looked through.
-    if name.len() < NAME.len() || name.len() > NAME.len() * 5 + 32 {
-        return false;
-    }
-    let decoded = percent_decode(&percent_decode(name));
-    let ignored = |b: &&u8| !(b.is_ascii_whitespace() || b.is_ascii_control() || **b == b'+');
-    let folded = decoded.iter().filter(ignored).map(u8::to_ascii_lowercase);
-    folded.eq(NAME.iter().copied())
+    let decoded = PercentDecoded(PercentDecoded(name.iter().copied()));
+    let ignored = |b: &u8| b.is_ascii_whitespace() || b.is_ascii_control() || *b == b'+';
+    let folded = decoded.filter(|b| !ignored(b));
+    folded.map(|b| b.to_ascii_lowercase()).eq(*b"operation")
 }
 
-fn percent_decode(text: &[u8]) -> Vec<u8> {
-    let hex = |digit: Option<&u8>| digit.and_then(|d| char::from(*d).to_digit(16));
-    let mut decoded = Vec::with_capacity(text.len());
-    let mut at = 0;
-    while let Some(byte) = text.get(at) {
-        match (byte, hex(text.get(at + 1)), hex(text.get(at + 2))) {
-            (b'%', Some(high), Some(low)) => {
-                decoded.push((high * 16 + low) as u8);
-                at += 3;
-            }
-            _ => {
-                decoded.push(*byte);
-                at += 1;
-            }
+/// Decodes each `%XX` once; what is no such triple stays.
+#[derive(Clone)]
+struct PercentDecoded<I>(I);
+
+impl<I: Iterator<Item = u8> + Clone> Iterator for PercentDecoded<I> {
+    type Item = u8;
+
+    fn next(&mut self) -> Option<u8> {
+        let first = self.0.next()?;
+        if first != b'%' {
+            return Some(first);
         }
+        let mut ahead = self.0.clone();
+        let mut digit = || char::from(ahead.next()?).to_digit(16);
+        let (Some(high), Some(low)) = (digit(), digit()) else {
+            return Some(first);
+        };
+        self.0 = ahead;
+        Some((high * 16 + low) as u8)
     }
-    decoded
 }
 
 #[cfg(test)]
@@ -118,7 +116,8 @@ mod tests {
 
     #[test]
     fn queries() {
-        let cases: [(&str, Result<Option<Operation>, Unclear>); 17] = [
+        let padded = format!("{}operation=GetCACert", "+".repeat(1_000));
+        let cases: [(&str, Result<Option<Operation>, Unclear>); 19] = [
             ("", Ok(None)),
             ("message=x", Ok(None)),
             ("operation=GetCACaps", Ok(Some(Operation::GetCACaps))),
@@ -144,6 +143,8 @@ mod tests {
             ("oper%2561tion=GetCACert", Err(Unclear::Ambiguous)),
             ("operation%20=GetCACert", Err(Unclear::Ambiguous)),
             ("+operation=GetCACert", Err(Unclear::Ambiguous)),
+            (&padded, Err(Unclear::Ambiguous)),
+            ("operatio%6=GetCACert&operation%", Ok(None)),
             ("operations=x&myoperation=y", Ok(None)),
         ];
         for (query, expected) in cases {

@@ -18,10 +18,11 @@ use bytes::Bytes;
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use http_body_util::Full;
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use rustls::ClientConfig;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tower::retry::{Policy, RetryLayer};
 use tower::util::BoxCloneSyncService;
 use tower::{ServiceBuilder, service_fn};
@@ -56,6 +57,7 @@ pub struct Timeouts {
     pub connect: Duration,
     pub response: Duration,
     pub pki_operation: Duration,
+    pub body: Duration,
 }
 
 /// A request for NDES. Cheap to clone: all of it is shared.
@@ -72,9 +74,13 @@ pub struct Outgoing {
     repeats: u8,
 }
 
-/// The head of an answer. Its body gives the connection back.
+/// The head of an answer and the first of its body. The end of the body gives the connection back.
 pub struct Answer {
     pub response: Response<Incoming>,
+    /// None where the body is empty.
+    pub first: Option<Bytes>,
+    /// When the whole body must have come.
+    pub deadline: Instant,
     pub loan: Loan,
     pub after: Duration,
 }
@@ -218,7 +224,7 @@ impl Upstream {
             }
             Ok(Ok(response)) => response,
         };
-        let (parts, body) = response.into_parts();
+        let (parts, mut body) = response.into_parts();
         // Nobody asked for another protocol.
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failure::Upgrade);
@@ -226,12 +232,37 @@ impl Upstream {
         framing::check(&parts)?;
         let after = started.elapsed();
         self.metrics.responded(request.operation, after);
+        // While the client has no head yet, an answer that breaks off can still become a 502.
+        let deadline = Instant::now() + self.timeouts.body;
+        let first = match timeout_at(deadline, next_data(&mut body)).await {
+            Ok(first) => first.map_err(|error| Failure::Closed {
+                error,
+                reused: connection.reused,
+            })?,
+            Err(_elapsed) => return Err(Failure::ResponseTimeout),
+        };
         Ok(Answer {
             response: Response::from_parts(parts, body),
+            first,
+            deadline,
             loan: self.pool.lend(request.worker, connection),
             after,
         })
     }
+}
+
+/// The next bytes of a body; none at its end. Trailers are not passed on: no answer of SCEP has one.
+pub async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
+    while !body.is_end_stream() {
+        let Some(frame) = body.frame().await else {
+            break;
+        };
+        match frame?.into_data() {
+            Ok(data) if !data.is_empty() => return Ok(Some(data)),
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Which requests are sent again. A PKIOperation of which a byte was written never is: NDES may

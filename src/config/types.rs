@@ -24,6 +24,12 @@ impl DnsName {
     }
 }
 
+impl AsRef<str> for DnsName {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl TryFrom<String> for DnsName {
     type Error = String;
 

@@ -12,12 +12,14 @@ use arc_swap::ArcSwap;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
 use super::proxy_protocol::{self, Source};
+use super::share::{Arrived, Handed, Shares};
 use super::slots::{Slot, Slots};
 use super::{h1, h2, handshake};
 use crate::client::{ClientKey, Peer};
@@ -33,6 +35,7 @@ pub struct Edge {
     pub process: Arc<Process>,
     pub current: Arc<ArcSwap<Generation>>,
     pub slots: Arc<Slots>,
+    pub shares: Shares,
     /// Where connections begin with a PROXY protocol header: whose is believed.
     pub proxies: Option<Arc<[IpNet]>>,
     pub shutdown: Shutdown,
@@ -43,6 +46,8 @@ pub struct Worker {
     pub index: usize,
     pub edge: Edge,
     pub listeners: Vec<std::net::TcpListener>,
+    /// Connections that other workers accepted for this one.
+    pub inbox: UnboundedReceiver<Handed>,
 }
 
 /// Connections that wait to be accepted, a listener.
@@ -72,7 +77,7 @@ impl Edge {
 impl Worker {
     /// Serves until shutdown, then until the last connection has ended or `deadline` has passed.
     /// Returns how many connections were cut.
-    pub async fn run(self) -> io::Result<usize> {
+    pub async fn run(mut self) -> io::Result<usize> {
         let listeners = self
             .listeners
             .into_iter()
@@ -87,11 +92,16 @@ impl Worker {
                         self.edge.process.metrics.panics.inc();
                     }
                 }
+                Some(handed) = self.inbox.recv() => if let Ok(arrived) = handed.arrive() {
+                    connections.spawn(serve(self.index, self.edge.clone(), arrived));
+                },
                 accepted = accept(&listeners) => match accepted {
                     Ok((tcp, address)) => {
                         // Without a slot the socket is dropped, and with it the connection.
-                        if let Some(slot) = self.edge.slots.take(&self.edge.process) {
-                            connections.spawn(serve(self.index, self.edge.clone(), tcp, address, slot));
+                        let slot = self.edge.slots.take(&self.edge.process);
+                        let own = slot.and_then(|slot| self.edge.shares.assign(self.index, tcp, address, slot));
+                        if let Some(arrived) = own {
+                            connections.spawn(serve(self.index, self.edge.clone(), arrived));
                         }
                     }
                     Err(error) => {
@@ -128,7 +138,13 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
 }
 
 /// A connection from its first byte to its last.
-async fn serve(worker: usize, edge: Edge, tcp: TcpStream, from: SocketAddr, mut slot: Slot) {
+async fn serve(worker: usize, edge: Edge, arrived: Arrived) {
+    let Arrived {
+        tcp,
+        from,
+        mut slot,
+        load: _load,
+    } = arrived;
     let shutdown = edge.shutdown.clone();
     let greeted = tokio::select! {
         greeted = greet(worker, edge, tcp, from, &mut slot) => greeted,

@@ -59,6 +59,11 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Source, Heade
 }
 
 fn parse_v1(line: &[u8]) -> Result<Source, HeaderError> {
+    // The parser ends the line at a CR or LF alone, too, where this reader goes on.
+    let (text, _) = line.split_at(line.len() - b"\r\n".len());
+    if text.iter().any(u8::is_ascii_control) {
+        return Err(HeaderError::Malformed);
+    }
     let header = v1::Header::try_from(line).map_err(|_| HeaderError::Malformed)?;
     Ok(match header.addresses {
         v1::Addresses::Tcp4(tcp) => client(tcp.source_address, tcp.source_port),
@@ -122,6 +127,7 @@ mod tests {
             &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abc"[..],
             b"GET / HTTP/1.1\r\n\r\n",
             b"PROXY TCP4 203.0.113.7 10.0.0.1 1234\r\n",
+            b"PROXY UNKNOWN \n\rx\r\n",
             b"PROXY TCP4 203.0.113.700 10.0.0.1 1234 443\r\n",
             b"proxy TCP4 203.0.113.7 10.0.0.1 1234 443\r\n",
             b"PROXY",

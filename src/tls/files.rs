@@ -9,6 +9,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::problem::Finding;
 
@@ -26,24 +27,16 @@ mod tests;
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Finding> {
     let mut found = Vec::new();
     let mut others = Vec::new();
-    for piece in pieces(path)? {
-        match piece {
-            Piece {
-                kind: Kind::Certificate,
-                der,
-                ..
-            } => found.push(CertificateDer::from(der)),
-            Piece {
-                kind: Kind::Pkcs7,
-                der,
-                ..
-            } => match der::pkcs7_certificates(&der) {
+    for mut piece in pieces(path)? {
+        match piece.kind {
+            Kind::Certificate => found.push(CertificateDer::from(piece.take())),
+            Kind::Pkcs7 => match der::pkcs7_certificates(&piece.der) {
                 Some(certificates) => found.extend(certificates),
                 None => return Err(advice::pkcs7(path)),
             },
             // Left out, it would be missed only by the devices that need this very certificate.
-            other if other.label == "TRUSTED CERTIFICATE" => return Err(advice::trusted(path)),
-            other => others.push(other),
+            _ if piece.label == "TRUSTED CERTIFICATE" => return Err(advice::trusted(path)),
+            _ => others.push(piece),
         }
     }
     match (found.is_empty(), others.first()) {
@@ -61,11 +54,11 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Finding
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Finding> {
     let mut keys = Vec::new();
     let mut others = Vec::new();
-    for piece in pieces(path)? {
+    for mut piece in pieces(path)? {
         match piece.kind {
-            Kind::Pkcs8 => keys.push(PrivateKeyDer::Pkcs8(piece.der.into())),
-            Kind::Pkcs1 => keys.push(PrivateKeyDer::Pkcs1(piece.der.into())),
-            Kind::Sec1 => keys.push(PrivateKeyDer::Sec1(piece.der.into())),
+            Kind::Pkcs8 => keys.push(PrivateKeyDer::Pkcs8(piece.take().into())),
+            Kind::Pkcs1 => keys.push(PrivateKeyDer::Pkcs1(piece.take().into())),
+            Kind::Sec1 => keys.push(PrivateKeyDer::Sec1(piece.take().into())),
             Kind::Certificate
             | Kind::Request
             | Kind::RevocationList
@@ -107,15 +100,26 @@ struct Piece {
     /// As in `-----BEGIN label-----`; empty for DER.
     label: String,
     kind: Kind,
-    der: Vec<u8>,
+    der: Zeroizing<Vec<u8>>,
 }
 
+impl Piece {
+    /// Its bytes, to whoever wipes them now.
+    fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut *self.der)
+    }
+}
+
+/// Whatever of the file was in memory is wiped: it may be a key.
 fn pieces(path: &Path) -> Result<Vec<Piece>, Finding> {
     let bytes = read(path)?;
     if let Some(text) = text(&bytes) {
-        return sections(&text)
-            .map(|section| section.decode(path))
-            .collect();
+        let sections = sections(&text).map(|section| section.decode(path));
+        let pieces = sections.collect();
+        if let Cow::Owned(mut text) = text {
+            text.zeroize();
+        }
+        return pieces;
     }
     let kind = Kind::of(&bytes);
     Ok(vec![Piece {
@@ -125,8 +129,10 @@ fn pieces(path: &Path) -> Result<Vec<Piece>, Finding> {
     }])
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Finding> {
-    let mut bytes = Vec::new();
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Finding> {
+    // Room for all of it: a buffer that grows leaves copies behind.
+    let expected = std::fs::metadata(path).map_or(0, |metadata| metadata.len().min(MAX_FILE));
+    let mut bytes = Zeroizing::new(Vec::with_capacity(expected as usize + 64));
     let size = File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
         .map_err(|error: io::Error| advice::unreadable(path, &error))?;
@@ -176,7 +182,7 @@ impl Section<'_> {
         let piece = |kind, der| Piece {
             label: self.label.to_owned(),
             kind,
-            der,
+            der: Zeroizing::new(der),
         };
         // RFC 1421 headers: what openssl wrote for encrypted keys before PKCS#8.
         if self.body.contains("Proc-Type:") && self.body.contains("ENCRYPTED") {
@@ -185,23 +191,29 @@ impl Section<'_> {
         let Some((base64, _)) = self.body.split_once("-----END ") else {
             return Err(advice::no_end(path, self.label));
         };
-        // Decoded under one label, whatever it was: rustls-pemfile passes over those that it does
+        // Decoded under one label, whatever it was, and one whose result can be wiped: rustls-pemfile passes over those that it does
         // not know (PKCS7, ENCRYPTED PRIVATE KEY), and Windows writes PKCS#7 and even PFX as
         // CERTIFICATE. What it is, the DER says. Lines are trimmed: mail and YAML indent them.
-        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        let mut pem = Zeroizing::new(String::with_capacity(self.body.len() + 64));
+        pem.push_str("-----BEGIN PRIVATE KEY-----\n");
         for line in base64.lines() {
             pem.push_str(line.trim());
             pem.push('\n');
         }
-        pem.push_str("-----END CERTIFICATE-----\n");
-        match rustls_pemfile::certs(&mut pem.as_bytes()).next() {
-            Some(Ok(der)) => Ok(match self.label {
-                // EC PARAMETERS is a lone OID, a TRUSTED CERTIFICATE has a tail of its own
-                "EC PARAMETERS" | "DH PARAMETERS" | "TRUSTED CERTIFICATE" => {
-                    piece(Kind::Unknown, Vec::new())
-                }
-                _ => piece(Kind::of(&der), der.to_vec()),
-            }),
+        pem.push_str("-----END PRIVATE KEY-----\n");
+        match rustls_pemfile::pkcs8_private_keys(&mut pem.as_bytes()).next() {
+            Some(Ok(mut decoded)) => {
+                let der = decoded.secret_pkcs8_der();
+                let piece = match self.label {
+                    // EC PARAMETERS is a lone OID, a TRUSTED CERTIFICATE has a tail of its own
+                    "EC PARAMETERS" | "DH PARAMETERS" | "TRUSTED CERTIFICATE" => {
+                        piece(Kind::Unknown, Vec::new())
+                    }
+                    _ => piece(Kind::of(der), der.to_vec()),
+                };
+                decoded.zeroize();
+                Ok(piece)
+            }
             _ => Err(advice::damaged(path, self.label)),
         }
     }

@@ -11,6 +11,8 @@ use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SigningKey};
 
+use zeroize::Zeroize;
+
 use crate::problem::{Finding, Located, Problems, Severity};
 
 use super::certificate::{Certificate, Key, date, seconds};
@@ -115,14 +117,13 @@ fn links(path: &Path) -> Result<Vec<Link>, Finding> {
 /// The key ready to sign, and the position of the certificate that it belongs to.
 fn signer(
     path: &Path,
-    key: PrivateKeyDer<'static>,
+    mut key: PrivateKeyDer<'static>,
     links: &[Link],
 ) -> Result<(Arc<dyn SigningKey>, usize), Finding> {
-    let provider = aws_lc_rs::default_provider();
-    let signer = provider
-        .key_provider
-        .load_private_key(key)
-        .map_err(|_| unusable(path, links))?;
+    let signer = aws_lc_rs::sign::any_supported_type(&key);
+    // What signs is with aws-lc now, which wipes it when the certificate is replaced.
+    key.zeroize();
+    let signer = signer.map_err(|_| unusable(path, links))?;
     let public = signer.public_key().ok_or_else(|| unusable(path, links))?;
     // A renewed certificate that kept its key may stand beside the old one.
     let own = links

@@ -55,7 +55,11 @@ pub fn request(
 
 /// Takes out of an answer what is not for the client, and turns a Location of the internal name
 /// into one of the public name.
-pub fn clean_response(fields: &mut HeaderMap, internal: &[&str], public_host: Option<&str>) {
+pub fn clean_response(
+    fields: &mut HeaderMap,
+    internal: &[impl AsRef<str>],
+    public_host: Option<&str>,
+) {
     let named: Vec<HeaderName> = fields
         .get_all(CONNECTION)
         .iter()
@@ -123,7 +127,7 @@ fn is_windows_auth(value: &HeaderValue) -> bool {
 
 fn public_location(
     location: &HeaderValue,
-    internal: &[&str],
+    internal: &[impl AsRef<str>],
     public_host: Option<&str>,
 ) -> Option<HeaderValue> {
     let text = location.to_str().ok()?;
@@ -134,7 +138,9 @@ fn public_location(
         .rsplit_once(':')
         .map_or(authority, |(host, _)| host);
     let is_web = scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("http");
-    let is_internal = internal.iter().any(|name| host.eq_ignore_ascii_case(name));
+    let is_internal = internal
+        .iter()
+        .any(|name| host.eq_ignore_ascii_case(name.as_ref()));
     if !is_web || !is_internal {
         return None;
     }

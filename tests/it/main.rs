@@ -17,6 +17,7 @@ mod host;
 mod http1;
 mod http2;
 mod log_lines;
+mod properties;
 mod rates;
 mod shutdown;
 mod support;

@@ -466,11 +466,14 @@ fn a_body_that_breaks_off_never_looks_whole() {
             });
             let proxy = Proxy::start(origin.address, |_| {});
             let mut client = proxy.connect();
-            client.send(format!("GET {CAPS} {version}\r\nHost: {PUBLIC}\r\n\r\n"));
+            client.send(format!(
+                "GET {CAPS} {version}\r\nHost: {PUBLIC}\r\nConnection: close\r\n\r\n"
+            ));
             let (bytes, end) = client.until_end();
             let text = String::from_utf8_lossy(&bytes);
-            // A reset can overtake all that came before it.
-            if text.starts_with("HTTP/1.1 502") && name.ends_with("reset") {
+            // Broken before the first byte of the body; a reset can overtake all that came before.
+            let at_once = name.ends_with("reset") || name == "too large a chunk size";
+            if text.starts_with("HTTP/1.1 502") && at_once {
                 continue;
             }
             // Nothing at all is no whole answer either.

@@ -84,8 +84,16 @@ fn label_values() {
     let mut operations = Operation::PUBLISHED.map(Operation::as_str).to_vec();
     operations.push("none");
     let real = [
-        of("connections_total", "src/metrics.rs", "pub fn connection("),
-        of("tls_handshakes_total", "src/metrics.rs", "impl Handshake {"),
+        of(
+            "connections_total",
+            "src/metrics/labels.rs",
+            "impl Accepted {",
+        ),
+        of(
+            "tls_handshakes_total",
+            "src/metrics/labels.rs",
+            "impl Handshake {",
+        ),
         of("requests_total", "src/head.rs", "pub fn as_str("),
         of(
             "upstream_connections_total",
@@ -94,7 +102,7 @@ fn label_values() {
         ),
         of(
             "responses_incomplete_total",
-            "src/metrics.rs",
+            "src/metrics/labels.rs",
             "impl Incomplete {",
         ),
         (
@@ -164,7 +172,7 @@ fn touched() -> Metrics {
         application: None,
         operation: None,
         method: Method::Get,
-        status: http::StatusCode::OK,
+        status: Some(http::StatusCode::OK),
         duration: Duration::ZERO,
         uri_bytes: Some(0),
     });

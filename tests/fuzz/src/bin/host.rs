@@ -1,0 +1,39 @@
+//! The name in a Host value: nothing is left out of it but the port and a final dot, and it finds
+//! no application but that of the same name.
+
+#![no_main]
+
+use std::sync::LazyLock;
+
+use libfuzzer_sys::fuzz_target;
+use ndes_proxy::head::host_name;
+use ndes_proxy::site::Site;
+use ndes_proxy_fuzz::published;
+
+static SITE: LazyLock<Site> = LazyLock::new(|| published().0);
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some((name, port)) = host_name(bytes) else {
+        return;
+    };
+    let rest = bytes
+        .strip_prefix(name.as_bytes())
+        .expect("the start of it");
+    let rest = rest.strip_prefix(b".").unwrap_or(rest);
+    match (rest, port) {
+        ([], None) => {}
+        ([b':', digits @ ..], Some(port)) => {
+            assert!(digits.iter().all(u8::is_ascii_digit));
+            let digits = std::str::from_utf8(digits).expect("digits");
+            assert_eq!(digits.parse(), Ok(port));
+        }
+        _ => panic!("{rest:?} is neither a port nor nothing"),
+    }
+    assert!(
+        name.bytes()
+            .all(|b| b.is_ascii_graphic() && !b"@/?#\\%,".contains(&b))
+    );
+    if SITE.find(name).is_some() {
+        assert!(name.eq_ignore_ascii_case("scep.example.com"));
+    }
+});

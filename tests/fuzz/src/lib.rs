@@ -1,0 +1,90 @@
+//! What the fuzz targets share.
+
+use std::net::SocketAddr;
+
+use ndes_proxy::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::config::{Config, Limits};
+use ndes_proxy::site::Site;
+
+/// The paths that the minimal configuration publishes.
+pub const PATHS: [&str; 5] = [
+    "/certsrv/mscep/mscep.dll",
+    "/certsrv/mscep/mscep.dll/",
+    "/certsrv/mscep/mscep.dll/pkiclient.exe",
+    "/certsrv/mscep",
+    "/certsrv/mscep/",
+];
+
+/// What the minimal configuration publishes, under limits that short inputs reach.
+pub fn published() -> (Site, Limits) {
+    let minimal = include_str!("../../../config/minimal.toml");
+    let (config, _) = Config::parse("minimal.toml".as_ref(), minimal).expect("it loads");
+    let limits = Limits {
+        uri_bytes: 512,
+        header_field_bytes: 256,
+        header_fields: 12,
+        head_bytes: 1_024,
+        ..config.limits
+    };
+    (Site::new(&config.applications), limits)
+}
+
+/// A client that sent no SNI, so that any published Host is right.
+pub fn peer() -> Peer {
+    let address = SocketAddr::from(([192, 0, 2, 1], 50_000));
+    Peer {
+        connection: ConnectionId {
+            process: 1,
+            number: 1,
+        },
+        address,
+        key: ClientKey::from(address.ip()),
+        tls: "1.3",
+        sni: None,
+        application: None,
+    }
+}
+
+/// `bytes` cut into pieces as a network might: their lengths look random, and are the same for
+/// the same bytes.
+pub fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
+    // FNV-1a for the start, xorshift from there.
+    let mut state = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| {
+        (hash ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
+    }) | 1;
+    // Long pieces for some inputs, single bytes for others.
+    let most = 1 << (state >> 60);
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let length = 1 + (state % most) as usize;
+        let (piece, behind) = rest.split_at(length.min(rest.len()));
+        rest = behind;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Decodes each `%XX` once; what is no such triple stays.
+pub fn percent_decode(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::new();
+    let mut rest = text;
+    while let [first, behind @ ..] = rest {
+        let triple = rest
+            .get(..3)
+            .filter(|triple| triple[0] == b'%' && triple[1..].iter().all(u8::is_ascii_hexdigit));
+        let byte = triple.and_then(|triple| std::str::from_utf8(&triple[1..]).ok());
+        match byte.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                decoded.push(byte);
+                rest = &rest[3..];
+            }
+            None => {
+                decoded.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    decoded
+}

@@ -1,0 +1,205 @@
+//! Whatever bytes arrive as head, path or query: nothing panics, and nothing goes on to another
+//! path than a configured one, or with another query than the client's. Through the reader of heads
+//! and the gate, without sockets, so that there are thousands of cases.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use bytes::Bytes;
+use http::uri::PathAndQuery;
+use ndes_proxy::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::config::{Config, Limits};
+use ndes_proxy::edge::head::{Scan, parse};
+use ndes_proxy::gate;
+use ndes_proxy::site::Site;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+
+const PUBLISHED: [&str; 5] = [
+    "/certsrv/mscep/mscep.dll",
+    "/certsrv/mscep/mscep.dll/",
+    "/certsrv/mscep/mscep.dll/pkiclient.exe",
+    "/certsrv/mscep",
+    "/certsrv/mscep/",
+];
+
+struct Judge {
+    site: Site,
+    limits: Limits,
+    peer: Peer,
+}
+
+impl Judge {
+    fn new() -> Self {
+        let minimal = include_str!("../../config/minimal.toml");
+        let (config, _) = Config::parse(Path::new("minimal.toml"), minimal).unwrap();
+        let address = SocketAddr::from(([192, 0, 2, 1], 50_000));
+        Self {
+            site: Site::new(&config.applications),
+            limits: config.limits,
+            peer: Peer {
+                connection: ConnectionId {
+                    process: 1,
+                    number: 1,
+                },
+                address,
+                key: ClientKey::from(address.ip()),
+                tls: "1.3",
+                sni: None,
+                application: None,
+            },
+        }
+    }
+
+    /// What would go on to NDES; none where the head is refused or has no end.
+    fn target(&self, head: &[u8]) -> Option<PathAndQuery> {
+        let range = Scan::default().advance(head, &self.limits).ok()??;
+        let head = parse(&Bytes::copy_from_slice(&head[range])).ok()?;
+        let admitted = gate::admit(&head, &self.peer, &self.site, &self.limits).ok()?;
+        assert!(PUBLISHED.contains(&admitted.target.path()), "{admitted:?}");
+        Some(admitted.target)
+    }
+
+    /// The same for a GET of `target` with all else in order.
+    fn target_of(&self, target: &[u8]) -> Option<PathAndQuery> {
+        let rest = b" HTTP/1.1\r\nHost: scep.example.com\r\n\r\n";
+        self.target(&[b"GET ", target, rest].concat())
+    }
+}
+
+/// Any bytes, those that mean something to some reader among them much more often than by chance.
+fn hostile(pieces: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        3 => select(pieces).prop_map(|piece| piece.as_bytes().to_vec()),
+        1 => any::<u8>().prop_map(|byte| vec![byte]),
+    ];
+    vec(piece, 0..most).prop_map(|pieces| pieces.concat())
+}
+
+const OF_HEADS: &[&str] = &[
+    "\r\n",
+    "\r\n\r\n",
+    "\r",
+    "\n",
+    " ",
+    "\t",
+    ":",
+    "GET ",
+    "POST ",
+    "/certsrv/mscep/mscep.dll",
+    "?operation=GetCACaps",
+    " HTTP/1.1\r\n",
+    " HTTP/1.0\r\n",
+    "https://scep.example.com",
+    "Host: scep.example.com\r\n",
+    "Host: other\r\n",
+    "Content-Length: 0\r\n",
+    "Content-Length: 5\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "Connection: close, accept\r\n",
+    "X-Original-URL: /certsrv/mscep_admin/\r\n",
+];
+
+const OF_PATHS: &[&str] = &[
+    "/",
+    "//",
+    "\\",
+    ".",
+    "..",
+    "/../",
+    "%2e",
+    "%2f",
+    "%5c",
+    "%00",
+    "%25",
+    "%c0%af",
+    ";",
+    ":",
+    "?",
+    "#",
+    "@",
+    "*",
+    "+",
+    " ",
+    "certsrv",
+    "CertSrv",
+    "mscep",
+    "MSCEP",
+    "mscep.dll",
+    "mscep_admin",
+    "pkiclient.exe",
+    "https://scep.example.com",
+    "::$DATA",
+    "~1",
+];
+
+const OF_QUERIES: &[&str] = &[
+    "operation",
+    "Operation",
+    "=",
+    "&",
+    "?",
+    ";",
+    "%",
+    "%26",
+    "%3d",
+    "%6F",
+    "%256F",
+    "+",
+    "/",
+    "GetCACaps",
+    "PKIOperation",
+    "NDESGenerateChallenge",
+    "message",
+    "MIA",
+    "#",
+    " ",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    #[test]
+    fn any_bytes_as_head(bytes in hostile(OF_HEADS, 20)) {
+        _ = Judge::new().target(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_within_a_good_head(at: Index, gone in 0usize..9, bytes in hostile(OF_HEADS, 3)) {
+        let head = b"GET /certsrv/mscep/mscep.dll?operation=GetCACaps HTTP/1.1\r\nHost: scep.example.com\r\n\r\n";
+        let at = at.index(head.len());
+        let behind = &head[(at + gone).min(head.len())..];
+        _ = Judge::new().target(&[&head[..at], &bytes, behind].concat());
+    }
+
+    #[test]
+    fn any_bytes_as_path(bytes in hostile(OF_PATHS, 12)) {
+        let judge = Judge::new();
+        for start in ["", "/", PUBLISHED[0], PUBLISHED[4]] {
+            _ = judge.target_of(&[start.as_bytes(), &bytes].concat());
+        }
+    }
+
+    #[test]
+    fn any_bytes_as_query(bytes in hostile(OF_QUERIES, 12)) {
+        let judge = Judge::new();
+        for start in ["", "operation=GetCACaps&"] {
+            let query = [start.as_bytes(), &bytes].concat();
+            if let Some(target) = judge.target_of(&[PUBLISHED[0].as_bytes(), b"?", &query].concat()) {
+                prop_assert_eq!(target.path(), PUBLISHED[0]);
+                prop_assert_eq!(target.query().map(str::as_bytes), Some(&query[..]));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_good_request_is_among_those_that_go_on() {
+    let target = Judge::new().target_of(b"/CertSrv/mscep/?operation=GetCACaps&message=%2B");
+    let target = target.expect("admitted");
+    assert_eq!(
+        target.as_str(),
+        "/certsrv/mscep/?operation=GetCACaps&message=%2B"
+    );
+}
