@@ -14,6 +14,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
+use super::super::connection::{LINGER_BYTES, LINGER_TIME};
 use super::head;
 use crate::body::Body;
 use crate::buffers::Lease;
@@ -39,13 +40,13 @@ pub(super) async fn serve(
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
 ) -> Ended {
-    let (parts, body) = request.into_parts();
+    let (parts, mut body) = request.into_parts();
     let respond = Responder(Mutex::new(respond));
     let head_only = parts.method == Method::HEAD;
     // A connection may have many requests, each with a long URI: what they take is limited.
     let mut lease = exchange.process.buffers.lease();
     let response = tokio::select! {
-        response = answer(&exchange, number, parts, body, &respond, &mut lease) => response,
+        response = answer(&exchange, number, parts, &mut body, &respond, &mut lease) => response,
         () = respond.reset() => return Ended::Reset,
     };
     // Whoever has used up its refusals shall not go on.
@@ -53,9 +54,23 @@ pub(super) async fn serve(
         && response.headers().contains_key(CONNECTION);
     let limit = exchange.generation.timeouts.response_write;
     let sent = timeout(limit, send(response, head_only, respond)).await;
-    match sent {
-        Ok(()) if !last => Ended::Answered,
-        Ok(()) | Err(_) => Ended::Last,
+    if last || sent.is_err() {
+        return Ended::Last;
+    }
+    drop(lease);
+    _ = timeout(LINGER_TIME, take_rest(body)).await;
+    Ended::Answered
+}
+
+/// Takes what the client still sends, as after an answer of HTTP/1: the library would reset the
+/// stream, and there are clients that then throw away an answer which they have not read yet.
+async fn take_rest(mut body: RecvStream) {
+    let mut left = LINGER_BYTES;
+    while let Some(Ok(data)) = body.data().await {
+        left = left.saturating_sub(data.len());
+        if left == 0 || body.flow_control().release_capacity(data.len()).is_err() {
+            return;
+        }
     }
 }
 
@@ -63,7 +78,7 @@ async fn answer(
     exchange: &Exchange,
     number: u64,
     parts: Parts,
-    body: RecvStream,
+    body: &mut RecvStream,
     respond: &Responder,
     lease: &mut Lease,
 ) -> Response<Body> {
@@ -101,7 +116,7 @@ impl Responder {
 
 /// The body of a request, read whole.
 struct Http2Body<'r> {
-    stream: RecvStream,
+    stream: &'r mut RecvStream,
     /// Where the client waits to be told to go on.
     respond: Option<&'r Responder>,
     time: Duration,
@@ -119,14 +134,13 @@ impl Http2Body<'_> {
         // Trailers, which would come next, end here.
         while let Some(data) = self.stream.data().await {
             let data = data.map_err(broken)?;
+            let released = self.stream.flow_control().release_capacity(data.len());
+            released.map_err(broken)?;
             if body.len() + data.len() > limit {
                 return Err(Rejection::BodyTooLarge);
             }
             lease.grow(data.len())?;
             body.extend_from_slice(&data);
-            // Only what is paid for makes room for more.
-            let released = self.stream.flow_control().release_capacity(data.len());
-            released.map_err(broken)?;
         }
         Ok(body.freeze())
     }
