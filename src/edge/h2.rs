@@ -4,7 +4,7 @@
 //! idle, at shutdown, and where a client uses it beyond its limits.
 
 mod allowance;
-mod frames;
+pub mod frames;
 mod head;
 mod ledger;
 mod stream;

@@ -1,8 +1,8 @@
 //! Finds the frames in the bytes of an HTTP/2 connection (RFC 9113 §4.1), wherever reads and
-//! writes cut them. Used by `watch`, which counts what the library keeps to itself.
+//! writes cut them. Used by the ledger of a connection.
 
 /// One direction of a connection.
-pub(super) struct Frames {
+pub struct Frames {
     /// Bytes before the first frame.
     preface: usize,
     /// Head and start of the payload of the frame that passes.
@@ -13,18 +13,19 @@ pub(super) struct Frames {
 }
 
 /// A frame as far as it has passed.
-pub(super) struct Frame<'f> {
-    pub(super) kind: u8,
-    pub(super) flags: u8,
-    pub(super) stream: u32,
+pub struct Frame<'f> {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
     /// Of the payload, in bytes.
-    pub(super) length: usize,
+    pub length: usize,
     /// The first bytes of the payload; none yet where the frame only begins.
-    pub(super) payload: &'f [u8],
+    pub payload: &'f [u8],
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Passed {
+/// How much of a frame has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
     Head,
     Whole,
 }
@@ -34,7 +35,8 @@ const HEAD: usize = 9;
 const KEPT: usize = 40;
 
 impl Frames {
-    pub(super) fn after(preface: usize) -> Self {
+    /// The first frame comes after `preface` bytes.
+    pub fn after(preface: usize) -> Self {
         Self {
             preface,
             start: [0; HEAD + KEPT],
@@ -44,7 +46,7 @@ impl Frames {
     }
 
     /// Tells of each frame twice: when its head has passed, and when all of it has.
-    pub(super) fn pass(&mut self, bytes: &[u8], mut tell: impl FnMut(Passed, &Frame<'_>)) {
+    pub fn pass(&mut self, bytes: &[u8], mut tell: impl FnMut(Passed, &Frame<'_>)) {
         let preface = self.preface.min(bytes.len());
         self.preface -= preface;
         let mut bytes = &bytes[preface..];
