@@ -88,6 +88,13 @@ impl Body {
         }
     }
 
+    /// The client did not take what was handed on last.
+    pub fn not_taken(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.broken(Incomplete::Client);
+        }
+    }
+
     fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(record) = &mut self.record {
             record.broken(match error {

@@ -5,7 +5,7 @@ mod body;
 pub mod chunked;
 mod connection;
 mod h1;
-mod h2;
+pub mod h2;
 mod handshake;
 pub mod head;
 mod lent;

@@ -64,17 +64,31 @@ impl Exchange {
 
     /// Answers a request whose head could not be read.
     pub fn refuse(&self, number: u64, rejection: Rejection) -> Response<Body> {
-        let record = Record::start(
-            &self.process,
-            &self.generation.site,
-            &self.peer,
-            number,
-            None,
-        );
-        self.finish(
-            record,
-            Err(self.process.rates.refused(self.peer.key, rejection)),
-        )
+        let rejection = match rejection.is_refusal() {
+            true => self.process.rates.refused(self.peer.key, rejection),
+            false => rejection,
+        };
+        self.finish(self.headless(number), Err(rejection))
+    }
+
+    /// Counts and logs what was refused before it came here: its answer, or a reset, is out
+    /// already. False where the client has used up its refusals.
+    pub fn was_refused(&self, number: u64, rejection: Rejection) -> bool {
+        let mut record = self.headless(number);
+        record.answered(rejection.status(), Some(rejection));
+        record.completed();
+        self.pays()
+    }
+
+    /// Takes the price of a refused request from the client. False where it has used up all.
+    pub fn pays(&self) -> bool {
+        let rates = &self.process.rates;
+        rates.refused(self.peer.key, Rejection::MalformedHead) == Rejection::MalformedHead
+    }
+
+    fn headless(&self, number: u64) -> Box<Record> {
+        let site = &self.generation.site;
+        Record::start(&self.process, site, &self.peer, number, None)
     }
 
     async fn forward<B: RequestBody>(

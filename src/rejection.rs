@@ -43,6 +43,8 @@ pub enum Rejection {
     RateGlobal {
         retry_after: u64,
     },
+    /// More HTTP/2 streams, resets or frames without work than a connection may have.
+    Http2Limit,
     /// Bodies of all connections together exceed `buffered_bytes`.
     BuffersFull,
     /// No turn at the upstream within `queue`.
@@ -75,7 +77,7 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 impl Rejection {
     /// One of each, for the metrics and the tables of the README.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::MalformedHead,
         Self::MalformedFraming,
         Self::HostMissing,
@@ -103,6 +105,7 @@ impl Rejection {
         Self::RateClient { retry_after: 1 },
         Self::RateRefused { retry_after: 1 },
         Self::RateGlobal { retry_after: 1 },
+        Self::Http2Limit,
         Self::BuffersFull,
         Self::UpstreamBusy,
         Self::ClientLeft,
@@ -250,6 +253,12 @@ impl Rejection {
                 DENIED,
                 "Too many requests.",
             ),
+            Self::Http2Limit => (
+                S::TOO_MANY_REQUESTS,
+                "http2_limit",
+                "connection_limit_reached",
+                "The connection is used beyond its limits.",
+            ),
             Self::BuffersFull => (
                 S::SERVICE_UNAVAILABLE,
                 "buffers_full",
@@ -357,6 +366,7 @@ impl Rejection {
             | Self::BodyAborted
             | Self::ClientLeft
             | Self::RateRefused { .. }
+            | Self::Http2Limit
             | Self::Internal => true,
             Self::HostNotPublished
             | Self::PathNotPublished

@@ -4,8 +4,6 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::chunked::Chunked;
@@ -115,40 +113,6 @@ impl RequestBody for Http1Body<'_> {
                 return;
             }
         }
-        std::future::pending().await
-    }
-}
-
-/// HTTP/2: hyper frames it.
-pub(super) struct Http2Body {
-    pub(super) incoming: Incoming,
-    pub(super) time: Duration,
-}
-
-impl RequestBody for Http2Body {
-    async fn read(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
-        let whole = async {
-            let mut body = BytesMut::new();
-            while let Some(frame) = self.incoming.frame().await {
-                // Trailers end here.
-                let Ok(data) = frame.map_err(|_| Rejection::BodyAborted)?.into_data() else {
-                    continue;
-                };
-                if body.len() + data.len() > limit {
-                    return Err(Rejection::BodyTooLarge);
-                }
-                lease.grow(data.len())?;
-                body.extend_from_slice(&data);
-            }
-            Ok(body.freeze())
-        };
-        timeout(self.time, whole)
-            .await
-            .unwrap_or(Err(Rejection::BodyTimeout))
-    }
-
-    async fn left(&mut self) {
-        // hyper drops the request of a client that has gone, and with it whatever waits.
         std::future::pending().await
     }
 }

@@ -27,8 +27,8 @@ const LONG: usize = 80 * 1_024;
 
 /// How long and how much a client may still send after its last answer, before the connection is
 /// reset under it. Long enough to read the answer.
-const LINGER_TIME: Duration = Duration::from_secs(10);
-const LINGER_BYTES: usize = 32 << 20;
+pub(super) const LINGER_TIME: Duration = Duration::from_secs(10);
+pub(super) const LINGER_BYTES: usize = 32 << 20;
 /// Where all was read, only the client's own close is waited for.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 

@@ -261,16 +261,17 @@ impl Connection {
         }
     }
 
-    /// Type and payload of the next HTTP/2 frame; none where the connection ends instead.
-    pub fn frame(&mut self) -> Option<(u8, Vec<u8>)> {
-        const HEADER: usize = 9;
+    /// Head and payload of the next HTTP/2 frame; none where the connection ends instead.
+    pub fn frame(&mut self) -> Option<([u8; 9], Vec<u8>)> {
+        const HEAD: usize = 9;
         loop {
-            if let Some(&[a, b, c, kind, ..]) = self.buffer.get(..HEADER) {
+            if let Some(head) = self.buffer.first_chunk::<HEAD>().copied() {
+                let [a, b, c, ..] = head;
                 let length = u32::from_be_bytes([0, a, b, c]) as usize;
-                if let Some(payload) = self.buffer.get(HEADER..HEADER + length) {
+                if let Some(payload) = self.buffer.get(HEAD..HEAD + length) {
                     let payload = payload.to_vec();
-                    self.buffer.drain(..HEADER + length);
-                    return Some((kind, payload));
+                    self.buffer.drain(..HEAD + length);
+                    return Some((head, payload));
                 }
             }
             self.fill().ok()?;

@@ -1,0 +1,137 @@
+//! Finds the frames in the bytes of an HTTP/2 connection (RFC 9113 §4.1), wherever reads and
+//! writes cut them. Used by the ledger of a connection.
+
+/// One direction of a connection.
+pub struct Frames {
+    /// Bytes before the first frame.
+    preface: usize,
+    /// Head and start of the payload of the frame that passes.
+    start: [u8; HEAD + KEPT],
+    kept: usize,
+    /// Bytes of its payload that are still to come.
+    left: usize,
+}
+
+/// A frame as far as it has passed.
+pub struct Frame<'f> {
+    pub kind: u8,
+    pub flags: u8,
+    pub stream: u32,
+    /// Of the payload, in bytes.
+    pub length: usize,
+    /// The first bytes of the payload; none yet where the frame only begins.
+    pub payload: &'f [u8],
+}
+
+/// How much of a frame has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passed {
+    Head,
+    Whole,
+}
+
+const HEAD: usize = 9;
+/// Enough for all of RST_STREAM, and for GOAWAY with the words that the library adds.
+const KEPT: usize = 40;
+
+impl Frames {
+    /// The first frame comes after `preface` bytes.
+    pub fn after(preface: usize) -> Self {
+        Self {
+            preface,
+            start: [0; HEAD + KEPT],
+            kept: 0,
+            left: 0,
+        }
+    }
+
+    /// Tells of each frame twice: when its head has passed, and when all of it has.
+    pub fn pass(&mut self, bytes: &[u8], mut tell: impl FnMut(Passed, &Frame<'_>)) {
+        let preface = self.preface.min(bytes.len());
+        self.preface -= preface;
+        let mut bytes = &bytes[preface..];
+        loop {
+            if self.kept < HEAD {
+                self.keep(&mut bytes, HEAD);
+                if self.kept < HEAD {
+                    return;
+                }
+                self.left = self.frame().length;
+                tell(Passed::Head, &self.frame());
+            }
+            let before = bytes.len();
+            let payload = HEAD + self.frame().length.min(KEPT);
+            self.keep(&mut bytes, payload);
+            self.left -= before - bytes.len();
+            let rest = self.left.min(bytes.len());
+            bytes = &bytes[rest..];
+            self.left -= rest;
+            if self.left > 0 {
+                return;
+            }
+            tell(Passed::Whole, &self.frame());
+            self.kept = 0;
+        }
+    }
+
+    /// Moves bytes to `start` until there are `wanted` in it.
+    fn keep(&mut self, bytes: &mut &[u8], wanted: usize) {
+        let count = (wanted - self.kept).min(bytes.len());
+        let (kept, rest) = bytes.split_at(count);
+        self.start[self.kept..][..count].copy_from_slice(kept);
+        self.kept += count;
+        *bytes = rest;
+    }
+
+    fn frame(&self) -> Frame<'_> {
+        let [a, b, c, kind, flags, s, t, u, v, ..] = self.start;
+        Frame {
+            kind,
+            flags,
+            // Its first bit is reserved.
+            stream: u32::from_be_bytes([s & 0x7F, t, u, v]),
+            length: u32::from_be_bytes([0, a, b, c]) as usize,
+            payload: &self.start[HEAD..self.kept],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_are_found_however_the_bytes_are_cut() {
+        let long = [vec![0, 1, 0, 1, 5, 0x80, 0, 0, 7], vec![b'x'; 256]].concat();
+        let bytes = [&b"PRE"[..], &[0, 0, 0, 4, 1, 0, 0, 0, 0], &long, &[0, 0, 2]].concat();
+        for piece in 1..bytes.len() {
+            let (mut frames, mut seen) = (Frames::after(3), Vec::new());
+            for piece in bytes.chunks(piece) {
+                frames.pass(piece, |passed, frame| {
+                    let Frame {
+                        kind,
+                        flags,
+                        stream,
+                        length,
+                        payload,
+                    } = *frame;
+                    seen.push((
+                        passed == Passed::Whole,
+                        kind,
+                        flags,
+                        stream,
+                        length,
+                        payload.len(),
+                    ));
+                });
+            }
+            let expected = [
+                (false, 4, 1, 0, 0, 0),
+                (true, 4, 1, 0, 0, 0),
+                (false, 1, 5, 7, 256, 0),
+                (true, 1, 5, 7, 256, KEPT),
+            ];
+            assert_eq!(seen, expected, "in pieces of {piece}");
+        }
+    }
+}

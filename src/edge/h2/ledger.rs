@@ -1,0 +1,217 @@
+//! What the frames of a connection tell about what the library does by itself: requests that it
+//! refuses and never hands out, header blocks that do not end, frames that carry no work.
+
+use tokio::time::Instant;
+
+use super::allowance::Allowance;
+use super::frames::{Frame, Frames, Passed};
+use crate::rejection::Rejection;
+
+/// What is known of the frames of one connection.
+pub(super) struct Ledger {
+    received: Frames,
+    sent: Frames,
+    /// The client's first frame has come: SETTINGS (RFC 9113 §3.4), which the library takes at
+    /// any time.
+    greeted: bool,
+    newest: u32,
+    /// Requests that the library has not handed out, the oldest first.
+    opened: Vec<Opened>,
+    /// A header block has begun and not ended.
+    in_block: bool,
+    block_since: Option<Instant>,
+    allowance: Allowance,
+    refused: Vec<Rejection>,
+    ending: Option<Rejection>,
+    /// The connection ends by an error: what follows is no news, and nothing more is read.
+    pub(super) ended: bool,
+}
+
+pub(super) struct Opened {
+    stream: u32,
+    /// Bytes of its header block, compressed.
+    block: usize,
+}
+
+/// What happened since the last look.
+#[derive(Default)]
+pub(super) struct News {
+    /// Requests and connections that the library has refused.
+    pub(super) refused: Vec<Rejection>,
+    /// Why the connection is to be ended, which the library has not seen.
+    pub(super) ending: Option<Rejection>,
+    /// Since when a header block has not ended.
+    pub(super) block_since: Option<Instant>,
+}
+
+/// Length of the client's preface (RFC 9113 §3.4).
+const PREFACE: usize = 24;
+/// Requests wait here only until the library's next turn.
+const OPENED: usize = 1_024;
+/// A path of 65535 bytes, one more than the library takes, in the five bits a byte that Huffman
+/// coding needs at least (RFC 7541 Appendix B).
+const LONG_BLOCK: usize = 65_535 * 5 / 8;
+
+mod kind {
+    pub(super) const DATA: u8 = 0;
+    pub(super) const HEADERS: u8 = 1;
+    pub(super) const RST_STREAM: u8 = 3;
+    pub(super) const SETTINGS: u8 = 4;
+    pub(super) const GOAWAY: u8 = 7;
+    pub(super) const CONTINUATION: u8 = 9;
+}
+const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+impl Ledger {
+    pub(super) fn new() -> Self {
+        Self {
+            received: Frames::after(PREFACE),
+            sent: Frames::after(0),
+            greeted: false,
+            newest: 0,
+            opened: Vec::new(),
+            in_block: false,
+            block_since: None,
+            allowance: Allowance::new(Instant::now()),
+            refused: Vec::new(),
+            ending: None,
+            ended: false,
+        }
+    }
+
+    pub(super) fn news(&mut self, block_since: Option<Instant>) -> Option<News> {
+        let quiet = self.refused.is_empty() && self.ending.is_none();
+        if quiet && self.block_since == block_since {
+            return None;
+        }
+        Some(News {
+            refused: std::mem::take(&mut self.refused),
+            ending: self.ending.take(),
+            block_since: self.block_since,
+        })
+    }
+
+    /// Forgets a request, which is answered or handed out.
+    pub(super) fn close(&mut self, stream: u32) -> Option<Opened> {
+        let at = self.opened.iter().position(|o| o.stream == stream)?;
+        Some(self.opened.remove(at))
+    }
+
+    pub(super) fn receive(&mut self, bytes: &[u8]) {
+        let mut frames = std::mem::replace(&mut self.received, Frames::after(0));
+        frames.pass(bytes, |passed, frame| match passed {
+            Passed::Head => self.received_head(frame),
+            Passed::Whole => self.received_whole(frame),
+        });
+        self.received = frames;
+        if self.in_block && self.block_since.is_none() {
+            self.block_since = Some(Instant::now());
+        }
+    }
+
+    fn received_head(&mut self, frame: &Frame<'_>) {
+        if self.ended {
+            return;
+        }
+        if !self.greeted && (frame.kind, frame.flags & ACK) != (kind::SETTINGS, 0) {
+            return self.end(Rejection::MalformedHead);
+        }
+        self.greeted = true;
+        let is_new = frame.kind == kind::HEADERS && frame.stream > self.newest;
+        if is_new {
+            self.newest = frame.stream;
+            self.opened.push(Opened {
+                stream: frame.stream,
+                block: 0,
+            });
+            self.allowance.earn();
+        }
+        if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) {
+            self.in_block = true;
+        }
+        let carries_work = match frame.kind {
+            kind::DATA => frame.length > 0 || frame.flags & END_STREAM != 0,
+            kind::HEADERS => is_new,
+            // Bounded by the library, a header block at a time.
+            kind::CONTINUATION => true,
+            _ => false,
+        };
+        if self.opened.len() > OPENED || !carries_work && !self.allowance.spend(Instant::now) {
+            self.end(Rejection::Http2Limit);
+        }
+    }
+
+    fn end(&mut self, rejection: Rejection) {
+        self.ending = Some(rejection);
+        self.ended = true;
+    }
+
+    fn received_whole(&mut self, frame: &Frame<'_>) {
+        if !matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) {
+            return;
+        }
+        if frame.flags & END_HEADERS != 0 {
+            (self.in_block, self.block_since) = (false, None);
+        }
+        let newest = self.opened.last_mut();
+        if let Some(opened) = newest.filter(|opened| opened.stream == frame.stream) {
+            opened.block += frame.length;
+        }
+    }
+
+    pub(super) fn send(&mut self, bytes: &[u8]) {
+        let mut frames = std::mem::replace(&mut self.sent, Frames::after(0));
+        frames.pass(bytes, |passed, frame| {
+            if passed == Passed::Whole {
+                self.sent_whole(frame);
+            }
+        });
+        self.sent = frames;
+    }
+
+    fn sent_whole(&mut self, frame: &Frame<'_>) {
+        let code = |at: usize| match frame.payload.get(at..at + 4) {
+            Some(&[a, b, c, d]) => h2::Reason::from(u32::from_be_bytes([a, b, c, d])),
+            _ => h2::Reason::NO_ERROR,
+        };
+        match frame.kind {
+            // Each may be answered by a WINDOW_UPDATE for the stream and one for the connection.
+            kind::DATA => self.allowance.earn(),
+            // An answer to what was never handed out is the library's own 431.
+            kind::HEADERS if self.close(frame.stream).is_some() => {
+                self.refused.push(Rejection::HeadTooLarge);
+            }
+            kind::RST_STREAM => {
+                if let Some(opened) = self.close(frame.stream) {
+                    self.refused.push(match code(0) {
+                        h2::Reason::REFUSED_STREAM => Rejection::Http2Limit,
+                        _ if opened.block >= LONG_BLOCK => Rejection::UriTooLong,
+                        _ => Rejection::MalformedHead,
+                    });
+                }
+            }
+            kind::GOAWAY if !self.ended && code(4) != h2::Reason::NO_ERROR => {
+                self.ended = true;
+                self.refused
+                    .push(connection_error(code(4), &frame.payload[8..]));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// `words`: what the library adds to its GOAWAY.
+fn connection_error(code: h2::Reason, words: &[u8]) -> Rejection {
+    let is = |known: &[u8]| words.starts_with(known);
+    match code {
+        h2::Reason::ENHANCE_YOUR_CALM
+            if is(b"header_list_way_too_large") || is(b"too_many_continuations") =>
+        {
+            Rejection::HeadTooLarge
+        }
+        h2::Reason::ENHANCE_YOUR_CALM => Rejection::Http2Limit,
+        _ => Rejection::MalformedHead,
+    }
+}

@@ -1,0 +1,262 @@
+//! One request of an HTTP/2 connection, from its head to the last byte of its answer.
+
+use std::future::poll_fn;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+
+use super::super::connection::{LINGER_BYTES, LINGER_TIME};
+use super::head;
+use crate::body::Body;
+use crate::buffers::Lease;
+use crate::exchange::{Exchange, RequestBody};
+use crate::rejection::Rejection;
+
+/// What the end of a request means for its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Answered,
+    /// By the client, before its answer began.
+    Reset,
+    /// The client takes no answer, or no more requests are taken from it.
+    Last,
+}
+
+/// Given out in pieces of this size, so that one answer does not take the window of all others.
+const PIECE: usize = 16 << 10;
+
+pub(super) async fn serve(
+    exchange: Exchange,
+    number: u64,
+    request: Request<RecvStream>,
+    respond: SendResponse<Bytes>,
+) -> Ended {
+    let (parts, mut body) = request.into_parts();
+    let respond = Responder(Mutex::new(respond));
+    let head_only = parts.method == Method::HEAD;
+    // A connection may have many requests, each with a long URI: what they take is limited.
+    let mut lease = exchange.process.buffers.lease();
+    let response = tokio::select! {
+        response = answer(&exchange, number, parts, &mut body, &respond, &mut lease) => response,
+        () = respond.reset() => return Ended::Reset,
+    };
+    // Whoever has used up its refusals shall not go on.
+    let last = response.status() == StatusCode::TOO_MANY_REQUESTS
+        && response.headers().contains_key(CONNECTION);
+    let limit = exchange.generation.timeouts.response_write;
+    let sent = timeout(limit, send(response, head_only, respond)).await;
+    if last || sent.is_err() {
+        return Ended::Last;
+    }
+    drop(lease);
+    _ = timeout(LINGER_TIME, take_rest(body)).await;
+    Ended::Answered
+}
+
+/// Takes what the client still sends, as after an answer of HTTP/1: the library would reset the
+/// stream, and there are clients that then throw away an answer which they have not read yet.
+async fn take_rest(mut body: RecvStream) {
+    let mut left = LINGER_BYTES;
+    while let Some(Ok(data)) = body.data().await {
+        left = left.saturating_sub(data.len());
+        if left == 0 || body.flow_control().release_capacity(data.len()).is_err() {
+            return;
+        }
+    }
+}
+
+async fn answer(
+    exchange: &Exchange,
+    number: u64,
+    parts: Parts,
+    body: &mut RecvStream,
+    respond: &Responder,
+    lease: &mut Lease,
+) -> Response<Body> {
+    let head = head::parse(&parts, body.is_end_stream()).and_then(|head| {
+        lease.grow(head.size.head)?;
+        Ok(head)
+    });
+    drop(parts);
+    match head {
+        Ok(head) => {
+            let mut body = Http2Body {
+                stream: body,
+                respond: head.expects_continue.then_some(respond),
+                time: exchange.generation.timeouts.request_body,
+            };
+            exchange.answer(number, head, &mut body).await
+        }
+        Err(rejection) => exchange.refuse(number, rejection),
+    }
+}
+
+/// Where the answer goes; shared with the body, which may have to say `100 Continue`.
+struct Responder(Mutex<SendResponse<Bytes>>);
+
+impl Responder {
+    fn get(&self) -> MutexGuard<'_, SendResponse<Bytes>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when the client has reset the stream, or the connection has ended.
+    async fn reset(&self) {
+        _ = poll_fn(|cx| self.get().poll_reset(cx)).await;
+    }
+}
+
+/// The body of a request, read whole.
+struct Http2Body<'r> {
+    stream: &'r mut RecvStream,
+    /// Where the client waits to be told to go on.
+    respond: Option<&'r Responder>,
+    time: Duration,
+}
+
+impl Http2Body<'_> {
+    async fn whole(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+        if let Some(respond) = self.respond.take() {
+            let mut go_on = Response::new(());
+            *go_on.status_mut() = StatusCode::CONTINUE;
+            let said = respond.get().send_informational(go_on);
+            said.map_err(|_| Rejection::BodyAborted)?;
+        }
+        let mut body = BytesMut::new();
+        // Trailers, which would come next, end here.
+        while let Some(data) = self.stream.data().await {
+            let data = data.map_err(broken)?;
+            let released = self.stream.flow_control().release_capacity(data.len());
+            released.map_err(broken)?;
+            if body.len() + data.len() > limit {
+                return Err(Rejection::BodyTooLarge);
+            }
+            lease.grow(data.len())?;
+            body.extend_from_slice(&data);
+        }
+        Ok(body.freeze())
+    }
+}
+
+impl RequestBody for Http2Body<'_> {
+    async fn read(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+        let time = self.time;
+        timeout(time, self.whole(limit, lease))
+            .await
+            .unwrap_or(Err(Rejection::BodyTimeout))
+    }
+
+    async fn left(&mut self) {
+        // `serve` drops the request of a client that resets it, and with it whatever waits.
+        std::future::pending().await
+    }
+}
+
+/// The library resets a stream whose DATA is not as long as Content-Length says.
+fn broken(error: h2::Error) -> Rejection {
+    if error.is_library() && error.is_reset() {
+        Rejection::MalformedFraming
+    } else {
+        Rejection::BodyAborted
+    }
+}
+
+/// Writes all of the answer, or as much of it as the client takes.
+async fn send(response: Response<Body>, head_only: bool, respond: Responder) {
+    let (mut parts, body) = response.into_parts();
+    let no_content = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&parts.status);
+    let fields = &mut parts.headers;
+    // HTTP/2 knows no such field (RFC 9113 §8.2.2).
+    fields.remove(CONNECTION);
+    if !fields.contains_key(DATE) {
+        let date = httpdate::fmt_http_date(SystemTime::now());
+        if let Ok(date) = HeaderValue::try_from(date) {
+            fields.insert(DATE, date);
+        }
+    }
+    if !head_only && !no_content {
+        match body.size_hint().exact() {
+            Some(length) => fields.insert(CONTENT_LENGTH, HeaderValue::from(length)),
+            None => fields.remove(CONTENT_LENGTH),
+        };
+    }
+    let mut taking = Taking { body, all: false };
+    let ends = head_only || no_content || taking.body.is_end_stream();
+    let response = Response::from_parts(parts, ());
+    let Ok(mut stream) = respond.get().send_response(response, ends) else {
+        return;
+    };
+    taking.all = match ends {
+        // Read to its end, which is also that of the record.
+        true => {
+            while let Some(Ok(_)) = taking.body.frame().await {}
+            true
+        }
+        false => write(&mut taking.body, &mut stream).await.is_ok(),
+    };
+}
+
+/// A body that the client takes. Dropped before it has all, the answer is not complete.
+struct Taking {
+    body: Body,
+    all: bool,
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        if !self.all {
+            self.body.not_taken();
+        }
+    }
+}
+
+async fn write(body: &mut Body, stream: &mut SendStream<Bytes>) -> Result<(), h2::Error> {
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            reset = poll_fn(|cx| stream.poll_reset(cx)) => return Err(reset?.into()),
+        };
+        let Some(frame) = frame else {
+            return stream.send_data(Bytes::new(), true);
+        };
+        let Ok(frame) = frame else {
+            // No client may take this for whole. The record says who broke it.
+            stream.send_reset(Reason::INTERNAL_ERROR);
+            return Ok(());
+        };
+        let ends = body.is_end_stream();
+        write_data(stream, frame.into_data().unwrap_or_default(), ends).await?;
+        if ends {
+            return Ok(());
+        }
+    }
+}
+
+/// Handed over only as the client makes room: the library would keep all of it.
+async fn write_data(
+    stream: &mut SendStream<Bytes>,
+    mut data: Bytes,
+    ends: bool,
+) -> Result<(), h2::Error> {
+    while !data.is_empty() {
+        stream.reserve_capacity(data.len().min(PIECE));
+        while stream.capacity() == 0 {
+            let gone = || h2::Error::from(Reason::CANCEL);
+            let room = poll_fn(|cx| stream.poll_capacity(cx)).await;
+            room.unwrap_or_else(|| Err(gone()))?;
+        }
+        let piece = data.split_to(data.len().min(stream.capacity()));
+        let last = ends && data.is_empty();
+        stream.send_data(piece, last)?;
+    }
+    Ok(())
+}

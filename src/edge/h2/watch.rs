@@ -1,0 +1,111 @@
+//! The stream below the library, with a ledger of the frames that pass.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Instant;
+
+use super::ledger::{Ledger, News};
+
+/// A stream whose frames are watched.
+pub(super) struct Watched<S> {
+    stream: S,
+    watch: Watch,
+}
+
+/// What is known of the frames of one connection. Clones share it.
+#[derive(Clone)]
+pub(super) struct Watch(Arc<Mutex<Ledger>>);
+
+impl Watch {
+    pub(super) fn new() -> Self {
+        Self(Arc::new(Mutex::new(Ledger::new())))
+    }
+
+    /// Notes that the library has handed out this request. False where it has refused it already.
+    pub(super) fn handed_out(&self, stream: u32) -> bool {
+        self.ledger().close(stream).is_some()
+    }
+
+    /// None where nothing is new; a header block is, when it is another one than `block_since`.
+    pub(super) fn news(&self, block_since: Option<Instant>) -> Option<News> {
+        self.ledger().news(block_since)
+    }
+
+    /// The connection is ended by an error that is known.
+    pub(super) fn end(&self) {
+        self.ledger().ended = true;
+    }
+
+    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S> Watched<S> {
+    pub(super) fn new(stream: S, watch: Watch) -> Self {
+        Self { stream, watch }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.watch.ledger().ended {
+            // The connection's task has seen the news, or does when this returns.
+            return Poll::Pending;
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
+        this.watch.ledger().receive(&buffer.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
+        this.watch.ledger().send(&bytes[..written]);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, slices))?;
+        let (mut ledger, mut left) = (this.watch.ledger(), written);
+        for slice in slices {
+            let sent = left.min(slice.len());
+            ledger.send(&slice[..sent]);
+            left -= sent;
+        }
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,159 @@
+//! How answers and connections end: broken upstreams, bodies that nobody wants, shutdown.
+
+use super::offered;
+use super::wire::*;
+use crate::support::binary::Binary;
+use crate::support::origin::answer;
+use crate::support::{Connect, End, Gate, Origin, Proxy};
+
+#[test]
+fn an_answer_that_breaks_off_is_reset() {
+    let origin = Origin::start(|_, wire| {
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
+        wire.cut();
+    });
+    let proxy = Proxy::start(origin.address, offered);
+    let mut raw = Raw::open(&proxy);
+    raw.send(&[get(1)]);
+    let outcome = match raw.outcome(1) {
+        Outcome::Answer(200) => raw.outcome(1),
+        other => other,
+    };
+    // It may break before its first byte went out.
+    let broken = matches!(outcome, Outcome::Answer(502) | Outcome::Reset(2));
+    assert!(broken, "{outcome:?}");
+    assert!(raw.pongs());
+    if outcome == Outcome::Reset(2) {
+        let labels = [("cause", "upstream")];
+        proxy.await_metric("ndes_proxy_responses_incomplete_total", &labels, 1.0);
+    }
+}
+
+#[test]
+fn an_answer_is_readable_for_a_client_that_still_sends() {
+    let origin = Origin::ok();
+    let proxy = Proxy::start(origin.address, offered);
+    let mut raw = Raw::open(&proxy);
+    let piece = vec![b'x'; 16 << 10];
+    // Within the window, 65535 bytes, and four times the limit in all.
+    raw.send(&[post(1, &[("content-length", "1024000")])]);
+    raw.send(&vec![frame(DATA, 0, 1, &piece[..16_000]); 4]);
+    assert_eq!(raw.outcome(1), Outcome::Answer(413));
+    assert_eq!(raw.await_frame(DATA).unwrap().flags, END_STREAM);
+    // Nothing is reset: the rest is taken as the window is opened, and thrown away.
+    let mut window = 65_535 - 64_000;
+    for number in 4..64 {
+        while window < 16_000 {
+            let update = raw.await_frame(WINDOW_UPDATE).expect("more room");
+            if update.stream == 1 {
+                window += u32::from_be_bytes(update.payload.try_into().unwrap());
+            }
+        }
+        window -= 16_000;
+        let last = if number == 63 { END_STREAM } else { 0 };
+        raw.send(&[frame(DATA, last, 1, &piece[..16_000])]);
+    }
+    assert!(raw.pongs());
+    raw.send(&[scan(3)]);
+    assert!(matches!(raw.outcome(3), Outcome::Answer(_)));
+    proxy.await_refusals("body_too_large", 1);
+    assert_eq!(proxy.metric("ndes_proxy_refusals_total", &[]), 2.0);
+    // And where the whole connection ends: GOAWAY arrives at a client that is sending.
+    for _ in 0..10 {
+        let mut raw = Raw::open(&proxy);
+        let wrong = frame(DATA, 0, 0, b"x");
+        raw.send(&[wrong]);
+        let more = frame(DATA, 0, 1, &piece);
+        _ = raw.try_send(&vec![more; 64]);
+        assert!(matches!(raw.outcome(1), Outcome::GoAway(1)));
+        assert_eq!(raw.connection.end(), End::CloseNotify);
+    }
+    origin.assert_untouched();
+}
+
+#[test]
+fn idle_connections_are_told_to_go_at_shutdown() {
+    let origin = Origin::ok();
+    let mut proxy = Proxy::start(origin.address, offered);
+    let mut raw = Raw::open(&proxy);
+    raw.send(&[get(1)]);
+    assert_eq!(raw.outcome(1), Outcome::Answer(200));
+    let stopping = proxy.begin_stop();
+    assert_eq!(raw.await_frame(GOAWAY).unwrap().code(), 0);
+    let asked = raw.await_frame(PING).unwrap();
+    raw.send(&[frame(PING, ACK, 0, &asked.payload)]);
+    assert_eq!(raw.last_goaway(), Some(0));
+    assert_eq!(raw.connection.end(), End::CloseNotify);
+    drop(raw);
+    stopping.wait();
+}
+
+#[test]
+fn what_is_in_flight_at_the_deadline_is_cut_and_logged() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    // One waits for its head, one for its window.
+    let origin = Origin::start(move |request, wire| {
+        if request.method() == "GET" {
+            held.pass();
+        }
+        wire.send(answer(200, &[], b"never taken"));
+    });
+    let listen = "protocols = [\"http/1.1\", \"h2\"]";
+    let binary = Binary::listening(origin.address, listen, "[timeouts]\nshutdown = \"300ms\"");
+    let mut raw = Raw::silent(&Connect::to(binary.https));
+    raw.send(&[
+        PREFACE.to_vec(),
+        settings(&[(4, 0)]),
+        get(1),
+        post(3, &[("content-length", "0")]),
+        frame(DATA, END_STREAM, 3, &[]),
+    ]);
+    assert_eq!(raw.outcome(3), Outcome::Answer(200));
+    origin.await_requests(2);
+    binary.signal(rustix::process::Signal::TERM);
+    let (status, lines) = binary.wait();
+    gate.open();
+    assert_eq!(status.code(), Some(0));
+    let cut = |line: &&serde_json::Value| line["incomplete"] == "shutdown";
+    assert_eq!(lines.iter().filter(cut).count(), 2, "{lines:?}");
+    while raw.frame().is_some() {}
+}
+
+#[test]
+fn what_the_library_refuses_is_logged_once() {
+    let origin = Origin::ok();
+    let listen = "protocols = [\"http/1.1\", \"h2\"]";
+    let binary = Binary::listening(origin.address, listen, "");
+    let open = || {
+        let mut raw = Raw::silent(&Connect::to(binary.https));
+        raw.send(&[PREFACE.to_vec(), settings(&[])]);
+        raw
+    };
+    let mut raw = open();
+    raw.send(&[request(1, &[(":method", "GET")])]);
+    assert!(matches!(raw.outcome(1), Outcome::Reset(1)));
+    let mut second = open();
+    second.send(&[frame(PING, 0, 1, &[0; 8])]);
+    assert!(matches!(second.outcome(1), Outcome::GoAway(1)));
+    raw.send(&[scan(3)]);
+    assert_eq!(raw.outcome(3), Outcome::Answer(404));
+    crate::support::eventually("three lines", || binary.access_lines().len() >= 3);
+    let mut reasons: Vec<_> = binary
+        .access_lines()
+        .iter()
+        .map(|line| {
+            assert!(line["incomplete"].is_null());
+            assert_eq!(line["client"], "127.0.0.1");
+            (line["reason"].clone(), line["status"].clone())
+        })
+        .collect();
+    reasons.sort_by_key(|(_, status)| status.as_u64());
+    let expected = [
+        ("malformed_head", 400),
+        ("malformed_head", 400),
+        ("path_not_published", 404),
+    ];
+    let expected = expected.map(|(reason, status)| (reason.into(), status.into()));
+    assert_eq!(reasons, expected);
+}
