@@ -38,6 +38,9 @@ pub trait RequestBody {
         limit: usize,
         lease: &mut Lease,
     ) -> impl Future<Output = Result<Bytes, Rejection>> + Send;
+
+    /// Returns when the client, whose body was read, has closed the connection.
+    fn left(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 impl Exchange {
@@ -109,24 +112,28 @@ impl Exchange {
 
         // 3. The whole body, before NDES hears of the request.
         let mut lease = self.process.buffers.lease();
-        let body = body.read(limits.body_bytes, &mut lease).await;
-        let bytes = body.map_err(|rejection| match rejection.is_refusal() {
+        let bytes = body.read(limits.body_bytes, &mut lease).await;
+        let bytes = bytes.map_err(|rejection| match rejection.is_refusal() {
             true => self.process.rates.refused(self.peer.key, rejection),
             false => rejection,
         })?;
         record.request_body = bytes.len();
 
         // 4. Only what goes to NDES counts against the rate of all.
-        self.process.rates.forwarded()?;
-
-        // 5. In turn: NDES takes some hundreds of requests at a time.
         let application = self.generation.applications.get(admitted.application);
         let published = application.ok_or(Rejection::Internal)?;
         let request = self.outgoing(head, published, admitted, bytes)?;
+        self.process.rates.forwarded()?;
+
+        // 5. In turn: NDES takes some hundreds of requests at a time, of clients that still wait.
         let began = Instant::now();
-        let turn = published.queue.enter(self.peer.key).await;
+        let turn = tokio::select! {
+            biased;
+            turn = published.queue.enter(self.peer.key) => turn.map_err(|upstream::Busy| Rejection::UpstreamBusy),
+            () = body.left() => Err(Rejection::ClientLeft),
+        };
         record.waited = Some(began.elapsed());
-        let place = turn.map_err(|upstream::Busy| Rejection::UpstreamBusy)?;
+        let place = turn?;
 
         // 6. To NDES, and its answer back.
         let answer = published.upstream.clone().oneshot(request).await;

@@ -1,6 +1,8 @@
 //! The head of a request as the edge read it, the same for HTTP/1.0, 1.1 and 2: what the gate
 //! judges and the upstream is sent.
 
+use std::net::Ipv6Addr;
+
 use bytes::Bytes;
 use http::HeaderValue;
 use serde::Deserialize;
@@ -159,15 +161,20 @@ pub struct Size {
 pub fn host_name(authority: &[u8]) -> Option<(&str, Option<u16>)> {
     let text = std::str::from_utf8(authority).ok()?;
     let (name, port) = match text.rsplit_once(':') {
-        Some((name, port)) if !port.contains(']') => {
+        Some((name, port)) if !port.ends_with(']') => {
             let digits = !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
             (name, Some(port.parse().ok().filter(|_| digits)?))
         }
         _ => (text, None),
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    let plain = name
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"-._[]:".contains(&b));
-    (!name.is_empty() && plain).then_some((name, port))
+    // Only an address of IPv6 has colons of its own, in brackets (RFC 3986 §3.2.2).
+    let address = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
+    let well_formed = match address {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)),
+    };
+    (!name.is_empty() && well_formed).then_some((name, port))
 }

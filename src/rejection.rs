@@ -49,6 +49,8 @@ pub enum Rejection {
     BuffersFull,
     /// No turn at the upstream within `queue`.
     UpstreamBusy,
+    /// The client closed the connection while it waited for its turn.
+    ClientLeft,
     /// Larger than the upstream's `max_request_head_bytes`.
     UpstreamRequestBytes,
     UpstreamName,
@@ -75,7 +77,7 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 impl Rejection {
     /// One of each, for the metrics and the tables of the README.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::MalformedHead,
         Self::MalformedFraming,
         Self::HostMissing,
@@ -106,6 +108,7 @@ impl Rejection {
         Self::Http2Limit,
         Self::BuffersFull,
         Self::UpstreamBusy,
+        Self::ClientLeft,
         Self::UpstreamRequestBytes,
         Self::UpstreamName,
         Self::UpstreamConnect,
@@ -268,6 +271,12 @@ impl Rejection {
                 "connection_limit_reached",
                 "The server is busy.",
             ),
+            Self::ClientLeft => (
+                S::SERVICE_UNAVAILABLE,
+                "client_left",
+                "connection_terminated",
+                "The connection was closed before the request had its turn.",
+            ),
             Self::UpstreamRequestBytes => (
                 S::URI_TOO_LONG,
                 "upstream_max_request_bytes",
@@ -355,6 +364,7 @@ impl Rejection {
             | Self::HeadTimeout
             | Self::BodyTimeout
             | Self::BodyAborted
+            | Self::ClientLeft
             | Self::RateRefused { .. }
             | Self::Http2Limit
             | Self::Internal => true,

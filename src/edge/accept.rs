@@ -104,6 +104,8 @@ impl Worker {
                             connections.spawn(serve(self.index, self.edge.clone(), arrived));
                         }
                     }
+                    // Gone before it was accepted: no reason to keep the next one waiting.
+                    Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
                         // Out of file descriptors: a moment later one may be free.
                         warn!("a connection cannot be accepted: {error}; raise the open-file limit (LimitNOFILE=)");
@@ -135,6 +137,19 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
         ready.unwrap_or(Poll::Pending)
     })
     .await
+}
+
+/// Linux hands out what has happened to a connection in the queue as an error of accept(2).
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+    )
 }
 
 /// A connection from its first byte to its last.

@@ -13,6 +13,9 @@ use crate::exchange::RequestBody;
 use crate::head::{Framing, Head};
 use crate::rejection::Rejection;
 
+/// As much of the next request is read while the client waits for its turn.
+const NEXT_REQUEST: usize = 2_048;
+
 /// HTTP/1: what follows the head on the connection.
 pub(super) struct Http1Body<'c> {
     connection: &'c mut Connection,
@@ -101,6 +104,16 @@ impl RequestBody for Http1Body<'_> {
         timeout(self.time, self.whole(limit, lease))
             .await
             .unwrap_or(Err(Rejection::BodyTimeout))
+    }
+
+    async fn left(&mut self) {
+        // What comes instead of the end is the next request, for later.
+        while self.connection.buffered() < NEXT_REQUEST {
+            if self.fill(NEXT_REQUEST).await.is_err() {
+                return;
+            }
+        }
+        std::future::pending().await
     }
 }
 

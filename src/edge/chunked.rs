@@ -2,6 +2,7 @@
 
 use bytes::{Buf, BytesMut};
 
+use super::head;
 use crate::rejection::Rejection;
 
 /// A decoder that is given bytes as they arrive.
@@ -65,7 +66,7 @@ impl Chunked {
         match (self.state, line) {
             (State::DataEnd, []) => Ok(State::Size),
             (State::Trailers, []) => Ok(State::Ended),
-            (State::Trailers, _) => Ok(State::Trailers),
+            (State::Trailers, line) if head::field(line).is_some() => Ok(State::Trailers),
             (State::Size, line) => match chunk_size(line)? {
                 0 => Ok(State::Trailers),
                 size => Ok(State::Data(size)),
@@ -157,6 +158,8 @@ mod tests {
             "1\r\nab\r\n",
             "1\r\na\n",
             "1;\0\r\n",
+            "0\r\nno field\r\n\r\n",
+            "0\r\nA: b\r\n folded\r\n\r\n",
             &extensions,
             &trailers,
         ] {

@@ -5,11 +5,12 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use rustls::server::{Accepted, Acceptor};
 use rustls::{AlertDescription, ProtocolVersion};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 use tracing::info;
 
@@ -41,6 +42,8 @@ pub(super) struct Refused {
 
 /// A hello is longer with post-quantum keys, but old clients' are short.
 const FIRST_BYTES: usize = 2_048;
+/// As much as rustls takes in one call, so that nothing behind the hello is left over.
+const PIECE: usize = 4_096;
 
 /// Certificate by SNI; without SNI that of the first application (old printers, load balancers).
 pub(super) async fn accept(
@@ -48,14 +51,9 @@ pub(super) async fn accept(
     tcp: TcpStream,
     deadline: Instant,
 ) -> Result<Shaken, Refused> {
-    // A look at the hello before rustls consumes it: read only if the handshake fails.
-    let mut first = vec![0; FIRST_BYTES];
-    let arrived = match timeout_at(deadline, tcp.peek(&mut first)).await {
-        Ok(Ok(arrived)) => arrived,
-        Ok(Err(_)) | Err(_) => 0,
-    };
-    first.truncate(arrived);
-    match timeout_at(deadline, shake(generation, tcp)).await {
+    // Kept for whoever fails: rustls consumes what it reads.
+    let mut first = Vec::new();
+    match timeout_at(deadline, shake(generation, tcp, &mut first)).await {
         Ok(Ok(shaken)) => Ok(shaken),
         Ok(Err(failure)) => Err(Refused::new(failure, &first)),
         Err(_elapsed) => Err(Refused::new(Failure::Known(Handshake::TimedOut), &first)),
@@ -91,10 +89,13 @@ enum Failure {
     Tls(io::Error),
 }
 
-async fn shake(generation: &Generation, tcp: TcpStream) -> Result<Shaken, Failure> {
-    let acceptor = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), tcp);
-    let start = acceptor.await.map_err(Failure::Tls)?;
-    let name = start
+async fn shake(
+    generation: &Generation,
+    mut tcp: TcpStream,
+    first: &mut Vec<u8>,
+) -> Result<Shaken, Failure> {
+    let accepted = client_hello(&mut tcp, first).await.map_err(Failure::Tls)?;
+    let name = accepted
         .client_hello()
         .server_name()
         .map(str::to_ascii_lowercase);
@@ -104,7 +105,6 @@ async fn shake(generation: &Generation, tcp: TcpStream) -> Result<Shaken, Failur
         Some(name) => match generation.site.find(name) {
             Some(index) => Some(index),
             None => {
-                let mut tcp = start.io;
                 // rustls would say access_denied; this says what is wrong (RFC 6066 §3).
                 _ = tcp.write_all(&UNRECOGNIZED_NAME_ALERT).await;
                 _ = tcp.shutdown().await;
@@ -114,6 +114,7 @@ async fn shake(generation: &Generation, tcp: TcpStream) -> Result<Shaken, Failur
     };
     let published = generation.applications.get(application.unwrap_or(0));
     let published = published.ok_or(Failure::Known(Handshake::Failed))?;
+    let start = StartHandshake::from_parts(accepted, tcp);
     let stream = start.into_stream(published.tls.clone());
     let stream = stream.await.map_err(Failure::Tls)?;
 
@@ -131,6 +132,34 @@ async fn shake(generation: &Generation, tcp: TcpStream) -> Result<Shaken, Failur
         application,
         h2,
     })
+}
+
+/// Reads until the ClientHello is whole, and keeps its beginning in `first`, in however many
+/// pieces it comes. rustls bounds its length to 64 KB; what is none gets the alert that says why.
+async fn client_hello(tcp: &mut TcpStream, first: &mut Vec<u8>) -> io::Result<Accepted> {
+    let mut acceptor = Acceptor::default();
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = tcp.read(&mut piece).await?;
+        let mut arrived = &piece[..read];
+        first.extend(arrived.iter().take(FIRST_BYTES.saturating_sub(first.len())));
+        if arrived.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        while !arrived.is_empty() {
+            acceptor.read_tls(&mut arrived)?;
+            match acceptor.accept() {
+                Ok(None) => {}
+                Ok(Some(accepted)) => return Ok(accepted),
+                Err((error, mut alert)) => {
+                    let mut record = Vec::new();
+                    alert.write_all(&mut record)?;
+                    tcp.write_all(&record).await?;
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+                }
+            }
+        }
+    }
 }
 
 impl Refused {

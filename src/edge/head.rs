@@ -161,12 +161,7 @@ impl Forwarded {
 
 impl Fields {
     fn add(&mut self, head: &Bytes, line: &[u8]) -> Result<(), Rejection> {
-        // Neither a folded line nor a space before the colon can be part of a token.
-        let colon = memchr::memchr(b':', line).ok_or(Rejection::MalformedHead)?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if !is_token(name) || !is_field_value(&line[colon + 1..]) {
-            return Err(Rejection::MalformedHead);
-        }
+        let (name, value) = field(line).ok_or(Rejection::MalformedHead)?;
         let is = |known: &[u8]| name.eq_ignore_ascii_case(known);
         match name.len() {
             4 if is(b"host") => self.add_host(head.slice_ref(value)),
@@ -236,6 +231,14 @@ fn content_length(value: &[u8]) -> Option<u64> {
         .filter(|_| digits)?
         .parse()
         .ok()
+}
+
+/// Name and value of a field line (RFC 9112 §5), which a trailer is too; none where it is none.
+pub(super) fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    // Neither a folded line nor a space before the colon can be part of a token.
+    (is_token(name) && is_field_value(value)).then(|| (name, value.trim_ascii()))
 }
 
 /// RFC 9110 §5.6.2.

@@ -60,7 +60,7 @@ impl Queue {
 
     /// A place, at once or in turn.
     pub async fn enter(self: &Arc<Self>, client: ClientKey) -> Result<Place, Busy> {
-        let turn = {
+        let mut waiting = {
             let mut state = self.state();
             // A place is free only while all that wait have their share already.
             if state.taken < self.places && self.within_share(&state, client) {
@@ -72,12 +72,11 @@ impl Queue {
                     client,
                 });
             }
-            let turn = self.wait(&mut state, client)?;
+            let waiting = self.wait(&mut state, client)?;
             self.show(&state);
-            turn
+            waiting
         };
-        // Whoever gives up drops its end of the channel, and is passed over.
-        match timeout(self.patience, turn).await {
+        match timeout(self.patience, &mut waiting.turn).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(Busy),
         }
@@ -88,27 +87,25 @@ impl Queue {
         self.metrics.waiting.set(state.length as i64);
     }
 
-    fn wait(&self, state: &mut State, client: ClientKey) -> Result<oneshot::Receiver<Place>, Busy> {
+    fn wait(&self, state: &mut State, client: ClientKey) -> Result<Waiting<'_>, Busy> {
         let longest = self.places * LENGTH;
+        let own = state.waiting.get(&client).map_or(0, VecDeque::len);
         // Half of the queue is always left to others.
-        let full = |state: &State| {
-            let own = state.waiting.get(&client).map_or(0, VecDeque::len);
-            state.length >= longest || own >= longest / 2
-        };
-        if full(state) {
-            state.forget_who_gave_up();
-            if full(state) {
-                return Err(Busy);
-            }
+        if state.length >= longest || own >= longest / 2 {
+            return Err(Busy);
         }
-        let (sender, receiver) = oneshot::channel();
+        let (sender, turn) = oneshot::channel();
         state.length += 1;
         let line = state.waiting.entry(client).or_default();
         line.push_back(sender);
         if line.len() == 1 {
             state.turns.push_back(client);
         }
-        Ok(receiver)
+        Ok(Waiting {
+            queue: self,
+            client,
+            turn,
+        })
     }
 
     /// One place in eight is never held by the client that holds all the others.
@@ -122,17 +119,35 @@ impl Queue {
     }
 }
 
+/// A request that waits; dropped, it waits no more.
+struct Waiting<'q> {
+    queue: &'q Queue,
+    client: ClientKey,
+    turn: oneshot::Receiver<Place>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        // A place that has been sent already is given back when the channel is dropped.
+        self.turn.close();
+        let mut state = self.queue.state();
+        state.forget_who_gave_up(self.client);
+        self.queue.show(&state);
+    }
+}
+
 impl State {
-    fn forget_who_gave_up(&mut self) {
-        let before = self.length;
-        self.waiting.retain(|_, line| {
-            line.retain(|sender| !sender.is_closed());
-            !line.is_empty()
-        });
-        let waiting = &self.waiting;
-        self.turns.retain(|client| waiting.contains_key(client));
-        self.length = self.waiting.values().map(VecDeque::len).sum();
-        debug_assert!(self.length <= before);
+    fn forget_who_gave_up(&mut self, client: ClientKey) {
+        let Some(line) = self.waiting.get_mut(&client) else {
+            return;
+        };
+        let before = line.len();
+        line.retain(|sender| !sender.is_closed());
+        self.length -= before - line.len();
+        if line.is_empty() {
+            self.waiting.remove(&client);
+            self.turns.retain(|other| *other != client);
+        }
     }
 
     /// Takes the next one that still waits out of the queue, each client in its turn.
@@ -230,6 +245,7 @@ mod tests {
         let began = tokio::time::Instant::now();
         assert_eq!(queue.enter(B).await.err(), Some(Busy));
         assert_eq!(began.elapsed(), Duration::from_secs(15));
+        assert_eq!(waiting_and_taken(&queue), (0, 2));
         drop(second);
         assert!(queue.enter(B).await.is_ok(), "who gave up holds no place");
         assert_eq!(waiting_and_taken(&queue), (0, 1));
@@ -274,6 +290,29 @@ mod tests {
         });
         settle().await;
         assert_eq!(waiting_and_taken(&queue), (3, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_leaves_makes_room_at_once() {
+        let queue = queue(1);
+        let held = queue.enter(A).await.unwrap();
+        let enter = |client| {
+            let queue = queue.clone();
+            tokio::spawn(async move { queue.enter(client).await.is_ok() })
+        };
+        let (first, second) = (enter(A), enter(A));
+        let other = enter(B);
+        settle().await;
+        assert_eq!(waiting_and_taken(&queue), (3, 1));
+        first.abort();
+        second.abort();
+        settle().await;
+        assert_eq!(waiting_and_taken(&queue), (1, 1));
+        // Left in the moment in which its place was given to it.
+        drop(held);
+        other.abort();
+        settle().await;
+        assert_eq!(waiting_and_taken(&queue), (0, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -7,8 +7,9 @@ isolate "$@"
 ulimit -n "$(ulimit -Hn)"
 
 clients=1000
-# Each timeout of the proxy, seconds; the client may linger a while behind a last answer.
-timeout=4
+# Each timeout of the proxy, seconds: long enough for all of them to be there at once on a busy machine.
+# The client may linger a while behind a last answer.
+timeout=10
 linger=10
 
 # The demo's simulated NDES and certificates, with a second proxy before them whose timeouts are
@@ -104,7 +105,7 @@ slow() {
     shift
     start honest /usr/bin/python3 "$work/honest.py" "$demo_ca"
     start slowhttptest slowhttptest -c "$clients" -r 500 -l 60 -p 5 "$@"
-    wait_for 10 "$clients connections with $what" all_there
+    wait_for 20 "$clients connections with $what" all_there
     started=$SECONDS
     wait_for $((timeout + linger + 4)) "the end of those with $what" all_gone
     started=$((SECONDS - started))

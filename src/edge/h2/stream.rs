@@ -153,6 +153,11 @@ impl RequestBody for Http2Body<'_> {
             .await
             .unwrap_or(Err(Rejection::BodyTimeout))
     }
+
+    async fn left(&mut self) {
+        // A request that its client resets is dropped, and with it whatever it waits for.
+        std::future::pending().await
+    }
 }
 
 /// The library resets a stream whose DATA is not as long as Content-Length says.

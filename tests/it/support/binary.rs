@@ -32,14 +32,14 @@ impl Binary {
         Self::listening(upstream, "", settings)
     }
 
-    /// `listen`: further keys of that section.
+    /// `listen`: further lines of that section.
     pub fn listening(upstream: SocketAddr, listen: &str, settings: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         write_files(files.path());
         let config = files.path().join("ndes-proxy.toml");
+        let standard = SETTINGS.replace("[listen]", &format!("[listen]\n{listen}"));
         let text = format!(
-            "{}\n{settings}\n[log]\nformat = \"json\"\n{}",
-            SETTINGS.replacen("[listen]", &format!("[listen]\n{listen}"), 1),
+            "{standard}\n{settings}\n[log]\nformat = \"json\"\n{}",
             application(PUBLIC, "public", upstream)
         );
         std::fs::write(&config, text).unwrap();

@@ -23,6 +23,10 @@ pub struct Connect {
     verified: String,
     alpn: Vec<Vec<u8>>,
     versions: Vec<&'static SupportedProtocolVersion>,
+    /// Sent before the handshake.
+    before: Vec<u8>,
+    /// Bytes of it in a segment.
+    step: usize,
 }
 
 impl Connect {
@@ -35,6 +39,8 @@ impl Connect {
             verified: PUBLIC.to_owned(),
             alpn: vec![b"http/1.1".to_vec()],
             versions: rustls::ALL_VERSIONS.to_vec(),
+            before: Vec::new(),
+            step: usize::MAX,
         }
     }
 
@@ -64,6 +70,18 @@ impl Connect {
         self
     }
 
+    /// Sends `bytes` before the handshake, as a load balancer does.
+    pub fn behind(mut self, bytes: impl Into<Vec<u8>>) -> Self {
+        self.before = bytes.into();
+        self
+    }
+
+    /// The same, a byte a segment.
+    pub fn behind_pieces(mut self, bytes: &[u8]) -> Self {
+        self.step = 1;
+        self.behind(bytes)
+    }
+
     pub fn open(&self) -> Connection {
         self.try_open().expect("a TLS connection")
     }
@@ -73,10 +91,13 @@ impl Connect {
         self.open_with(Arc::new(self.config()))
     }
 
-    /// Connections with the same `config` resume each other's sessions.
+    /// With a configuration that others use too: sessions are resumed.
     pub fn open_with(&self, config: Arc<ClientConfig>) -> io::Result<Connection> {
-        let tcp = self.tcp()?;
+        let mut tcp = self.tcp()?;
         tcp.set_nodelay(true)?;
+        for piece in self.before.chunks(self.step) {
+            tcp.write_all(piece)?;
+        }
         let name = ServerName::try_from(self.verified.clone()).unwrap();
         let tls = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(tls, tcp);
@@ -286,6 +307,11 @@ impl Connection {
 
     pub fn alpn(&self) -> Option<&[u8]> {
         self.stream.conn.alpn_protocol()
+    }
+
+    /// What is below TLS, for a client that goes its own way from here on.
+    pub fn tcp(&self) -> &TcpStream {
+        &self.stream.sock
     }
 
     pub fn local_address(&self) -> SocketAddr {

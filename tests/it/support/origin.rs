@@ -117,6 +117,12 @@ impl Origin {
         self.state.requests.lock().unwrap().clone()
     }
 
+    /// The last `count` requests.
+    pub fn last_requests(&self, count: usize) -> Vec<Received> {
+        let requests = self.state.requests.lock().unwrap();
+        requests[requests.len() - count..].to_vec()
+    }
+
     /// The one and only request so far.
     #[track_caller]
     pub fn only_request(&self) -> Received {

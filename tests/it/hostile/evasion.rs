@@ -1,0 +1,129 @@
+//! Rates: one client is one client, however it comes; what is refused costs nobody else.
+
+use std::num::NonZeroU32;
+use std::time::Instant;
+
+use ndes_proxy::config::types::Quota;
+
+use crate::support::{Connect, Connection, MSCEP, Origin, PUBLIC, Proxy};
+
+fn burst(burst: u32) -> Quota {
+    Quota {
+        per_second: NonZeroU32::MIN,
+        burst: NonZeroU32::new(burst).unwrap(),
+    }
+}
+
+#[test]
+fn one_client_cannot_pass_for_many() {
+    const BURST: u32 = 20;
+    let origin = Origin::ok();
+    let proxy = Proxy::start(origin.address, |config| {
+        config.rate_limit.per_client = burst(BURST)
+    });
+    let fields = [
+        "X-Forwarded-For",
+        "X-Real-IP",
+        "Forwarded",
+        "X-Client-IP",
+        "True-Client-IP",
+        "CF-Connecting-IP",
+        "X-Cluster-Client-IP",
+        "Via",
+        "Cookie",
+        "User-Agent",
+        "Authorization",
+        "From",
+    ];
+    let began = Instant::now();
+    let mut passed = 0;
+    for number in 0..200 {
+        let (field, ip) = (fields[number % fields.len()], format!("203.0.113.{number}"));
+        // Another port each time, and each thing that a client can choose.
+        let connect = match number % 4 {
+            0 => Connect::to(proxy.https).without_sni(),
+            1 => Connect::to(proxy.https).version(&rustls::version::TLS12),
+            2 => Connect::to(proxy.https).alpn(&[]),
+            _ => Connect::to(proxy.https),
+        };
+        let mut connection = connect.open();
+        let version = number % 2;
+        let path = if number % 3 == 0 {
+            "/CERTSRV/mscep"
+        } else {
+            MSCEP
+        };
+        connection.send(format!(
+            "GET {path}?x={number} HTTP/1.{version}\r\nHost: {PUBLIC}\r\n{field}: {ip}\r\n\r\n"
+        ));
+        let response = connection.response();
+        if response.status == 200 {
+            passed += 1;
+        } else {
+            response.assert_refused(429, "rate_client");
+        }
+    }
+    let most = u64::from(BURST) + 1 + began.elapsed().as_secs();
+    assert!(
+        (u64::from(BURST)..=most).contains(&passed),
+        "{passed} passed"
+    );
+    assert_eq!(origin.requests().len() as u64, passed);
+    // Another client has all of its own.
+    let mut other = Connect::to(proxy.https).from([127, 0, 9, 1]).open();
+    assert_eq!(other.get(MSCEP).status, 200);
+}
+
+#[test]
+fn junk_of_every_kind_costs_the_global_rate_nothing() {
+    const BURST: u32 = 30;
+    let origin = Origin::ok();
+    let proxy = Proxy::start(origin.address, |config| {
+        config.rate_limit.global = burst(BURST);
+        config.limits.buffered_bytes = 1_000;
+        config.applications[0].upstream.max_request_head_bytes = Some(2_000);
+    });
+    let path = format!("{MSCEP}?operation=PKIOperation");
+    let post = |rest: &str| format!("POST {path} HTTP/1.1\r\nHost: {PUBLIC}\r\n{rest}");
+    let junk = [
+        "nonsense\r\n\r\n".to_owned(),
+        format!("GET /scan HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"),
+        format!("GET {MSCEP} HTTP/1.1\r\nHost: evil.test\r\n\r\n"),
+        format!("GET {MSCEP}?operation=Other HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"),
+        format!("PUT {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"),
+        format!(
+            "GET {MSCEP}?{} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n",
+            "x".repeat(70_000)
+        ),
+        // Longer than what NDES takes.
+        format!(
+            "GET {MSCEP}?{} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n",
+            "x".repeat(3_000)
+        ),
+        post("Content-Length: 999999999\r\n\r\n"),
+        post("Content-Length: x\r\n\r\n"),
+        post(&format!(
+            "Content-Length: 2000\r\n\r\n{}",
+            "x".repeat(2_000)
+        )),
+        post("Transfer-Encoding: chunked\r\n\r\nx\r\n"),
+    ];
+    for bytes in &junk {
+        for _ in 0..BURST / 2 {
+            let mut connection: Connection = proxy.connect();
+            connection.send(bytes);
+            assert_ne!(connection.response().status, 200, "{bytes:.80}");
+        }
+    }
+    origin.assert_untouched();
+    // And one that breaks off, which nobody answers in time.
+    for _ in 0..BURST / 2 {
+        let mut connection = proxy.connect();
+        connection.send(post("Content-Length: 500\r\n\r\nhello"));
+        connection.finish();
+        connection.response().assert_refused(400, "body_aborted");
+    }
+    for number in 0..BURST {
+        assert_eq!(proxy.get(MSCEP).status, 200, "{number}");
+    }
+}

@@ -1,0 +1,271 @@
+//! In turn to NDES: how many requests it has at a time, who is next, who gives up.
+
+use std::time::{Duration, Instant};
+
+use crate::support::origin::answer;
+use crate::support::{Connect, Connection, End, Gate, MSCEP, Origin, PUBLIC, Proxy, eventually};
+
+/// An origin that answers once `gate` is open, and a proxy that sends it `places` at a time.
+fn narrow(places: usize, patience: Duration) -> (Origin, Gate, Proxy) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request, wire| {
+        held.pass();
+        wire.send(answer(200, &[], request.target().as_bytes()));
+    });
+    let proxy = Proxy::start(origin.address, |config| {
+        config.applications[0].upstream.max_in_flight = places;
+        config.applications[0].upstream.queue = patience;
+    });
+    (origin, gate, proxy)
+}
+
+const LONG: Duration = Duration::from_secs(20);
+const SHORT: Duration = Duration::from_millis(300);
+const WAITING: &str = "ndes_proxy_upstream_waiting";
+const IN_FLIGHT: &str = "ndes_proxy_upstream_in_flight";
+
+fn from(proxy: &Proxy, client: u8) -> Connection {
+    Connect::to(proxy.https).from([127, 0, 8, client]).open()
+}
+
+fn send(connection: &mut Connection, name: &str) {
+    connection.send(format!(
+        "GET {MSCEP}?{name} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"
+    ));
+}
+
+/// A request of `client` that waits as the `waiting`th.
+fn queue_up(proxy: &Proxy, client: u8, name: &str, waiting: u32) -> Connection {
+    let mut connection = from(proxy, client);
+    send(&mut connection, name);
+    proxy.await_metric(WAITING, &[], f64::from(waiting));
+    connection
+}
+
+#[test]
+fn no_more_than_max_in_flight_are_at_ndes_and_all_are_served() {
+    let (origin, gate, proxy) = narrow(4, LONG);
+    let mut all: Vec<Connection> = (0..20).map(|client| from(&proxy, client)).collect();
+    for connection in &mut all {
+        send(connection, "x");
+    }
+    origin.await_requests(4);
+    proxy.await_metric(WAITING, &[], 16.0);
+    assert_eq!(proxy.metric(IN_FLIGHT, &[]), 4.0);
+    assert_eq!(origin.requests().len(), 4);
+    gate.open();
+    for connection in &mut all {
+        assert_eq!(connection.response().status, 200);
+    }
+    proxy.await_metric(IN_FLIGHT, &[], 0.0);
+    assert_eq!(proxy.metric(WAITING, &[]), 0.0);
+    assert_eq!(origin.requests().len(), 20);
+}
+
+#[test]
+fn clients_wait_in_turn_whatever_they_have_sent() {
+    let (origin, gate, proxy) = narrow(1, LONG);
+    let mut first = from(&proxy, 1);
+    send(&mut first, "first");
+    origin.await_requests(1);
+    // One client fills its half, another comes after it.
+    let mut office = [queue_up(&proxy, 2, "a", 1), queue_up(&proxy, 2, "b", 2)];
+    let mut phone = queue_up(&proxy, 3, "c", 3);
+    gate.open();
+    for connection in office.iter_mut().chain([&mut phone]) {
+        assert_eq!(connection.response().status, 200);
+    }
+    let order: Vec<String> = origin
+        .requests()
+        .iter()
+        .map(|r| r.target().to_owned())
+        .collect();
+    let expected = ["first", "a", "c", "b"].map(|name| format!("{MSCEP}?{name}"));
+    assert_eq!(order, expected);
+}
+
+#[test]
+fn who_waits_too_long_is_told_when_to_come_back() {
+    let (origin, gate, proxy) = narrow(1, SHORT);
+    let mut first = from(&proxy, 1);
+    send(&mut first, "first");
+    origin.await_requests(1);
+    let began = Instant::now();
+    let mut late = from(&proxy, 2);
+    send(&mut late, "late");
+    let response = late.response();
+    response.assert_refused(503, "upstream_busy");
+    assert!(began.elapsed() >= SHORT);
+    assert!(response.field("retry-after").is_some());
+    assert_eq!(response.field("connection"), None);
+    proxy.await_refusals("upstream_busy", 1);
+    // Gone from the queue; and the connection is as good as before.
+    assert_eq!(proxy.metric(WAITING, &[]), 0.0);
+    assert_eq!(late.get("/scan").status, 404);
+    gate.open();
+    assert_eq!(late.get(MSCEP).status, 200);
+    assert_eq!(origin.requests().len(), 2);
+}
+
+#[test]
+fn a_full_queue_refuses_at_once_and_leaves_half_to_others() {
+    let (origin, gate, proxy) = narrow(1, LONG);
+    let mut first = from(&proxy, 1);
+    send(&mut first, "first");
+    origin.await_requests(1);
+    let mut waiting = vec![queue_up(&proxy, 2, "a", 1), queue_up(&proxy, 2, "b", 2)];
+    from(&proxy, 2)
+        .get(MSCEP)
+        .assert_refused(503, "upstream_busy");
+    waiting.push(queue_up(&proxy, 3, "c", 3));
+    waiting.push(queue_up(&proxy, 4, "d", 4));
+    from(&proxy, 5)
+        .get(MSCEP)
+        .assert_refused(503, "upstream_busy");
+    gate.open();
+    for connection in &mut waiting {
+        assert_eq!(connection.response().status, 200);
+    }
+}
+
+#[test]
+fn one_client_never_has_all_places() {
+    let (origin, gate, proxy) = narrow(8, LONG);
+    let mut greedy: Vec<Connection> = (0..12).map(|_| from(&proxy, 1)).collect();
+    for connection in &mut greedy {
+        send(connection, "greedy");
+    }
+    origin.await_requests(7);
+    proxy.await_metric(WAITING, &[], 5.0);
+    let mut phone = from(&proxy, 2);
+    send(&mut phone, "phone");
+    origin.await_requests(8);
+    assert_eq!(
+        origin.last_requests(1)[0].target(),
+        format!("{MSCEP}?phone")
+    );
+    gate.open();
+    for connection in greedy.iter_mut().chain([&mut phone]) {
+        assert_eq!(connection.response().status, 200);
+    }
+}
+
+#[test]
+fn a_place_is_held_until_the_answer_has_ended() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request, wire| {
+        if request.target().ends_with("half") {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+            held.pass();
+            wire.send("world");
+        } else {
+            wire.send(answer(200, &[], b"ok"));
+        }
+    });
+    let proxy = Proxy::start(origin.address, |config| {
+        config.applications[0].upstream.max_in_flight = 1;
+        config.applications[0].upstream.queue = SHORT;
+    });
+    let mut half = proxy.connect();
+    send(&mut half, "half");
+    // The first bytes of the answer are here, and still it is at NDES.
+    let mut head = Vec::new();
+    while !head.ends_with(b"hello") {
+        head = half.bytes(head.len() + 1).to_vec();
+    }
+    proxy.get(MSCEP).assert_refused(503, "upstream_busy");
+    assert_eq!(proxy.metric(IN_FLIGHT, &[]), 1.0);
+    // What is refused here needs no place.
+    proxy.get("/scan").assert_refused(404, "path_not_published");
+    gate.open();
+    assert_eq!(half.response().body, b"helloworld");
+    assert_eq!(proxy.get(MSCEP).status, 200);
+}
+
+#[test]
+fn a_client_that_leaves_the_queue_frees_its_turn_and_reaches_nobody() {
+    let (origin, gate, proxy) = narrow(1, LONG);
+    let mut first = from(&proxy, 1);
+    send(&mut first, "first");
+    origin.await_requests(1);
+    let gone = queue_up(&proxy, 2, "closed", 1);
+    let mut half = queue_up(&proxy, 2, "half", 2);
+    // Its half of the queue is full.
+    from(&proxy, 2)
+        .get(MSCEP)
+        .assert_refused(503, "upstream_busy");
+    drop(gone);
+    proxy.await_metric(WAITING, &[], 1.0);
+    half.finish();
+    half.response().assert_refused(503, "client_left");
+    assert_eq!(half.end(), End::CloseNotify);
+    proxy.await_refusals("client_left", 2);
+    let mut patient = queue_up(&proxy, 2, "patient", 1);
+    // What it sends meanwhile is kept for later, as far as that is worth it.
+    send(&mut patient, "pipelined");
+    patient.send(format!("GET /{} HTTP/1.1\r\n", "x".repeat(50_000)));
+    patient.send(format!("Host: {PUBLIC}\r\n\r\n"));
+    gate.open();
+    for name in ["patient", "pipelined"] {
+        assert_eq!(
+            patient.response().body,
+            format!("{MSCEP}?{name}").as_bytes()
+        );
+    }
+    patient.response().assert_refused(404, "path_not_published");
+    assert_eq!(first.response().status, 200);
+    let order: Vec<String> = origin
+        .requests()
+        .iter()
+        .map(|r| r.target().to_owned())
+        .collect();
+    assert_eq!(
+        order,
+        ["first", "patient", "pipelined"].map(|name| format!("{MSCEP}?{name}"))
+    );
+}
+
+/// NDES goes on with it, so its place is not free.
+#[test]
+fn a_client_that_leaves_while_ndes_works_frees_its_place_with_the_answer() {
+    let (origin, gate, proxy) = narrow(1, LONG);
+    let mut first = from(&proxy, 1);
+    send(&mut first, "first");
+    origin.await_requests(1);
+    drop(first);
+    let mut second = queue_up(&proxy, 2, "second", 1);
+    assert_eq!(origin.requests().len(), 1);
+    gate.open();
+    assert_eq!(second.response().status, 200);
+    proxy.await_metric(IN_FLIGHT, &[], 0.0);
+}
+
+#[test]
+fn broken_answers_free_their_places() {
+    let origin = Origin::start(|request, wire| match request.target().rsplit('?').next() {
+        Some("close") => wire.close(),
+        Some("cut") => {
+            wire.send("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello");
+            wire.close();
+        }
+        Some("garbage") => wire.send("garbage\r\n\r\n"),
+        _ => wire.send(answer(200, &[], b"ok")),
+    });
+    let proxy = Proxy::start(origin.address, |config| {
+        config.applications[0].upstream.max_in_flight = 1;
+        config.applications[0].upstream.queue = LONG;
+    });
+    for name in ["close", "cut", "garbage", "close", "cut", "garbage"] {
+        let mut connection = proxy.connect();
+        send(&mut connection, name);
+        _ = connection.try_response();
+        proxy.await_metric(IN_FLIGHT, &[], 0.0);
+    }
+    let mut head = proxy.connect();
+    head.send(format!("HEAD {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
+    assert_eq!(head.response_to_head().status, 200);
+    eventually("free", || proxy.metric(IN_FLIGHT, &[]) == 0.0);
+    assert_eq!(proxy.get(MSCEP).status, 200);
+}
