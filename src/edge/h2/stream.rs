@@ -155,7 +155,7 @@ impl RequestBody for Http2Body<'_> {
     }
 
     async fn left(&mut self) {
-        // `serve` drops the request of a client that resets it, and with it whatever waits.
+        // A request that its client resets is dropped, and with it whatever it waits for.
         std::future::pending().await
     }
 }
