@@ -85,6 +85,7 @@ fn the_log_names_the_client_of_the_header() {
     let binary = Binary::listening(origin.address, listen, "");
     let connect = |client: &str| Connect::to(binary.https).behind(v1(client));
     assert_eq!(connect("203.0.113.7").open().get(MSCEP).status, 200);
+    eventually("its line", || binary.access_lines().len() == 1);
     assert_eq!(connect("2001:db8::7").open().get("/scan").status, 404);
     assert!(connect("203.0.113.8").sni("evil.test").try_open().is_err());
     eventually("all lines", || binary.access_lines().len() == 2);
