@@ -174,7 +174,7 @@ fn an_old_client_is_refused_and_can_be_found() {
     let mut expected: Vec<String> = expected
         .into_iter()
         .map(|(version, name, result)| {
-            let name = name.map_or("null".to_owned(), |name| format!("{name:?}"));
+            let name = name.map_or_else(|| "null".to_owned(), |name| format!("{name:?}"));
             format!("{version:?} {name} {result:?} \"127.0.0.1\"")
         })
         .collect();
