@@ -15,6 +15,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::log::Lines;
 use crate::process::Process;
@@ -33,6 +34,8 @@ pub struct Admin {
 /// Connections at a time; a Prometheus and a probe need two.
 const CONNECTIONS: usize = 64;
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// A connection in all; Prometheus opens another one.
+const MOST_TIME: Duration = Duration::from_secs(120);
 
 impl Admin {
     /// Serves until the process ends.
@@ -54,7 +57,8 @@ impl Admin {
                 });
                 let mut http = http1::Builder::new();
                 http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-                _ = http.serve_connection(TokioIo::new(tcp), service).await;
+                // Ended or out of time: whoever does not read must not keep Prometheus out.
+                _ = timeout(MOST_TIME, http.serve_connection(TokioIo::new(tcp), service)).await;
                 drop(slot);
             });
         }
