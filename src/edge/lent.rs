@@ -1,5 +1,5 @@
-//! A stream that is lent to hyper and comes back when hyper lets go of it, so that it can be
-//! closed as every other: hyper drops it, over bytes that nobody has read.
+//! A stream that is lent to the HTTP/2 library and comes back when that lets go of it, so that it
+//! can be closed as every other: the library drops it, over bytes that nobody has read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::problem::Finding;
+use crate::text;
 
 use super::der::{self, Kind};
 
@@ -143,21 +144,10 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Finding> {
     }
 }
 
-/// The file as text if it has a PEM section: PowerShell writes UTF-16 or a byte order mark.
+/// The file as text if it has a PEM section.
 fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
-    let utf16 = |unit: fn([u8; 2]) -> u16| {
-        let units = bytes.chunks_exact(2).map(|pair| unit([pair[0], pair[1]]));
-        char::decode_utf16(units)
-            .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-            .collect()
-    };
-    let text = match bytes {
-        // the mark itself, or the zero byte of an ASCII character
-        [0xff, 0xfe, ..] | [1..=0xff, 0, ..] => Cow::Owned(utf16(u16::from_le_bytes)),
-        [0xfe, 0xff, ..] | [0, 1..=0xff, ..] => Cow::Owned(utf16(u16::from_be_bytes)),
-        // Latin-1 letters in the text around are of no importance
-        _ => String::from_utf8_lossy(bytes),
-    };
+    // Latin-1 letters in the text around are of no importance.
+    let text = text::decode(bytes).unwrap_or_else(|| String::from_utf8_lossy(bytes));
     text.contains(BEGIN).then_some(text)
 }
 
