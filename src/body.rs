@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 
 use crate::metrics::Incomplete;
 use crate::record::Record;
-use crate::upstream::{Answer, Loan, Place};
+use crate::upstream::{Answer, Loan, Place, poll_data};
 
 /// Dropping it ends the record of the request: complete or not is known only then.
 pub struct Body {
@@ -121,22 +121,12 @@ impl http_body::Body for Body {
             Source::Upstream { first, .. } if first.is_some() => first.take(),
             Source::Upstream {
                 incoming, deadline, ..
-            } => loop {
-                match Pin::new(&mut *incoming).poll_frame(cx) {
-                    // Trailers end here: none of SCEP's answers has one, and none is passed on.
-                    Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
-                        Ok(data) if data.is_empty() => {}
-                        Ok(data) => break Some(data),
-                        Err(_trailers) => {}
-                    },
-                    Poll::Ready(Some(Err(error))) => {
-                        return this.broken(BodyError::Upstream(error));
-                    }
-                    Poll::Ready(None) => break None,
-                    Poll::Pending => {
-                        std::task::ready!(deadline.as_mut().poll(cx));
-                        return this.broken(BodyError::Late);
-                    }
+            } => match poll_data(incoming, cx) {
+                Poll::Ready(Ok(data)) => data,
+                Poll::Ready(Err(error)) => return this.broken(BodyError::Upstream(error)),
+                Poll::Pending => {
+                    std::task::ready!(deadline.as_mut().poll(cx));
+                    return this.broken(BodyError::Late);
                 }
             },
             Source::Ended => None,

@@ -148,6 +148,21 @@ pub enum Framing {
     Unknown,
 }
 
+impl Framing {
+    /// The value of a Content-Length: digits only; no sign, no list, no space.
+    pub fn content_length(value: &[u8]) -> Option<u64> {
+        let digits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+        let text = std::str::from_utf8(value).ok().filter(|_| digits)?;
+        text.parse().ok()
+    }
+
+    /// As of a request with `method`. GET and HEAD have no body: NDES gives it no meaning.
+    pub fn of(self, method: Method) -> Option<Self> {
+        let bodiless = matches!(method, Method::Get | Method::Head);
+        (!bodiless || self == Self::Length(0)).then_some(self)
+    }
+}
+
 /// Sizes for the limits, in bytes or, for `fields`, in field lines.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Size {

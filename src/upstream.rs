@@ -10,8 +10,11 @@ mod queue;
 mod records;
 mod wire;
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +22,7 @@ use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use http_body_util::{BodyExt, Full};
+use http_body_util::Full;
 use hyper::body::Incoming;
 use rustls::ClientConfig;
 use tokio::time::{Instant, timeout, timeout_at};
@@ -234,7 +237,8 @@ impl Upstream {
         self.metrics.responded(request.operation, after);
         // While the client has no head yet, an answer that breaks off can still become a 502.
         let deadline = Instant::now() + self.timeouts.body;
-        let first = match timeout_at(deadline, next_data(&mut body)).await {
+        let first = poll_fn(|cx| poll_data(&mut body, cx));
+        let first = match timeout_at(deadline, first).await {
             Ok(first) => first.map_err(|error| Failure::Closed {
                 error,
                 reused: connection.reused,
@@ -252,17 +256,17 @@ impl Upstream {
 }
 
 /// The next bytes of a body; none at its end. Trailers are not passed on: no answer of SCEP has one.
-pub async fn next_data(body: &mut Incoming) -> Result<Option<Bytes>, hyper::Error> {
-    while !body.is_end_stream() {
-        let Some(frame) = body.frame().await else {
-            break;
-        };
-        match frame?.into_data() {
-            Ok(data) if !data.is_empty() => return Ok(Some(data)),
+pub fn poll_data(
+    body: &mut Incoming,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Option<Bytes>, hyper::Error>> {
+    while let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)?) {
+        match frame.into_data() {
+            Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Some(data))),
             Ok(_) | Err(_) => {}
         }
     }
-    Ok(None)
+    Poll::Ready(Ok(None))
 }
 
 /// Which requests are sent again. A PKIOperation of which a byte was written never is: NDES may

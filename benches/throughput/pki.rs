@@ -5,10 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, KeyUsagePurpose,
-    PKCS_RSA_SHA256, RsaKeySize,
-};
+use ndes_proxy::demo::pki::{self, Key, Leaf};
 use rustls::pki_types::CertificateDer;
 
 use crate::Result;
@@ -26,45 +23,31 @@ impl Pki {
     /// Writes `ca.pem`, `origin.*`, `ecdsa.*` and `rsa.*` (`.pem` and `.key`) to `dir`, and the two of the public
     /// name once more as HAProxy wants them, key and chain in one file.
     pub(crate) fn create(dir: &Path) -> Result<Self> {
-        let ca = authority()?;
-        fs::write(dir.join("ca.pem"), ca.pem())?;
-        issue(&ca, dir, "origin", ORIGIN_NAME, KeyPair::generate()?)?;
-
-        let rsa_key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048)?;
+        let ca = pki::Pki::new("Throughput bench root", Key::EcdsaP256)?;
+        fs::write(dir.join("ca.pem"), ca.certificate_pem())?;
+        issue(&ca, dir, "origin", ORIGIN_NAME, Key::EcdsaP256)?;
         Ok(Self {
-            ecdsa: issue(&ca, dir, "ecdsa", PUBLIC_NAME, KeyPair::generate()?)?,
-            rsa: issue(&ca, dir, "rsa", PUBLIC_NAME, rsa_key)?,
+            ecdsa: issue(&ca, dir, "ecdsa", PUBLIC_NAME, Key::EcdsaP256)?,
+            rsa: issue(&ca, dir, "rsa", PUBLIC_NAME, Key::Rsa2048)?,
         })
     }
 }
 
-fn authority() -> Result<CertifiedIssuer<'static, KeyPair>> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "Throughput bench root");
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(CertifiedIssuer::self_signed(params, KeyPair::generate()?)?)
-}
-
 fn issue(
-    ca: &CertifiedIssuer<'_, KeyPair>,
+    ca: &pki::Pki,
     dir: &Path,
     file: &str,
     name: &str,
-    key: KeyPair,
+    key: Key,
 ) -> Result<CertificateDer<'static>> {
-    let mut params = CertificateParams::new(vec![name.to_owned()])?;
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.use_authority_key_identifier_extension = true;
-    let certificate = params.signed_by(&key, ca)?;
-
-    let (chain, key) = (certificate.pem(), key.serialize_pem());
-    fs::write(dir.join(format!("{file}.pem")), &chain)?;
-    write_secret(&dir.join(format!("{file}.key")), &key)?;
-    write_secret(&dir.join(format!("site.pem.{file}")), &(chain + &key))?;
-    Ok(certificate.der().clone())
+    let issued = ca.issue(&Leaf {
+        key,
+        ..Leaf::server(&[name])
+    })?;
+    issued.write_to(dir, file)?;
+    let both = format!("{}{}", issued.chain_pem, issued.key_pem);
+    write_secret(&dir.join(format!("site.pem.{file}")), &both)?;
+    Ok(issued.certificate().clone())
 }
 
 fn write_secret(path: &Path, text: &str) -> Result<()> {

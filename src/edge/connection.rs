@@ -16,7 +16,7 @@ use crate::rejection::Rejection;
 
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
-    /// Arrived and not used yet. Has no memory while the connection is idle.
+    /// Arrived and not used yet. While the connection is idle it has room for `SHORT`.
     buffer: BytesMut,
 }
 

@@ -175,7 +175,8 @@ impl Fields {
             10 if is(b"connection") => self.add_connection(value),
             12 if is(b"content-type") => self.content_type.set(head, value)?,
             14 if is(b"content-length") => {
-                let length = content_length(value).filter(|_| self.content_length.is_none());
+                let length =
+                    Framing::content_length(value).filter(|_| self.content_length.is_none());
                 self.content_length = Some(length.ok_or(Rejection::MalformedFraming)?);
             }
             17 if is(b"transfer-encoding") => {
@@ -206,7 +207,7 @@ impl Fields {
         }
     }
 
-    /// Exactly one length (RFC 9112 §6.3). GET and HEAD have no body: NDES gives it no meaning.
+    /// Exactly one length (RFC 9112 §6.3).
     fn framing(&self, method: Method, version: Version) -> Result<Framing, Rejection> {
         let framing = match (self.content_length, self.chunked) {
             (Some(_), true) => return Err(Rejection::MalformedFraming),
@@ -214,23 +215,8 @@ impl Fields {
             (None, true) => Framing::Unknown,
             (length, false) => Framing::Length(length.unwrap_or(0)),
         };
-        match method {
-            Method::Get | Method::Head if framing != Framing::Length(0) => {
-                Err(Rejection::MalformedFraming)
-            }
-            Method::Get | Method::Head | Method::Post | Method::Other => Ok(framing),
-        }
+        framing.of(method).ok_or(Rejection::MalformedFraming)
     }
-}
-
-/// Digits only; no sign, no list, no space.
-fn content_length(value: &[u8]) -> Option<u64> {
-    let digits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-    std::str::from_utf8(value)
-        .ok()
-        .filter(|_| digits)?
-        .parse()
-        .ok()
 }
 
 /// Name and value of a field line (RFC 9112 §5), which a trailer is too; none where it is none.

@@ -1,7 +1,7 @@
 //! Log lines on their way out: gathered in memory, written by a thread of its own in large pieces.
 //!
-//! Our own instead of tracing-appender: that wakes its thread, allocates and writes once for each
-//! line, which cost a busy proxy as much CPU as the request itself.
+//! Our own instead of tracing-appender: that allocates, wakes its thread and writes for each line.
+//! Traced under short requests: two futex calls, four of sched_yield and a write for each.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};

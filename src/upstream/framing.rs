@@ -5,6 +5,7 @@ use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
 
 use super::Failure;
+use crate::head::Framing;
 
 /// Refuses an answer with other than one framing (RFC 9112 §6.3): a Transfer-Encoding that is not
 /// exactly one `chunked`, Content-Length beside it, several Content-Length or one that is no
@@ -30,7 +31,7 @@ fn is_chunked(coding: &[u8]) -> bool {
 }
 
 fn is_number(length: &[u8]) -> bool {
-    !length.is_empty() && length.iter().all(u8::is_ascii_digit)
+    Framing::content_length(length).is_some()
 }
 
 #[cfg(test)]

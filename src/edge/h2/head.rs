@@ -53,19 +53,12 @@ fn framing(method: Method, fields: &HeaderMap, ended: bool) -> Result<Framing, R
         (None, _) if ended => Framing::Length(0),
         (None, _) => Framing::Unknown,
         (Some(length), None) => {
-            let digits = length.as_bytes().iter().all(u8::is_ascii_digit);
-            let length = length.to_str().ok().filter(|_| digits);
-            let length = length.and_then(|digits| digits.parse().ok());
+            let length = Framing::content_length(length.as_bytes());
             Framing::Length(length.ok_or(Rejection::MalformedFraming)?)
         }
         (Some(_), Some(_)) => return Err(Rejection::MalformedFraming),
     };
-    match method {
-        Method::Get | Method::Head if framing != Framing::Length(0) => {
-            Err(Rejection::MalformedFraming)
-        }
-        Method::Get | Method::Head | Method::Post | Method::Other => Ok(framing),
-    }
+    framing.of(method).ok_or(Rejection::MalformedFraming)
 }
 
 /// `:authority` and Host must agree where both are there (RFC 9113 §8.3.1).
