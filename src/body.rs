@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::Response;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
@@ -95,6 +96,10 @@ impl Body {
         }
     }
 
+    async fn read_to_end(mut self) {
+        while let Some(Ok(_)) = self.frame().await {}
+    }
+
     fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(record) = &mut self.record {
             record.broken(match error {
@@ -104,6 +109,23 @@ impl Body {
         }
         self.source = Source::Ended;
         Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Drop for Body {
+    /// The client has left. The outcome of an enrolment is read all the same.
+    fn drop(&mut self) {
+        let upstream = matches!(self.source, Source::Upstream { .. });
+        let wanted = |record: &mut Box<Record>| upstream && record.goes_on_without_client();
+        let Some(record) = self.record.take_if(wanted) else {
+            return;
+        };
+        let unattended = record.unattended();
+        let rest = Self {
+            source: std::mem::replace(&mut self.source, Source::Ended),
+            record: Some(record),
+        };
+        unattended.spawn(rest.read_to_end());
     }
 }
 
@@ -131,8 +153,8 @@ impl http_body::Body for Body {
             },
             Source::Ended => None,
         };
-        if let Some(record) = &mut this.record {
-            record.sent(data.as_ref().map_or(0, Bytes::len));
+        if let (Some(record), Some(data)) = (&mut this.record, &data) {
+            record.passed(data);
         }
         if data.is_none() || http_body::Body::is_end_stream(&*this) {
             this.ended();

@@ -2,6 +2,7 @@
 //! counts; names and labels are an interface, listed in the README.
 
 mod labels;
+mod scep;
 mod series;
 
 use std::time::Duration;
@@ -15,6 +16,8 @@ use crate::head::Method;
 use crate::rejection::Rejection;
 use crate::scep::Operation;
 pub use labels::{Accepted, Handshake, Incomplete};
+use scep::Scep;
+pub use scep::ScepMetrics;
 use series::{counter, counters, gauge, gauges, histograms, opts, register};
 
 /// All series. Label values come from closed lists or from the configuration, never from clients.
@@ -39,6 +42,7 @@ pub struct Metrics {
     pub panics: IntCounter,
     pub log_lines_dropped: IntCounter,
     pub log_lines_suppressed: IntCounter,
+    scep: Scep,
 }
 
 impl Metrics {
@@ -161,6 +165,7 @@ impl Metrics {
                 "log_lines_suppressed_total",
                 "Access lines of refused requests left out because there were too many.",
             )?,
+            scep: Scep::new(r)?,
             registry,
         };
         let r = &metrics.registry;
@@ -228,6 +233,11 @@ impl Metrics {
             in_flight: self.upstream_in_flight.with_label_values(&[application]),
             waiting: self.upstream_waiting.with_label_values(&[application]),
         }
+    }
+
+    /// The series of what is read of SCEP, for one application.
+    pub fn scep(&self, application: &str) -> ScepMetrics {
+        self.scep.of(application)
     }
 
     /// The series of one upstream, resolved once.

@@ -8,6 +8,7 @@ use governor::clock::MonotonicClock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use tokio_util::task::TaskTracker;
 
 use crate::buffers::Buffers;
 use crate::client::ConnectionId;
@@ -19,6 +20,8 @@ pub struct Process {
     pub metrics: Metrics,
     pub rates: Rates,
     pub buffers: Arc<Buffers>,
+    /// Enrolments whose clients have left, read to their end.
+    pub unattended: TaskTracker,
     /// Keeps scanners from filling the disk: the counters still see each of them.
     refusal_log:
         RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>,
@@ -44,6 +47,7 @@ impl Process {
                 InMemoryState::default(),
                 MonotonicClock,
             ),
+            unattended: TaskTracker::new(),
             started,
             connections: AtomicU64::new(0),
             cutting: AtomicBool::new(false),

@@ -115,7 +115,12 @@ impl Worker {
             }
         }
         drop(listeners);
-        let drained = async { while connections.join_next().await.is_some() {} };
+        let unattended = self.edge.process.unattended.clone();
+        let drained = async {
+            while connections.join_next().await.is_some() {}
+            unattended.close();
+            unattended.wait().await;
+        };
         if timeout_at(self.edge.shutdown.deadline(), drained)
             .await
             .is_ok()
