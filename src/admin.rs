@@ -4,7 +4,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
@@ -87,6 +87,7 @@ impl Admin {
 
     fn metrics(&self) -> Response<Full<Bytes>> {
         let metrics = &self.process.metrics;
+        self.process.scep.expire(Instant::now());
         metrics
             .buffered_bytes
             .set(i64::try_from(self.process.buffers.lent()).unwrap_or(i64::MAX));

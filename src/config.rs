@@ -9,6 +9,7 @@ mod limits;
 mod listen;
 mod rate_limit;
 mod read;
+mod scep;
 pub mod types;
 
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ pub use limits::{Limits, Timeouts};
 pub use listen::{Listen, Protocol};
 pub use rate_limit::{NetworkRate, RateLimit};
 use read::{Document, Section};
+pub use scep::{OnUnreadable, PolicyModule, ScepPolicy};
 
 use crate::problem::{Finding, Place, Problems};
 use crate::text;

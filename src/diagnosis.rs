@@ -16,7 +16,7 @@ use crate::tls::refusal::Kind;
 use crate::upstream::Failure;
 
 /// Something between a device and NDES that is not as it should be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Anomaly {
     /// 200 to a request without operation, where the Intune policy module answers 403.
     PolicyModuleMissing,

@@ -138,8 +138,9 @@ impl Exchange {
         record.request_body = bytes.len();
 
         // 4. What does its SCEP message say, and is that allowed?
-        let application = self.generation.applications.get(admitted.application);
-        let published = application.ok_or(Rejection::Internal)?;
+        let application = admitted.application;
+        let published = self.generation.applications.get(application);
+        let published = published.ok_or(Rejection::Internal)?;
         let asked = Asked {
             method: admitted.method,
             operation: admitted.operation,
@@ -147,8 +148,11 @@ impl Exchange {
             body: &bytes,
             client: self.peer.key,
             user_agent: head.user_agent.as_ref(),
+            policy_module: published.policy_module,
         };
-        let insight = record.insight.insert(Insight::begin(&published.scep, &asked));
+        let insight = record
+            .insight
+            .insert(Insight::begin(&published.scep, &asked));
         gate::policy::check(&published.policy, insight.message())
             .map_err(|rejection| self.priced(rejection))?;
 

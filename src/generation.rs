@@ -8,7 +8,10 @@ use rustls::ServerConfig;
 use rustls::server::ProducesTickets;
 
 use crate::config::types::DnsName;
-use crate::config::{Application, Config, Limits, Protocol, Timeouts};
+use crate::config::{
+    Application, ClientAddress, Config, Limits, PolicyModule, Protocol, ScepPolicy, Timeouts,
+};
+use crate::insight;
 use crate::problem::{Located, Problems};
 use crate::process::Process;
 use crate::site::Site;
@@ -39,7 +42,11 @@ pub struct Published {
     pub host: http::HeaderValue,
     /// Names that a Location may not show.
     pub internal_names: Vec<DnsName>,
-    pub client_address: crate::config::ClientAddress,
+    pub client_address: ClientAddress,
+    pub policy_module: PolicyModule,
+    pub policy: ScepPolicy,
+    /// What is known of its SCEP, through every reload.
+    pub scep: Arc<insight::Application>,
 }
 
 /// What the files of an application hold, read and checked.
@@ -189,6 +196,9 @@ fn publish(
         host: to.server_name.to_header(),
         internal_names: vec![to.server_name.clone(), to.origin.host.clone()],
         client_address: application.client_address,
+        policy_module: application.policy_module,
+        policy: application.scep.clone(),
+        scep: process.scep.get(&application.name, &process.metrics),
     }
 }
 

@@ -14,12 +14,14 @@ use crate::buffers::Buffers;
 use crate::client::ConnectionId;
 use crate::config::Config;
 use crate::gate::rate::Rates;
+use crate::insight::Applications;
 use crate::metrics::Metrics;
 
 pub struct Process {
     pub metrics: Metrics,
     pub rates: Rates,
     pub buffers: Arc<Buffers>,
+    pub scep: Applications,
     /// Enrolments whose clients have left, read to their end.
     pub unattended: TaskTracker,
     /// Keeps scanners from filling the disk: the counters still see each of them.
@@ -47,6 +49,7 @@ impl Process {
                 InMemoryState::default(),
                 MonotonicClock,
             ),
+            scep: Applications::default(),
             unattended: TaskTracker::new(),
             started,
             connections: AtomicU64::new(0),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::read::Section;
+use super::scep::{self, PolicyModule, ScepPolicy};
 use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin, PublishedPath};
 use crate::head::Method;
 use crate::problem::{Finding, Located, Place};
@@ -26,6 +27,8 @@ pub struct Application {
     pub methods: Vec<Method>,
     pub operations: Vec<Operation>,
     pub client_address: ClientAddress,
+    pub policy_module: PolicyModule,
+    pub scep: ScepPolicy,
     pub upstream: Upstream,
 }
 
@@ -125,6 +128,8 @@ fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
     let operations =
         plain(section.list("operations")).unwrap_or_else(|| Operation::PUBLISHED.to_vec());
     let client_address = section.value_or("client_address", ClientAddress::None);
+    let policy_module = section.value_or("policy_module", PolicyModule::Intune);
+    let scep = scep::policy(section.section("scep"));
     section.finish();
     Some(Application {
         place,
@@ -135,6 +140,8 @@ fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
         methods,
         operations,
         client_address,
+        policy_module,
+        scep,
         upstream: upstream?,
     })
 }

@@ -46,9 +46,12 @@ const PLAIN: [Anomaly; 36] = [
 
 impl Anomaly {
     pub fn all() -> impl Iterator<Item = Self> {
-        let refused = FailInfo::ALL.map(Self::Refused);
+        let refused = FailInfo::KNOWN.into_iter().chain([FailInfo::Other(0)]);
         let tls = Kind::ALL.map(Self::Tls);
-        PLAIN.into_iter().chain(refused).chain(tls)
+        PLAIN
+            .into_iter()
+            .chain(refused.map(Self::Refused))
+            .chain(tls)
     }
 
     /// Stable word: metric label, log field, first column of the README's table.
@@ -235,7 +238,7 @@ fn of_fail_info(info: FailInfo) -> (&'static str, &'static str) {
             "refused_bad_cert_id",
             "No certificate matches what the device asked for",
         ),
-        FailInfo::Other => (
+        FailInfo::Other(_) => (
             "refused",
             "NDES refuses the request without one of the reasons of RFC 8894: see its application log and the connector's events at this time",
         ),
@@ -268,9 +271,7 @@ fn of_tls(kind: Kind) -> &'static str {
         Kind::NoCommonCipher => {
             "NDES has only CBC or DHE cipher suites: Windows Server 2016 or later, or an ECDSA certificate on 2012 R2"
         }
-        Kind::OldTls => {
-            "NDES speaks only TLS 1.1 or older: enable TLS 1.2 in SCHANNEL and restart"
-        }
+        Kind::OldTls => "NDES speaks only TLS 1.1 or older: enable TLS 1.2 in SCHANNEL and restart",
         Kind::ClientCertificateDemanded => {
             "IIS asks for a client certificate: set SSL Settings, Client certificates to Ignore for the site and certsrv/mscep"
         }
