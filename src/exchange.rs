@@ -1,9 +1,9 @@
 //! The life of one request, from its head to the head of the answer: THE place to see what
 //! happens in which order.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -80,10 +80,14 @@ impl Exchange {
         };
         let is_enrolment = record.operation == Some(Operation::PKIOperation);
         let answer = self.clone().call(call, head, record);
-        match is_enrolment {
-            true => ToTheEnd::new(answer, &self.process.unattended).await,
-            false => answer.await,
+        if !is_enrolment {
+            return answer.await;
         }
+        let mut response = ToTheEnd::new(answer, &self.process.unattended).await;
+        if has_left(body) {
+            response.body_mut().left_early();
+        }
+        response
     }
 
     /// Answers a request whose head could not be read.
@@ -299,6 +303,13 @@ impl Drop for ToTheEnd<'_> {
             self.unattended.spawn(call);
         }
     }
+}
+
+/// Whether the client has closed the connection by now.
+fn has_left<B: RequestBody>(body: &mut B) -> bool {
+    pin!(body.left())
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
 }
 
 /// Host as the client wrote it, its port included. The gate has checked it.
