@@ -226,3 +226,68 @@ fn now() -> i64 {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn application(metrics: &Metrics) -> Arc<Application> {
+        Applications::default().get("ndes", metrics)
+    }
+
+    fn counted(metrics: &Metrics, reason: &str) -> usize {
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let series = format!("anomalies_total{{application=\"ndes\",reason=\"{reason}\"}} ");
+        let value = text.lines().find_map(|line| line.split_once(&series));
+        value.map_or(0, |(_, value)| value.parse().unwrap())
+    }
+
+    #[test]
+    fn a_device_that_does_not_come_back_is_counted_once() {
+        let metrics = Metrics::new().unwrap();
+        let (application, start) = (application(&metrics), Instant::now());
+        let device = |number| application.device(ClientKey::V4(Ipv4Addr::from(number)), None);
+        for number in 0..5 {
+            application.fetched(device(number), start);
+        }
+        application.enrols(&device(3));
+        application.expire(start + FETCHED - Duration::from_secs(1));
+        assert_eq!(counted(&metrics, "no_pki_operation"), 0);
+        for later in [0, 1, 100] {
+            application.expire(start + FETCHED + Duration::from_secs(later));
+            assert_eq!(counted(&metrics, "no_pki_operation"), 4);
+        }
+    }
+
+    /// Behind one address a User-Agent tells devices apart.
+    #[test]
+    fn devices_behind_one_address() {
+        let metrics = Metrics::new().unwrap();
+        let (application, start) = (application(&metrics), Instant::now());
+        let office = ClientKey::V4(Ipv4Addr::LOCALHOST);
+        let agents = ["one", "two"].map(HeaderValue::from_static);
+        for agent in &agents {
+            application.fetched(application.device(office, Some(agent)), start);
+        }
+        application.enrols(&application.device(office, Some(&agents[1])));
+        application.expire(start + FETCHED);
+        assert_eq!(counted(&metrics, "no_pki_operation"), 1);
+    }
+
+    #[test]
+    fn every_anomaly_is_counted_and_one_line_a_minute_told() {
+        let metrics = Metrics::new().unwrap();
+        let (application, start) = (application(&metrics), Instant::now());
+        let untold = |reason: &str| lock(&application.told)[reason].untold;
+        for second in 0..90 {
+            application.tell(Anomaly::PoolStopped, 2, start + Duration::from_secs(second));
+        }
+        assert_eq!(counted(&metrics, "pool_stopped"), 180);
+        // The first and that of second 60 were lines; what came since waits for the next.
+        assert_eq!(untold("pool_stopped"), 2 * 29);
+        application.tell(Anomaly::IisBusy, 1, start);
+        assert_eq!(untold("iis_busy"), 0, "each reason for itself");
+    }
+}

@@ -19,6 +19,7 @@ mod hostile;
 mod http1;
 mod http2;
 mod ill_ndes;
+mod insight;
 mod log_lines;
 mod properties;
 mod proxy_protocol;
