@@ -6,14 +6,14 @@
 //! ```text
 //! 9  app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
 //! 8  edge  admin                      own sockets and tasks
-//! 7  exchange                         the life of one request
+//! 7  exchange  reload                 the life of one request; a new generation
 //! 6  body                             its answer, on the way out
 //! 5  generation  record               what a reload replaces; what a request leaves behind
 //! 4  process                          what outlives every reload
 //! 3  gate                             judgement
 //! 2  site  upstream  log              what is published; the way to NDES; where lines go
 //! 1  config  metrics  tls  buffers    what was written, counted, trusted, lent
-//! 0  head  scep  client  rejection  problem  text  shutdown
+//! 0  head  scep  client  rejection  problem  text  shutdown  systemd
 //! ```
 
 pub mod admin;
@@ -36,9 +36,11 @@ pub mod problem;
 pub mod process;
 pub mod record;
 pub mod rejection;
+pub mod reload;
 pub mod scep;
 pub mod shutdown;
 pub mod site;
+pub mod systemd;
 pub mod text;
 pub mod tls;
 pub mod upstream;

@@ -22,6 +22,7 @@ mod properties;
 mod proxy_protocol;
 mod queue;
 mod rates;
+mod reload;
 mod shutdown;
 mod slow;
 mod support;
