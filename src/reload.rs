@@ -51,6 +51,8 @@ pub struct Request(Sender<()>);
 
 /// Files that change are given this time to settle: a certificate and its key are two of them.
 const SETTLE: Duration = Duration::from_millis(500);
+/// What never settles is read as it is.
+const MOST_LOOKS: usize = 10;
 
 impl Request {
     pub fn reload(&self) {
@@ -129,7 +131,7 @@ impl Reloader {
         let settle = self
             .interval
             .map_or(SETTLE, |interval| interval.min(SETTLE));
-        loop {
+        for _ in 0..MOST_LOOKS {
             std::thread::sleep(settle);
             if !self.files.look() {
                 break;
@@ -159,7 +161,6 @@ impl Reloader {
         let (mut config, warnings) = Config::load(&self.started.file)?;
         // Also where it fails then: whatever is mended is one of these.
         self.files.follow(&config);
-        self.interval = config.reload.interval;
         let pending = config.keep(&self.started);
         let running = self.current.load_full();
         let (process, ticketer) = (&self.process, &self.ticketer);
@@ -168,12 +169,12 @@ impl Reloader {
             warn!("{warning}");
         }
         Generation::replace(&self.current, new);
+        self.interval = config.reload.interval;
         Ok(pending)
     }
 
     fn took_effect(&mut self, began: Instant, pending: Vec<&'static str>) {
         self.refused = None;
-        self.process.metrics.reloaded(Reload::Success);
         succeeded(&self.process.metrics);
         let milliseconds = began.elapsed().as_secs_f64() * 1e3;
         let generation = self.current.load();
@@ -186,6 +187,7 @@ impl Reloader {
             );
         }
         self.status.took_effect(pending);
+        self.process.metrics.reloaded(Reload::Success);
     }
 
     fn was_refused(&mut self, cause: Cause, problems: &Problems) {
@@ -195,7 +197,6 @@ impl Reloader {
             .map(ToString::to_string)
             .collect::<Vec<_>>()
             .join(" | ");
-        self.process.metrics.reloaded(Reload::Failure);
         self.process.metrics.reload_last_successful.set(0);
         // Whoever asked gets an answer; files that change from bad to bad say nothing new.
         if cause == Cause::Signal || self.refused.as_ref() != Some(&reason) {
@@ -203,6 +204,7 @@ impl Reloader {
         }
         self.status.was_refused(&reason);
         self.refused = Some(reason);
+        self.process.metrics.reloaded(Reload::Failure);
     }
 }
 

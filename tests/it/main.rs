@@ -23,6 +23,7 @@ mod proxy_protocol;
 mod queue;
 mod rates;
 mod reload;
+mod restart;
 mod shutdown;
 mod slow;
 mod support;

@@ -10,7 +10,6 @@ use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
 use rustix::process::Signal;
 use rustls::AlertDescription;
 
-use crate::http2;
 use crate::support::binary::Binary;
 use crate::support::origin::answer;
 use crate::support::pki::pki;
@@ -343,37 +342,6 @@ fn connections_to_ndes_stay_unless_their_trust_has_changed() {
 fn pem(root: &Pki) -> String {
     let directory = tempfile::tempdir().unwrap();
     fs::read_to_string(root.write_to(directory.path(), "root").unwrap()).unwrap()
-}
-
-#[test]
-fn http2_is_told_to_go_away_and_its_streams_end() {
-    let gate = Gate::default();
-    let held = gate.clone();
-    let origin = Origin::start(move |request, wire| {
-        if request.target().contains("GetCACert") {
-            held.pass();
-        }
-        wire.send(answer(200, &[], b"whole"));
-    });
-    let binary = Binary::listening(origin.address, "protocols = [\"h2\"]", BY_SIGNAL);
-    let https = binary.https;
-    http2::run(async {
-        let mut sender = http2::connect_to(https).await;
-        let slow = sender.send_request(http2::get(&format!("{MSCEP}?operation=GetCACert")));
-        let slow = tokio::spawn(slow);
-        let mut other = sender.clone();
-        origin.await_requests_async(1).await;
-        binary.reload();
-        let answered = other.send_request(http2::get(MSCEP)).await;
-        assert_eq!(answered.expect("an answer").status(), 200);
-        // The notice: no new stream.
-        while other.ready().await.is_ok() {
-            tokio::task::yield_now().await;
-        }
-        assert!(!slow.is_finished());
-        gate.open();
-        assert_eq!(slow.await.unwrap().expect("an answer").status(), 200);
-    });
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ndes_proxy::client::{ClientKey, Peer};
 use ndes_proxy::config::Config;
 use ndes_proxy::head::Method;
-use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics};
+use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
 use ndes_proxy::process::Process;
 use ndes_proxy::record::Record;
 use ndes_proxy::rejection::Rejection;
@@ -94,6 +94,7 @@ fn label_values() {
             "src/metrics/labels.rs",
             "impl Handshake {",
         ),
+        of("reloads_total", "src/metrics/labels.rs", "impl Reload {"),
         of("requests_total", "src/head.rs", "pub fn as_str("),
         of(
             "upstream_connections_total",
@@ -183,6 +184,7 @@ fn touched() -> Metrics {
     let upstream = metrics.upstream("a");
     upstream.responded(None, Duration::ZERO);
     upstream.failed("timeout");
+    metrics.reloaded(Reload::Success);
     let queue = metrics.queue("a");
     queue.in_flight.set(0);
     queue.waiting.set(0);

@@ -8,6 +8,7 @@ use http::StatusCode;
 use http_body_util::BodyExt;
 
 use super::*;
+use crate::http2;
 use crate::support::proxy::target_of;
 
 const RELOADS: usize = 20;

@@ -24,7 +24,7 @@ pub struct Binary {
     /// While this is locked, nobody reads what the program writes.
     output: Arc<Mutex<()>>,
     reader: Option<JoinHandle<()>>,
-    files: TempDir,
+    files: Arc<TempDir>,
 }
 
 impl Binary {
@@ -44,13 +44,18 @@ impl Binary {
             application(PUBLIC, "public", upstream)
         );
         std::fs::write(&config, text).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"))
-            .arg("run")
-            .arg("--config")
-            .arg(&config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start(Arc::new(files), |_| {})
+    }
+
+    /// With the configuration that is in `files`. `change` may add to the environment.
+    pub fn start(files: Arc<TempDir>, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"));
+        command.arg("run").arg("--config");
+        command
+            .arg(files.path().join("ndes-proxy.toml"))
+            .stdout(Stdio::piped());
+        change(&mut command);
+        let mut process = command.spawn().unwrap();
 
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));

@@ -143,13 +143,6 @@ impl Origin {
         });
     }
 
-    /// The same, for a test whose own tasks must go on meanwhile.
-    pub async fn await_requests_async(&self, count: usize) {
-        while self.state.requests.lock().unwrap().len() < count {
-            tokio::task::yield_now().await;
-        }
-    }
-
     /// Every byte so far that came inside TLS, a connection, requests or not.
     pub fn raw(&self) -> Vec<Vec<u8>> {
         self.state.raw.lock().unwrap().clone()
