@@ -2,13 +2,14 @@
 //! on a thread of its own, so that no load on the public side starves it.
 
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,6 +20,7 @@ use tokio::time::timeout;
 
 use crate::log::Lines;
 use crate::process::Process;
+use crate::reload;
 use crate::shutdown::Shutdown;
 
 /// What the listener tells.
@@ -27,6 +29,7 @@ pub struct Admin {
     pub shutdown: Shutdown,
     /// Set once the workers serve.
     pub serving: Arc<AtomicBool>,
+    pub reload: Arc<reload::Status>,
     /// None where the log is not ours (tests).
     pub log: Option<Lines>,
 }
@@ -77,6 +80,10 @@ impl Admin {
             "/readyz" if !self.serving.load(Ordering::Relaxed) => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "starting")
             }
+            "/readyz" if is_verbose(request.uri()) => text(
+                StatusCode::OK,
+                format!("ready\nreload: {}", self.reload.line()),
+            ),
             "/readyz" => text(StatusCode::OK, "ready"),
             _ => text(
                 StatusCode::NOT_FOUND,
@@ -114,7 +121,13 @@ impl Admin {
     }
 }
 
-fn text(status: StatusCode, line: &'static str) -> Response<Full<Bytes>> {
+/// As Kubernetes' own: `?verbose`, with or without a value.
+fn is_verbose(uri: &Uri) -> bool {
+    let mut keys = uri.query().unwrap_or_default().split('&');
+    keys.any(|pair| pair.split('=').next() == Some("verbose"))
+}
+
+fn text(status: StatusCode, line: impl Display) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::from(format!("{line}\n")));
     *response.status_mut() = status;
     response.headers_mut().insert(

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Response;
 use tokio::runtime::Handle;
@@ -29,7 +30,11 @@ use crate::upstream::{self, Answer, Outgoing, Place, fields};
 #[derive(Clone)]
 pub struct Exchange {
     pub process: Arc<Process>,
+    /// What a reload replaces.
+    pub current: Arc<ArcSwap<Generation>>,
     pub generation: Arc<Generation>,
+    /// The connection was opened before the last reload, and is to end with its next answer.
+    pub outdated: bool,
     pub peer: Arc<Peer>,
     /// The worker that serves the connection, from 0.
     pub worker: usize,
@@ -60,6 +65,26 @@ pub trait RequestBody {
 }
 
 impl Exchange {
+    /// Called when a request has begun: after a reload it is judged by the new rules.
+    pub fn renew(&mut self) {
+        if !self.generation.is_replaced() {
+            return;
+        }
+        self.generation = self.current.load_full();
+        self.outdated = true;
+        let find = |name: &Arc<str>| self.generation.site.find(name);
+        let application = self.peer.sni.as_ref().and_then(find);
+        self.peer = Arc::new(Peer {
+            application,
+            ..Peer::clone(&self.peer)
+        });
+    }
+
+    /// Whether the connection is to end once what was asked on it is answered.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated || self.generation.is_replaced()
+    }
+
     /// Answers a request whose head could be read. `number`: which of its connection, from 1.
     pub async fn answer<B: RequestBody>(
         &self,

@@ -14,6 +14,7 @@ use ndes_proxy::demo::{self, Demo};
 use ndes_proxy::healthcheck;
 use ndes_proxy::log;
 use ndes_proxy::problem::{Place, Problems};
+use ndes_proxy::systemd::Systemd;
 
 /// Publishes Microsoft NDES (SCEP) to the Internet.
 #[derive(Parser)]
@@ -62,14 +63,24 @@ fn main() -> ExitCode {
 }
 
 fn run(file: &Path) -> ExitCode {
+    // First of all: it takes what it uses out of the environment.
+    let systemd = match Systemd::from_env() {
+        Ok(systemd) => systemd,
+        Err(error) => return fail(&format!("what systemd passes cannot be used: {error}"), 1),
+    };
     match Config::load(file) {
-        Ok((config, warnings)) => serve(&config, warnings, |_| {}),
+        Ok((config, warnings)) => serve(&config, warnings, systemd, |_| {}),
         Err(problems) => fail(&problems, EX_CONFIG),
     }
 }
 
 /// Serves until a signal. `announce` is called with the bound proxy.
-fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bound)) -> ExitCode {
+fn serve(
+    config: &Config,
+    mut warnings: Problems,
+    systemd: Systemd,
+    announce: impl FnOnce(&app::Bound),
+) -> ExitCode {
     let system = Place::file(Path::new("system"));
     let findings = check::system_findings(config).into_iter();
     warnings
@@ -82,11 +93,11 @@ fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bo
     };
     runtime.block_on(async {
         // Before anything is bound: whoever sees an open port may send a signal.
-        let stop = match signalled() {
-            Ok(stop) => stop,
-            Err(error) => return fail(&error, 1),
+        let (stop, mut hangup) = match (signalled(), signal(SignalKind::hangup())) {
+            (Ok(stop), Ok(hangup)) => (stop, hangup),
+            (Err(error), _) | (_, Err(error)) => return fail(&error, 1),
         };
-        let bound = match app::build(config, warnings) {
+        let bound = match app::build(config, warnings, systemd) {
             Ok(bound) => bound,
             Err(error @ StartError::Configuration(_)) => return fail(&error, EX_CONFIG),
             Err(error) => return fail(&error, 1),
@@ -99,6 +110,12 @@ fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bo
             tracing::warn!("{warning}");
         }
         announce(&bound);
+        let reload = bound.reload.clone();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                reload.reload();
+            }
+        });
         match bound.run(stop, Some(lines)).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
@@ -150,7 +167,7 @@ fn demo(arguments: demo::Arguments) -> ExitCode {
         Err(error) => return fail(&error, 1),
     };
     match Config::load(&demo.config_file()) {
-        Ok((config, warnings)) => serve(&config, warnings, |bound| {
+        Ok((config, warnings)) => serve(&config, warnings, Systemd::default(), |bound| {
             println!("{}", demo.guide(bound.https[0], bound.admin))
         }),
         Err(problems) => fail(&problems, EX_CONFIG),

@@ -15,7 +15,7 @@ use prometheus::{
 use crate::head::Method;
 use crate::rejection::Rejection;
 use crate::scep::Operation;
-pub use labels::{Accepted, Handshake, Incomplete};
+pub use labels::{Accepted, Handshake, Incomplete, Reload};
 use scep::Scep;
 pub use scep::ScepMetrics;
 use series::{counter, counters, gauge, gauges, histograms, opts, register};
@@ -38,6 +38,9 @@ pub struct Metrics {
     upstream_waiting: IntGaugeVec,
     incomplete: IntCounterVec,
     pub certificate_not_after: IntGaugeVec,
+    reloads: IntCounterVec,
+    pub reload_last_successful: IntGauge,
+    pub reload_last_success: IntGauge,
     pub buffered_bytes: IntGauge,
     pub panics: IntCounter,
     pub log_lines_dropped: IntCounter,
@@ -149,6 +152,22 @@ impl Metrics {
                     &["application", "key"],
                 )?,
             )?,
+            reloads: counters(
+                r,
+                "reloads_total",
+                "Reloads of configuration and certificates, by result.",
+                &["result"],
+            )?,
+            reload_last_successful: gauge(
+                r,
+                "reload_last_successful",
+                "1 where the last reload, or the start, took effect; 0 where it was refused.",
+            )?,
+            reload_last_success: gauge(
+                r,
+                "reload_last_success_timestamp_seconds",
+                "When what runs now was loaded, seconds since 1970.",
+            )?,
             buffered_bytes: gauge(r, "buffered_bytes", "Request bodies held in memory.")?,
             panics: counter(
                 r,
@@ -238,6 +257,26 @@ impl Metrics {
     /// The series of what is read of SCEP, for one application.
     pub fn scep(&self, application: &str) -> ScepMetrics {
         self.scep.of(application)
+    }
+
+    /// Takes away the gauges of an application that is not published any more. Its counters stay:
+    /// what they counted has happened.
+    pub fn forget_application(&self, application: &str) {
+        for gauges in [&self.upstream_in_flight, &self.upstream_waiting] {
+            // An error says that it is gone already.
+            _ = gauges.remove_label_values(&[application]);
+        }
+    }
+
+    /// Shows both results before there is any.
+    pub fn show_reloads(&self) {
+        for result in [Reload::Success, Reload::Failure] {
+            self.reloads.with_label_values(&[result.as_str()]);
+        }
+    }
+
+    pub fn reloaded(&self, result: Reload) {
+        self.reloads.with_label_values(&[result.as_str()]).inc();
     }
 
     /// The series of one upstream, resolved once.

@@ -23,13 +23,13 @@ const MOST_HEAD: usize = 64 << 10;
 impl Upstream {
     /// A verified connection. Bounded in time by the caller.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
-        let tcp = first_to_answer(&self.addresses().await?, self.timeouts.connect).await?;
+        let tcp = first_to_answer(&self.addresses().await?, self.settings.timeouts.connect).await?;
         // A head and a body must not wait for each other's acknowledgement.
         tcp.set_nodelay(true)
             .map_err(|error| Failure::Connect(error.to_string()))?;
         let (wire, watch) = Wire::new(tcp);
 
-        let name = ServerName::try_from(self.server_name.as_str().to_owned())
+        let name = ServerName::try_from(self.settings.server_name.as_str().to_owned())
             .map_err(|error| Failure::Name(io::Error::other(error)))?;
         let tls = TlsConnector::from(self.tls.clone())
             .connect(name.clone(), wire)
@@ -50,11 +50,16 @@ impl Upstream {
     /// Resolved anew for each connection: the system's resolver minds the time to live, so an
     /// answer is never used beyond it. Where the name server fails, the last answer serves.
     async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
-        if let Some(address) = self.address {
+        if let Some(address) = self.settings.address {
             return Ok(vec![address]);
         }
         let last = || self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
-        match tokio::net::lookup_host((self.origin.host.as_str(), self.origin.port)).await {
+        match tokio::net::lookup_host((
+            self.settings.origin.host.as_str(),
+            self.settings.origin.port,
+        ))
+        .await
+        {
             Ok(found) => {
                 let found: Vec<SocketAddr> = found.collect();
                 last().clone_from(&found);

@@ -25,6 +25,8 @@ mod properties;
 mod proxy_protocol;
 mod queue;
 mod rates;
+mod reload;
+mod restart;
 mod shutdown;
 mod slow;
 mod support;

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use ndes_proxy::app;
 use ndes_proxy::config::Config;
+use ndes_proxy::systemd::Systemd;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -47,7 +48,7 @@ impl Proxy {
         let (mut config, warnings) =
             Config::parse(&files.path().join("ndes-proxy.toml"), &text).expect("configuration");
         change(&mut config);
-        let bound = app::build(&config, warnings).expect("the app");
+        let bound = app::build(&config, warnings, Systemd::default()).expect("the app");
 
         let (listeners, admin) = (bound.https.clone(), bound.admin);
         let (stop, stopped) = oneshot::channel();
