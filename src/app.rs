@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::edge::{Edge, Handed, Pulse, Shares, Slots, Worker};
 use crate::generation::Generation;
 use crate::log::Lines;
+use crate::probe::Prober;
 use crate::problem::Problems;
 use crate::process::Process;
 use crate::reload::{self, Reloader};
@@ -154,6 +155,7 @@ impl Bound {
         let serving = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             process: self.edge.process.clone(),
+            current: self.edge.current.clone(),
             shutdown: self.edge.shutdown.clone(),
             serving: serving.clone(),
             reload: self.reloader.status(),
@@ -177,6 +179,10 @@ impl Bound {
         // The workers hold the sockets now: once they let go, nobody listens.
         drop(self.listeners);
         self.reloader.start(self.manager.clone())?;
+        let prober = Prober {
+            current: self.edge.current.clone(),
+        };
+        let probing = tokio::spawn(prober.run());
         serving.store(true, Ordering::Relaxed);
         self.manager.ready("serving");
         if let Some(time) = self.watchdog {
@@ -194,6 +200,7 @@ impl Bound {
         self.manager
             .stopping(&format!("stopping: {open} connections open"));
         self.trigger.begin(time);
+        probing.abort();
         if self.admin_is_shared {
             admin_task.abort();
         }

@@ -18,7 +18,7 @@ use crate::buffers::Lease;
 use crate::client::Peer;
 use crate::gate::{self, Admitted};
 use crate::generation::{Generation, Published};
-use crate::head::{Head, Host};
+use crate::head::{Head, Host, Method};
 use crate::insight::{Asked, Insight};
 use crate::process::Process;
 use crate::record::Record;
@@ -92,6 +92,10 @@ impl Exchange {
         head: Head,
         body: &mut B,
     ) -> Response<Body> {
+        // A load balancer asks often and wants no line of log for it.
+        if self.asks_whether_it_serves(&head) {
+            return Response::new(Body::own(Bytes::from_static(b"ready\n")));
+        }
         let mut record = Record::start(
             &self.process,
             &self.generation.site,
@@ -113,6 +117,12 @@ impl Exchange {
             response.body_mut().left_early();
         }
         response
+    }
+
+    fn asks_whether_it_serves(&self, head: &Head) -> bool {
+        let path = self.generation.probe_path.as_ref();
+        path.is_some_and(|path| path.as_str().as_bytes() == head.target.path())
+            && matches!(head.method, Method::Get | Method::Head)
     }
 
     /// Answers a request whose head could not be read.

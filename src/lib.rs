@@ -6,7 +6,7 @@
 //! ```text
 //! 10  app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
 //! 9   edge  admin                      own sockets and tasks
-//! 8   exchange  reload                 the life of one request; a new generation
+//! 8   exchange  reload  probe          the life of one request; a new generation; how NDES is
 //! 7   body                             its answer, on the way out
 //! 6   generation  record               what a reload replaces; what a request leaves behind
 //! 5   process                          what outlives every reload
@@ -35,6 +35,7 @@ pub mod healthcheck;
 pub mod insight;
 pub mod log;
 pub mod metrics;
+pub mod probe;
 pub mod problem;
 pub mod process;
 pub mod record;

@@ -16,6 +16,7 @@ impl Config {
             protocols: _,
             workers,
             proxies,
+            probe_path: _,
         } = &mut self.listen;
         keep(https, &started.listen.https, "listen.https", &mut changed);
         keep(admin, &started.listen.admin, "listen.admin", &mut changed);

@@ -271,7 +271,9 @@ fn touched() -> Metrics {
     scep.unreadable("request", "truncated");
     scep.certificate("ca", Some(0));
     scep.anomaly("refused", 1);
+    metrics.health("a").show(None);
     let upstream = metrics.upstream("a");
+    upstream.certificate(0);
     upstream.responded(None, Duration::ZERO);
     upstream.failed("timeout");
     metrics.reloaded(Reload::Success);

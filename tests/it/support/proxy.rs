@@ -156,7 +156,8 @@ impl Stopping {
     }
 }
 
-/// `[[application]]` for `public_name` with the certificate `{stem}.pem`.
+/// `[[application]]` for `public_name` with the certificate `{stem}.pem`. NDES is asked by nobody
+/// but the test.
 pub fn application(public_name: &str, stem: &str, upstream: SocketAddr) -> String {
     format!(
         r#"
@@ -168,6 +169,7 @@ certificate = {{ chain = "{stem}.pem", key = "{stem}.key" }}
 url = "https://{INTERNAL}"
 address = "{upstream}"
 ca_roots = ["internal-root.pem"]
+probe = {{ interval = "off" }}
 "#
     )
 }
