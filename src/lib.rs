@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! 9  app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
+//! 9  import_wap                       bring what WAP published
 //! 8  edge  admin                      own sockets and tasks
 //! 7  exchange                         the life of one request
 //! 6  body                             its answer, on the way out
@@ -30,6 +31,7 @@ pub mod gate;
 pub mod generation;
 pub mod head;
 pub mod healthcheck;
+pub mod import_wap;
 pub mod log;
 pub mod metrics;
 pub mod problem;

@@ -18,6 +18,7 @@ mod hostile;
 mod http1;
 mod http2;
 mod ill_ndes;
+mod import_wap;
 mod log_lines;
 mod properties;
 mod proxy_protocol;
