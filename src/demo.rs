@@ -24,6 +24,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
+use condition::Condition;
 use ndes::SimulatedNdes;
 use pki::{Key, Leaf, Pki};
 use ra::ScepCertificates;
@@ -42,7 +44,7 @@ pub struct Arguments {
     scep_server: Option<relay::ScepServer>,
     /// What ails the simulated NDES, to see what devices and the proxy make of it
     #[arg(long, value_name = "CONDITION", value_enum, default_value_t)]
-    ndes: condition::Condition,
+    ndes: Condition,
     /// How enrolment ends: success (with a certificate for nobody), pending, or the failInfo of a
     /// failure, as badRequest. Without it and --scep-server: 500, as for an unreadable message
     #[arg(long, value_name = "END", conflicts_with = "scep_server")]
@@ -97,6 +99,7 @@ impl Default for Options {
 pub struct Demo {
     dir: TemporaryDir,
     pub ndes: SimulatedNdes,
+    condition: Condition,
 }
 
 impl Demo {
@@ -114,11 +117,16 @@ impl Demo {
             ..Leaf::server(&[INTERNAL_NAME])
         })?;
         let scep = ScepCertificates::new(Key::Rsa2048)?;
+        let condition = options.ndes.condition;
         let ndes = ndes::start(options.ndes, &internal, &scep)
             .await
             .map_err(DemoError::Ndes)?;
 
-        let demo = Self { dir, ndes };
+        let demo = Self {
+            dir,
+            ndes,
+            condition,
+        };
         let https = or_any_port(options.https).map_err(DemoError::Listen)?;
         let admin = or_any_port(options.admin).map_err(DemoError::Listen)?;
         demo.write(
@@ -163,10 +171,17 @@ impl Demo {
         let most = fill(LONGEST_TARGET);
         let one_more = fill(LONGEST_TARGET + 1);
         let ndes = self.ndes.address;
+        let ill = match self.condition.to_possible_value() {
+            Some(word) if self.condition != Condition::Healthy => format!(
+                "\nIt is ill ({}): the answers below are those of a healthy one.",
+                word.get_name()
+            ),
+            _ => String::new(),
+        };
         format!(
             "\
 The proxy publishes {site}{MSCEP}
-before a simulated NDES on {ndes}.
+before a simulated NDES on {ndes}.{ill}
 The throw-away files are removed when the demo ends.
 
   public:  {site}{MSCEP}
