@@ -9,6 +9,7 @@ pub mod condition;
 pub mod degenerate;
 mod der;
 pub mod enrolment;
+mod guide;
 pub mod http_sys;
 pub mod iis;
 pub mod ndes;
@@ -20,11 +21,10 @@ pub mod relay;
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
 use condition::Condition;
 use ndes::SimulatedNdes;
 use pki::{Key, Leaf, Pki};
@@ -148,71 +148,6 @@ impl Demo {
         self.dir.0.join("ndes-proxy.toml")
     }
 
-    /// What to try, once the proxy listens on these addresses: commands to copy, each with the
-    /// answer to expect.
-    pub fn guide(&self, public: SocketAddr, admin: SocketAddr) -> String {
-        let port = public.port();
-        let host = match public.ip() {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        let dir = self.dir().display();
-        let curl =
-            format!("curl --cacert '{dir}/demo-ca.pem' --resolve {PUBLIC_NAME}:{port}:{host}");
-        let site = format!("https://{PUBLIC_NAME}:{port}");
-        let status = r"-s -o /dev/null -w '%{http_code}\n'";
-        let padded = format!("{MSCEP}?operation=GetCACaps&message=");
-        let fill = |target: usize| {
-            format!(
-                "$(head -c {} /dev/zero | tr '\\0' A)",
-                target - padded.len()
-            )
-        };
-        let most = fill(LONGEST_TARGET);
-        let one_more = fill(LONGEST_TARGET + 1);
-        let ndes = self.ndes.address;
-        let ill = match self.condition.to_possible_value() {
-            Some(word) if self.condition != Condition::Healthy => format!(
-                "\nIt is ill ({}): the answers below are those of a healthy one.",
-                word.get_name()
-            ),
-            _ => String::new(),
-        };
-        format!(
-            "\
-The proxy publishes {site}{MSCEP}
-before a simulated NDES on {ndes}.{ill}
-The throw-away files are removed when the demo ends.
-
-  public:  {site}{MSCEP}
-  metrics: http://{admin}/metrics
-  CA:      {dir}/demo-ca.pem
-  config:  {dir}/ndes-proxy.toml
-
-# What can the server do? One word a line, POSTPKIOperation among them.
-{curl} '{site}{MSCEP}?operation=GetCACaps'
-
-# The usual check of an NDES with the Intune policy module: its own 403 page.
-{curl} -i '{site}{MSCEP}'
-
-# The longest request target that passes, {LONGEST_TARGET} bytes: 200
-{curl} {status} \"{site}{padded}{most}\"
-
-# One byte more is refused: 414
-{curl} {status} \"{site}{padded}{one_more}\"
-
-# The page with the challenge passwords is not published: 404
-{curl} {status} '{site}/certsrv/mscep_admin/'
-
-# Nor is an operation that is for the inside only: 400
-{curl} {status} '{site}{MSCEP}?operation=NDESGenerateChallenge'
-
-# What the proxy counted of all that
-curl -s http://{admin}/metrics
-"
-        )
-    }
-
     fn write(&self, root: &Pki, public: &pki::Issued, configuration: &str) -> io::Result<()> {
         root.write_to(self.dir(), "demo-ca")?;
         let files = public.write_to(self.dir(), "public")?;
@@ -304,11 +239,6 @@ const PUBLIC_NAME: &str = "scep.example.test";
 /// For SCEP clients that cannot be told an address for a name.
 const LOCAL_NAME: &str = "localhost";
 const INTERNAL_NAME: &str = "ndes.corp.test";
-const MSCEP: &str = "/certsrv/mscep/mscep.dll";
-
-/// The proxy's default `uri_bytes`.
-const LONGEST_TARGET: usize = 65534;
-
 const ATTEMPTS: u32 = 1000;
 
 #[cfg(test)]
