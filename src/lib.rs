@@ -4,7 +4,7 @@
 //! in) -> `upstream` (NDES), and leaves a `record`. Modules use only those on lower floors:
 //!
 //! ```text
-//! 10  app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
+//! 10  app  check  demo  healthcheck  import_wap    wire it, bind it; what would be published; try it; ask it
 //! 9   edge  admin                      own sockets and tasks
 //! 8   exchange  reload  probe          the life of one request; a new generation; how NDES is
 //! 7   body                             its answer, on the way out
@@ -32,6 +32,7 @@ pub mod gate;
 pub mod generation;
 pub mod head;
 pub mod healthcheck;
+pub mod import_wap;
 pub mod insight;
 pub mod log;
 pub mod metrics;

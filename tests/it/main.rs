@@ -20,6 +20,7 @@ mod hostile;
 mod http1;
 mod http2;
 mod ill_ndes;
+mod import_wap;
 mod insight;
 mod log_lines;
 mod properties;
