@@ -185,6 +185,10 @@ impl Insight {
     }
 
     fn read_cert_rep(&mut self, body: Option<Bytes>) {
+        let enrolment = match self.message() {
+            Some(Ok(message)) => enrolment(message),
+            Some(Err(_)) | None => "unknown",
+        };
         let metrics = &self.application.metrics;
         if let Some(body) = body {
             let read = cert_rep(&body).map(Box::new);
@@ -201,10 +205,10 @@ impl Insight {
             Some(Ok(message)) => {
                 let status = message.pki_status.map_or("none", PkiStatus::as_str);
                 let fail_info = message.fail_info.map_or("none", FailInfo::as_str);
-                metrics.answer(status, fail_info);
+                metrics.answer(enrolment, status, fail_info);
             }
-            Some(Err(_)) => metrics.answer("unreadable", "none"),
-            None if self.forwarded => metrics.answer("none", "none"),
+            Some(Err(_)) => metrics.answer(enrolment, "unreadable", "none"),
+            None if self.forwarded => metrics.answer(enrolment, "none", "none"),
             None => {}
         }
     }
@@ -312,6 +316,8 @@ impl Sent {
 /// signed with the certificate that they have; a first message is signed with one of their own.
 fn enrolment(message: &Message) -> &'static str {
     match (message.message_type, &message.signer) {
+        // They ask for what there is already.
+        (Some(MessageType::GetCert | MessageType::GetCRL), _) => "unknown",
         (Some(MessageType::RenewalReq | MessageType::UpdateReq), _) => "renewal",
         (_, Some(signer)) if signer.self_issued => "initial",
         (_, Some(_)) => "renewal",

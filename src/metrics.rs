@@ -24,6 +24,7 @@ use series::{counter, counters, gauge, gauges, histograms, opts, register};
 pub struct Metrics {
     registry: Registry,
     pub connections_open: IntGauge,
+    pub connections_max: IntGauge,
     connections: IntCounterVec,
     handshakes: IntCounterVec,
     requests: IntCounterVec,
@@ -37,6 +38,7 @@ pub struct Metrics {
     upstream_healthy: IntGaugeVec,
     upstream_certificate: IntGaugeVec,
     upstream_in_flight: IntGaugeVec,
+    upstream_in_flight_max: IntGaugeVec,
     upstream_waiting: IntGaugeVec,
     incomplete: IntCounterVec,
     pub certificate_not_after: IntGaugeVec,
@@ -44,6 +46,7 @@ pub struct Metrics {
     pub reload_last_successful: IntGauge,
     pub reload_last_success: IntGauge,
     pub buffered_bytes: IntGauge,
+    pub buffered_bytes_max: IntGauge,
     pub panics: IntCounter,
     pub log_lines_dropped: IntCounter,
     pub log_lines_suppressed: IntCounter,
@@ -63,6 +66,7 @@ impl Metrics {
         )?;
         let metrics = Self {
             connections_open: gauge(r, "connections_open", "Public connections that are open.")?,
+            connections_max: gauge(r, "connections_max", "Most public connections.")?,
             connections: counters(
                 r,
                 "connections_total",
@@ -143,10 +147,11 @@ impl Metrics {
                 "upstream_certificate_not_after_seconds",
                 "Expiry of the certificate that NDES presents, seconds since 1970.",
             )?,
-            upstream_in_flight: gauges(
+            upstream_in_flight: gauges(r, "upstream_in_flight", "Requests at an upstream.")?,
+            upstream_in_flight_max: gauges(
                 r,
-                "upstream_in_flight",
-                "Requests at an upstream, of at most max_in_flight.",
+                "upstream_in_flight_max",
+                "Most requests at an upstream.",
             )?,
             upstream_waiting: gauges(
                 r,
@@ -186,6 +191,7 @@ impl Metrics {
                 "When what runs now was loaded, seconds since 1970.",
             )?,
             buffered_bytes: gauge(r, "buffered_bytes", "Request bodies held in memory.")?,
+            buffered_bytes_max: gauge(r, "buffered_bytes_max", "Most memory for request bodies.")?,
             panics: counter(
                 r,
                 "panics_total",
@@ -204,6 +210,17 @@ impl Metrics {
             scep: Scep::new(r)?,
             registry,
         };
+        // A counter that appears at 1 has not increased, as Prometheus sees it: those whose labels are
+        // known are there from the start.
+        for result in Accepted::ALL {
+            metrics.connections.with_label_values(&[result.as_str()]);
+        }
+        for result in Handshake::ALL {
+            metrics.handshakes.with_label_values(&[result.as_str()]);
+        }
+        for cause in Incomplete::ALL {
+            metrics.incomplete.with_label_values(&[cause.as_str()]);
+        }
         let r = &metrics.registry;
         let build = IntGaugeVec::new(
             opts("build_info", "Always 1; the version is in the label."),
@@ -275,6 +292,9 @@ impl Metrics {
     pub fn queue(&self, application: &str) -> QueueMetrics {
         QueueMetrics {
             in_flight: self.upstream_in_flight.with_label_values(&[application]),
+            in_flight_max: self
+                .upstream_in_flight_max
+                .with_label_values(&[application]),
             waiting: self.upstream_waiting.with_label_values(&[application]),
         }
     }
@@ -289,6 +309,7 @@ impl Metrics {
     pub fn forget_application(&self, application: &str) {
         for gauges in [
             &self.upstream_in_flight,
+            &self.upstream_in_flight_max,
             &self.upstream_waiting,
             &self.upstream_certificate,
         ] {
@@ -374,6 +395,7 @@ impl HealthMetrics {
 /// How full one upstream is.
 pub struct QueueMetrics {
     pub in_flight: IntGauge,
+    pub in_flight_max: IntGauge,
     pub waiting: IntGauge,
 }
 

@@ -40,10 +40,13 @@ impl Process {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs() as u32);
+        let (metrics, limits) = (Metrics::new()?, &config.limits);
+        metrics.connections_max.set(limits.connections as i64);
+        metrics.buffered_bytes_max.set(limits.buffered_bytes as i64);
         Ok(Self {
-            metrics: Metrics::new()?,
+            metrics,
             rates: Rates::new(&config.rate_limit),
-            buffers: Arc::new(Buffers::new(config.limits.buffered_bytes)),
+            buffers: Arc::new(Buffers::new(limits.buffered_bytes)),
             refusal_log: RateLimiter::new(
                 Quota::per_second(REFUSALS_LOGGED),
                 InMemoryState::default(),

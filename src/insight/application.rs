@@ -14,7 +14,7 @@ use super::recent::Recent;
 use crate::client::ClientKey;
 use crate::diagnosis::Anomaly;
 use crate::metrics::{Metrics, ScepMetrics};
-use crate::scep::{Certificate, PkiStatus, Recipient, Role};
+use crate::scep::{Certificate, FailInfo, PkiStatus, Recipient, Role};
 
 /// All applications that there have been in this process, by name.
 #[derive(Default)]
@@ -61,7 +61,7 @@ impl Applications {
         }
         let new = Arc::new(Application {
             name: name.to_owned(),
-            metrics: metrics.scep(name),
+            metrics: shown(metrics.scep(name)),
             health: Health::new(name, metrics.health(name)),
             certificates: ArcSwap::default(),
             polled: Mutex::new(Recent::new(MOST, POLLING)),
@@ -188,6 +188,21 @@ impl Application {
     }
 }
 
+/// With every counter of what alerts are about, so that they see the first event too.
+fn shown(metrics: ScepMetrics) -> ScepMetrics {
+    for anomaly in Anomaly::all() {
+        metrics.anomaly(anomaly.reason(), 0);
+    }
+    let failures = FailInfo::KNOWN.map(|info| (PkiStatus::Failure.as_str(), info.as_str()));
+    let others = ["SUCCESS", "PENDING", "FAILURE", "none"].map(|status| (status, "none"));
+    for (pki_status, fail_info) in failures.into_iter().chain(others) {
+        for enrolment in ["initial", "renewal"] {
+            metrics.show_answer(enrolment, pki_status, fail_info);
+        }
+    }
+    metrics
+}
+
 /// Those that have a gauge.
 const ROLES: [Role; 4] = [Role::Ca, Role::Ra, Role::RaSigning, Role::RaEncryption];
 
@@ -258,6 +273,27 @@ mod tests {
         let series = format!("anomalies_total{{application=\"ndes\",reason=\"{reason}\"}} ");
         let value = text.lines().find_map(|line| line.split_once(&series));
         value.map_or(0, |(_, value)| value.parse().unwrap())
+    }
+
+    /// A counter that appears at 1 has not increased, as Prometheus sees it.
+    #[test]
+    fn what_alerts_are_about_is_there_before_it_happens() {
+        let metrics = Metrics::new().unwrap();
+        application(&metrics);
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let at_zero = |name: &str, label: &str| {
+            let series = |line: &&str| line.contains(name) && line.contains(label);
+            text.lines().filter(series).all(|line| line.ends_with(" 0"))
+                && text.lines().any(|line| series(&line))
+        };
+        for anomaly in Anomaly::all() {
+            let reason = format!("reason=\"{}\"", anomaly.reason());
+            assert!(at_zero("anomalies_total{", &reason), "{reason}");
+        }
+        for info in FailInfo::KNOWN {
+            let label = format!("fail_info=\"{}\"", info.as_str());
+            assert!(at_zero("scep_answers_total{", &label), "{label}");
+        }
     }
 
     #[test]

@@ -14,6 +14,14 @@ pub enum Accepted {
 }
 
 impl Accepted {
+    pub const ALL: [Self; 5] = [
+        Self::Served,
+        Self::LimitReached,
+        Self::ClientLimitReached,
+        Self::IdleClosed,
+        Self::BadProxyHeader,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Served => "served",
@@ -43,6 +51,17 @@ pub enum Handshake {
 }
 
 impl Handshake {
+    pub const ALL: [Self; 8] = [
+        Self::Tls12,
+        Self::Tls13,
+        Self::UnknownName,
+        Self::OldTls,
+        Self::NothingInCommon,
+        Self::CertificateRefused,
+        Self::TimedOut,
+        Self::Failed,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Tls12 => "tls12",
@@ -69,6 +88,13 @@ pub enum Incomplete {
 }
 
 impl Incomplete {
+    pub const ALL: [Self; 4] = [
+        Self::Client,
+        Self::Upstream,
+        Self::UpstreamLate,
+        Self::Shutdown,
+    ];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",

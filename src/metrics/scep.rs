@@ -43,7 +43,7 @@ impl Scep {
                 r,
                 "scep_answers_total",
                 "What became of each PKIOperation that was sent to NDES.",
-                &["application", "pki_status", "fail_info"],
+                &["application", "enrolment", "pki_status", "fail_info"],
             )?,
             enrolment: histograms(
                 r,
@@ -80,7 +80,8 @@ impl Scep {
     }
 
     pub(super) fn of(&self, application: &str) -> ScepMetrics {
-        let metrics = ScepMetrics {
+        self.ra_changed.with_label_values(&[application]);
+        ScepMetrics {
             application: application.to_owned(),
             enrolment: self.enrolment.with_label_values(&[application]),
             messages: self.messages.clone(),
@@ -90,15 +91,7 @@ impl Scep {
             not_after: self.not_after.clone(),
             ra_changed: self.ra_changed.clone(),
             anomalies: self.anomalies.clone(),
-        };
-        // There from the start, so that a rate is right from the first one on.
-        for status in ["SUCCESS", "FAILURE", "PENDING"] {
-            metrics
-                .answers
-                .with_label_values(&[application, status, "none"]);
         }
-        metrics.ra_changed.with_label_values(&[application]);
-        metrics
     }
 }
 
@@ -117,6 +110,12 @@ pub struct ScepMetrics {
 }
 
 impl ScepMetrics {
+    /// Shows these at 0, so that rates and alerts see the first event too.
+    pub fn show_answer(&self, enrolment: &str, pki_status: &str, fail_info: &str) {
+        let labels = [&self.application[..], enrolment, pki_status, fail_info];
+        self.answers.with_label_values(&labels);
+    }
+
     pub fn message(&self, message_type: &str, enrolment: &str) {
         let labels = [&self.application[..], message_type, enrolment];
         self.messages.with_label_values(&labels).inc();
@@ -132,8 +131,8 @@ impl ScepMetrics {
         self.unreadable.with_label_values(&labels).inc();
     }
 
-    pub fn answer(&self, pki_status: &str, fail_info: &str) {
-        let labels = [&self.application[..], pki_status, fail_info];
+    pub fn answer(&self, enrolment: &str, pki_status: &str, fail_info: &str) {
+        let labels = [&self.application[..], enrolment, pki_status, fail_info];
         self.answers.with_label_values(&labels).inc();
     }
 

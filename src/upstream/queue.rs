@@ -51,6 +51,7 @@ const LENGTH: usize = 4;
 
 impl Queue {
     pub fn new(places: usize, patience: Duration, metrics: QueueMetrics) -> Arc<Self> {
+        metrics.in_flight_max.set(places as i64);
         let state = State {
             places,
             patience,
@@ -67,6 +68,7 @@ impl Queue {
     pub fn resize(self: &Arc<Self>, places: usize, patience: Duration) {
         let mut state = self.state();
         (state.places, state.patience) = (places, patience);
+        self.metrics.in_flight_max.set(places as i64);
         self.let_in(state);
     }
 
@@ -281,6 +283,7 @@ mod tests {
         });
         settle().await;
         queue.resize(1, Duration::from_secs(1));
+        assert_eq!(queue.metrics.in_flight_max.get(), 1);
         drop(first);
         settle().await;
         assert_eq!(waiting_and_taken(&queue), (1, 1), "one place only");

@@ -269,6 +269,7 @@ fn touched() -> Metrics {
     scep.message("PKCSReq", "initial");
     scep.algorithm("digest", "sha256");
     scep.unreadable("request", "truncated");
+    scep.answer("initial", "SUCCESS", "none");
     scep.certificate("ca", Some(0));
     scep.anomaly("refused", 1);
     metrics.health("a").show(None);
@@ -279,6 +280,7 @@ fn touched() -> Metrics {
     metrics.reloaded(Reload::Success);
     let queue = metrics.queue("a");
     queue.in_flight.set(0);
+    queue.in_flight_max.set(0);
     queue.waiting.set(0);
     metrics
 }

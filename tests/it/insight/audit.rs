@@ -100,7 +100,11 @@ fn success() {
             1.0
         );
     }
-    let success = [("pki_status", "SUCCESS"), ("fail_info", "none")];
+    let success = [
+        ("enrolment", "initial"),
+        ("pki_status", "SUCCESS"),
+        ("fail_info", "none"),
+    ];
     assert_eq!(of_metrics(&binary, ANSWERS, &success), 1.0);
 }
 
@@ -124,10 +128,9 @@ fn renewal_by_get() {
         }),
     );
     let labels = [("enrolment", "renewal")];
-    assert_eq!(
-        of_metrics(&binary, "ndes_proxy_scep_messages_total", &labels),
-        1.0
-    );
+    for counter in ["ndes_proxy_scep_messages_total", ANSWERS] {
+        assert_eq!(of_metrics(&binary, counter, &labels), 1.0, "{counter}");
+    }
     // Nothing of the message is in any line.
     let start = &query[query.find("MI").unwrap()..][..40];
     assert!(
