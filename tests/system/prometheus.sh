@@ -14,7 +14,10 @@ has_series() {
     [ "$(series "$1")" -ge "${2:-1}" ]
 }
 
-promtool check config "$root/docker/prometheus.yml" >"$work/promtool.log" 2>&1 ||
+# As compose.yaml mounts them.
+mkdir "$work/etc"
+cp "$root/docker/prometheus.yml" "$root/config/prometheus/rules.yml" "$work/etc"
+promtool check config "$work/etc/prometheus.yml" >"$work/promtool.log" 2>&1 ||
     fail "promtool check config docker/prometheus.yml"
 pass "promtool check config docker/prometheus.yml"
 
@@ -35,8 +38,8 @@ promtool check metrics <"$work/metrics" >"$work/promtool.log" 2>&1 || fail "prom
 pass "promtool check metrics is silent on $(grep -vc '^#' "$work/metrics") samples"
 
 address=${demo_metrics#http://}
-sed -e "s/ndes-proxy:9464/${address%%/*}/" -e 's/15s/1s/' "$root/docker/prometheus.yml" >"$work/prometheus.yml"
-start prometheus prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" \
+sed -e "s/ndes-proxy:9464/${address%%/*}/" -e 's/15s/1s/' "$root/docker/prometheus.yml" >"$work/etc/prometheus.yml"
+start prometheus prometheus --config.file="$work/etc/prometheus.yml" --storage.tsdb.path="$work/tsdb" \
     --web.listen-address=127.0.0.1:9090
 wait_for 60 "up == 1" has_series 'up{job="ndes-proxy"} == 1'
 wait_for 10 "series of ndes-proxy" has_series '{__name__=~"ndes_proxy_.+"}' 5

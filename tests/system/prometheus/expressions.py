@@ -1,0 +1,136 @@
+"""Rules and dashboard against the README, their tests and a live Prometheus.
+
+usage: expressions.py form              what can be seen without Prometheus
+       expressions.py live URL          every expression, on a Prometheus that scrapes under load
+
+Prints how much was looked at; exit code 1 and one line each for what is wrong.
+"""
+
+import json
+import pathlib
+import re
+import sys
+import urllib.error
+import urllib.parse
+import urllib.request
+
+import yaml
+
+ROOT = pathlib.Path(__file__).resolve().parents[3]
+README = (ROOT / "README.md").read_text()
+RULES = [
+    rule
+    for group in yaml.safe_load((ROOT / "config/prometheus/rules.yml").read_text())["groups"]
+    for rule in group["rules"]
+]
+DASHBOARD = json.loads((ROOT / "config/grafana/ndes-proxy.json").read_text())
+PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
+TESTS = yaml.safe_load((ROOT / "tests/system/prometheus/rules.test.yml").read_text())["tests"]
+
+# Grafana's own variables and those of the dashboard, as in a view of the last minute.
+VARIABLES = {"$__rate_interval": "20s", "$__range": "1m", "$application": ".*", "$instance": ".*"}
+SELECTOR = re.compile(r"\b((?:ndes_proxy|process|job_reason:|up)\w*[\w:]*)\b(\{[^}]*\})?")
+
+
+def expressions():
+    """(where, PromQL) of all rules, then of all panels."""
+    for rule in RULES:
+        yield rule.get("alert") or rule["record"], rule["expr"]
+    for panel in PANELS:
+        for target in panel["targets"]:
+            expr = target["expr"]
+            for name, value in VARIABLES.items():
+                expr = expr.replace(name, value)
+            yield panel["title"], expr
+
+
+def selectors(expr):
+    """What the expression picks, without range and offset."""
+    return {name + (labels or "") for name, labels in SELECTOR.findall(expr)}
+
+
+def form():
+    alerts = [rule for rule in RULES if "alert" in rule]
+    tested = set()
+    for test in TESTS:
+        for question in test["promql_expr_test"]:
+            for sample in question["exp_samples"]:
+                tested.add(tuple(sorted(re.findall(r'(alertname|severity)="(\w+)"', sample["labels"]))))
+    headings = {line.lstrip("# ") for line in README.splitlines() if line.startswith("#")}
+    for rule in alerts:
+        name, severity = rule["alert"], rule["labels"]["severity"]
+        if (("alertname", name), ("severity", severity)) not in tested:
+            yield f"{name}, {severity}: no test in which it fires"
+        if set(rule["annotations"]) != {"summary", "cure", "runbook"}:
+            yield f"{name}: its annotations are not summary, cure and runbook"
+        _, heading, *row = rule["annotations"]["runbook"].split(", ")
+        if heading not in headings:
+            yield f"{name}: the README has no heading {heading!r}"
+        for word in row:
+            if f"| `{word}` |" not in README:
+                yield f"{name}: the README has no row {word!r}"
+    for where, expr in expressions():
+        for values in re.findall(r'(?:reason|result|pki_status|enrolment|role|purpose|operation)[!=]~?"([^"]+)"', expr):
+            for value in values.split("|"):
+                if f"`{value}`" not in README:
+                    yield f"{where}: {value!r} is no label value in the README"
+    taken = set()
+    for panel in PANELS:
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        if cells & taken or place["x"] + place["w"] > 24:
+            yield f"{panel['title']}: lies over another panel"
+        taken |= cells
+        if not panel["description"] or panel["datasource"]["uid"] != "${datasource}":
+            yield f"{panel['title']}: no description, or another data source"
+    shown = "".join(target["expr"] for panel in PANELS for target in panel["targets"])
+    metrics = set(re.findall(r"^\| `(ndes_proxy_\w+)` \| \w+ \|", README, re.M))
+    print(
+        f"{len({rule['alert'] for rule in alerts})} alerts in {len(alerts)} rules, {len(PANELS)} panels; "
+        f"{sum(name in shown for name in metrics)} of {len(metrics)} metrics have a picture"
+    )
+
+
+def ask(prometheus, path, **query):
+    url = f"{prometheus}/api/v1/{path}?{urllib.parse.urlencode(query)}"
+    try:
+        with urllib.request.urlopen(url) as answer:
+            return json.load(answer)["data"]
+    except urllib.error.HTTPError as error:
+        return {"error": json.load(error)["error"]}
+
+
+def live(prometheus):
+    rules = {rule.get("alert") or rule["record"] for rule in RULES}
+    asked = list(expressions())
+    for where, expr in asked:
+        found = ask(prometheus, "query", query=expr)
+        if "error" in found:
+            yield f"{where}: {found['error']}"
+        elif where not in rules and not found["result"]:
+            yield f"{where}: no data: {expr}"
+    # An alert is silent by design: what it looks at must be there all the same.
+    looked_at = sorted(set().union(*(selectors(rule["expr"]) for rule in RULES)))
+    for selector in looked_at:
+        if not ask(prometheus, "query", query=selector).get("result"):
+            yield f"nothing is {selector}"
+    for group in ask(prometheus, "rules")["groups"]:
+        for rule in group["rules"]:
+            if rule["health"] != "ok":
+                yield f"{rule['name']}: {rule['health']} {rule.get('lastError', '')}"
+    print(f"{len(asked)} expressions, {len(looked_at)} selectors of rules")
+
+
+def main():
+    kind, *arguments = sys.argv[1:]
+    wrong = list({"form": form, "live": live}[kind](*arguments))
+    for line in wrong:
+        print(line)
+    return bool(wrong)
+
+
+sys.exit(main())
