@@ -23,6 +23,7 @@ mod properties;
 mod proxy_protocol;
 mod queue;
 mod rates;
+mod scep_bytes;
 mod shutdown;
 mod slow;
 mod support;
