@@ -26,10 +26,11 @@ use tokio_rustls::TlsAcceptor;
 use super::http_sys::{self, HttpSysLimits};
 use super::iis::{self, Answer, Place};
 use super::pki::Issued;
-use super::query::{self, Query};
+use super::query;
 use super::ra::ScepCertificates;
 use super::record::{Record, Seen};
 use super::relay::{RelayError, ScepServer};
+use crate::scep;
 
 /// How to simulate.
 #[derive(Clone, Debug)]
@@ -202,9 +203,9 @@ impl Server {
             );
         }
         let raw_query = head.uri.query().unwrap_or_default();
-        let query = Query::parse(raw_query);
+        let operation = query::operation(raw_query);
         let scep_server = self.options.scep_server.as_ref();
-        match (query.operation.as_deref(), scep_server) {
+        match (operation.as_deref(), scep_server) {
             (Some(b"GetCACaps"), None) => iis::answer(StatusCode::OK, "text/plain", CAPABILITIES),
             (Some(b"GetCACert"), None) => iis::answer(
                 StatusCode::OK,
@@ -214,7 +215,7 @@ impl Server {
             (Some(b"GetCACaps" | b"GetCACert"), Some(server)) => {
                 relayed(server.get(raw_query).await)
             }
-            (Some(b"PKIOperation"), Some(server)) => match message(head, &query, body) {
+            (Some(b"PKIOperation"), Some(server)) => match message(head, body) {
                 Some(message) => relayed(server.pki_operation(message).await),
                 None => internal_error(),
             },
@@ -231,12 +232,13 @@ impl Server {
 }
 
 /// The bytes of a PKIOperation: the body of a POST, else the `message` parameter.
-fn message(head: &request::Parts, query: &Query, body: Bytes) -> Option<Bytes> {
+fn message(head: &request::Parts, body: Bytes) -> Option<Bytes> {
     if head.method == Method::POST {
         return Some(body);
     }
-    let message = query.message.as_deref()?;
-    query::decode_message(message).map(Bytes::from)
+    let query = head.uri.query().unwrap_or_default();
+    let message = scep::message_of_query(query.as_bytes());
+    message.ok().map(Bytes::from)
 }
 
 fn relayed(answer: Result<Answer, RelayError>) -> Answer {

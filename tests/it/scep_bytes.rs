@@ -222,8 +222,8 @@ fn base64(bytes: &[u8], url: bool, padded: bool) -> Vec<u8> {
         symbols.into_iter().take(three.len() + 1)
     });
     let mut text: Vec<u8> = groups.collect();
-    while padded && text.len() % 4 != 0 {
-        text.push(b'=');
+    if padded {
+        text.resize(text.len().next_multiple_of(4), b'=');
     }
     text
 }
