@@ -264,3 +264,6 @@ fn key_transport(info: &mut Reader<'_>) -> Result<Recipient, Unreadable> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests;
