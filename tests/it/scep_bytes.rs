@@ -78,8 +78,8 @@ fn every_prefix_is_read_or_refused() {
     }
 }
 
-/// All 255 other values where the code is optimised, else every single bit, and the two bytes that mean most
-/// to a reader of lengths and tags.
+/// All 255 other values where the code is optimised (`cargo test --release`), else every single bit
+/// and the two bytes that mean most to a reader of lengths.
 #[test]
 fn every_changed_byte_is_read_or_refused() {
     let all = (1..=255).collect();
