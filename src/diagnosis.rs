@@ -87,6 +87,35 @@ pub enum Anomaly {
     TooBusy,
 }
 
+impl Anomaly {
+    /// Whether NDES itself is ill by it: no device gets further, whatever it sends.
+    pub fn is_of_server(self) -> bool {
+        matches!(
+            self,
+            Self::PolicyModuleMissing
+                | Self::PkiOperationForbidden
+                | Self::Forbidden
+                | Self::WindowsAuthentication
+                | Self::GetCaCertFailed
+                | Self::MscepFailed
+                | Self::PoolStopped
+                | Self::IisBusy
+                | Self::MscepNotFound
+                | Self::Redirected
+                | Self::UnexpectedStatus
+                | Self::PkiOperationPage
+                | Self::Tls(_)
+                | Self::NameNotResolved
+                | Self::NotConnected
+                | Self::ConnectTimeout
+                | Self::ConnectionClosed
+                | Self::AnswerInvalid
+                | Self::AnswerLate
+                | Self::AnswerBroken
+        )
+    }
+}
+
 /// Who made an answer, by its Server field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answerer {

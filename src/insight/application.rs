@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tracing::warn;
 
+use super::health::Health;
 use super::recent::Recent;
 use crate::client::ClientKey;
 use crate::diagnosis::Anomaly;
@@ -23,6 +24,7 @@ pub struct Applications(Mutex<HashMap<String, Arc<Application>>>);
 pub struct Application {
     name: String,
     pub(super) metrics: ScepMetrics,
+    pub health: Health,
     /// What GetCACert gave last; empty until it was asked.
     certificates: ArcSwap<Vec<Certificate>>,
     /// Transactions that were answered PENDING, since their first message.
@@ -60,6 +62,7 @@ impl Applications {
         let new = Arc::new(Application {
             name: name.to_owned(),
             metrics: metrics.scep(name),
+            health: Health::new(name, metrics.health(name)),
             certificates: ArcSwap::default(),
             polled: Mutex::new(Recent::new(MOST, POLLING)),
             fetched: Mutex::new(Recent::new(MOST, FETCHED)),
@@ -81,7 +84,7 @@ impl Applications {
 
 impl Application {
     /// Counts anomalies, and says in the log what they mean.
-    pub(super) fn tell(&self, anomaly: Anomaly, times: u64, now: Instant) {
+    pub fn tell(&self, anomaly: Anomaly, times: u64, now: Instant) {
         let reason = anomaly.reason();
         self.metrics.anomaly(reason, times);
         let times = {
@@ -139,6 +142,19 @@ impl Application {
         }
     }
 
+    /// What NDES hands out; empty until it was asked.
+    pub fn certificates(&self) -> Arc<Vec<Certificate>> {
+        self.certificates.load_full()
+    }
+
+    /// Takes away its gauges: it is not published any more.
+    pub fn hide(&self) {
+        self.health.hide();
+        for role in ROLES {
+            self.metrics.certificate(role.as_str(), None);
+        }
+    }
+
     /// Whether a message is for none of the certificates that NDES hands out. False where that is
     /// not known.
     pub(super) fn is_stale(&self, recipients: &[Recipient]) -> bool {
@@ -151,7 +167,7 @@ impl Application {
     }
 
     /// NDES has handed out `certificates`. What is wrong with them.
-    pub(super) fn learn(&self, certificates: Vec<Certificate>) -> Vec<Anomaly> {
+    pub fn learn(&self, certificates: Vec<Certificate>) -> Vec<Anomaly> {
         for role in ROLES {
             let these = certificates.iter().filter(|one| one.role() == role);
             let first = these.filter_map(|one| one.not_after).min();
@@ -178,7 +194,7 @@ const ROLES: [Role; 4] = [Role::Ca, Role::Ra, Role::RaSigning, Role::RaEncryptio
 /// Fingerprints in order, whatever order NDES gives them in.
 fn ra_certificates(certificates: &[Certificate]) -> Vec<[u8; 32]> {
     let ra = certificates.iter().filter(|one| is_ra(one));
-    let mut fingerprints: Vec<_> = ra.map(|one| one.sha256).collect();
+    let mut fingerprints: Vec<_> = ra.filter_map(|one| one.sha256).collect();
     fingerprints.sort_unstable();
     fingerprints
 }
@@ -223,7 +239,7 @@ fn now() -> i64 {
     since.map_or(0, |since| since.as_secs() as i64)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 

@@ -13,7 +13,7 @@ const ANSWERS: &str = "ndes_proxy_scep_answers_total";
 const ANOMALIES: &str = "ndes_proxy_anomalies_total";
 
 /// A request to enrol by micromdm's scepclient for an NDES with RA certificates.
-const PKCS_REQ: &str = "019-micromdm-scepclient-ndes-sim-post-pkioperation";
+pub const PKCS_REQ: &str = "019-micromdm-scepclient-ndes-sim-post-pkioperation";
 /// As certmonger sends it: by GET, signed by a certificate with a serial number of 32 bytes.
 const PKCS_REQ_BY_GET: &str = "044-certmonger-ndes-sim-get-pkioperation";
 
@@ -24,7 +24,7 @@ fn exchange(id: &str) -> Exchange {
 }
 
 /// The CMS bytes of a PKIOperation.
-fn message(id: &str) -> Vec<u8> {
+pub fn message(id: &str) -> Vec<u8> {
     exchange(id).request().unwrap()
 }
 
@@ -36,7 +36,7 @@ fn asking(operation: &str) -> String {
     format!("{MSCEP}?operation={operation}")
 }
 
-fn enrol(proxy: &Proxy, message: &[u8]) -> Response {
+pub fn enrol(proxy: &Proxy, message: &[u8]) -> Response {
     proxy.post(&pki_operation(), message)
 }
 
