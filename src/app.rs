@@ -17,12 +17,13 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::edge::{Edge, Handed, Pulse, Shares, Slots, Worker};
 use crate::generation::Generation;
+use crate::handover::Handover;
 use crate::log::Lines;
 use crate::problem::Problems;
 use crate::process::Process;
 use crate::reload::{self, Reloader};
 use crate::shutdown::{self, Trigger};
-use crate::systemd::{Manager, Systemd};
+use crate::systemd::{Manager, Predecessor, Systemd};
 use crate::tls::server;
 
 /// Why the proxy does not start.
@@ -51,6 +52,14 @@ pub enum StartError {
     Tickets(rustls::Error),
 }
 
+/// Why the proxy is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Stop,
+    /// Another process serves on the same sockets.
+    HandedOver,
+}
+
 /// A proxy that is bound and not serving yet: its addresses are real, port 0 included.
 pub struct Bound {
     pub https: Vec<SocketAddr>,
@@ -61,6 +70,7 @@ pub struct Bound {
     reloader: Reloader,
     manager: Manager,
     watchdog: Option<Duration>,
+    predecessor: Option<Predecessor>,
     admin_listener: std::net::TcpListener,
     /// A new process may answer there while this one still drains.
     admin_is_shared: bool,
@@ -82,6 +92,7 @@ pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bo
         manager,
         mut sockets,
         watchdog,
+        predecessor,
     } = systemd;
     let passed_admin = sockets.take(config.listen.admin);
     let admin_is_shared = passed_admin.is_some();
@@ -100,7 +111,8 @@ pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bo
         .iter()
         .map(|address| bind("listen.https", *address, sockets.take(*address)));
     let listeners = https.collect::<Result<Vec<_>, _>>()?;
-    if let Some(address) = sockets.left() {
+    // A predecessor may have listened where this one is not to listen any more.
+    if let (Some(address), None) = (sockets.left(), &predecessor) {
         return Err(StartError::Socket(address));
     }
 
@@ -138,6 +150,7 @@ pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bo
         reloader,
         manager,
         watchdog,
+        predecessor,
         admin_listener,
         admin_is_shared,
         listeners,
@@ -148,9 +161,19 @@ pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bo
 }
 
 impl Bound {
+    /// The way to a process that takes over. Its sockets listen for as long as it lives.
+    pub fn handover(&self) -> io::Result<Handover> {
+        let sockets = self.listeners.iter().chain([&self.admin_listener]);
+        Handover::new(sockets, self.manager.clone())
+    }
+
     /// Serves until `stop` returns and what was in flight then has ended. Runs the admin listener
     /// itself, so the caller's thread should do nothing else.
-    pub async fn run(self, stop: impl Future<Output = ()>, log: Option<Lines>) -> io::Result<()> {
+    pub async fn run(
+        self,
+        stop: impl Future<Output = Ending>,
+        log: Option<Lines>,
+    ) -> io::Result<()> {
         let serving = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             process: self.edge.process.clone(),
@@ -178,13 +201,16 @@ impl Bound {
         drop(self.listeners);
         self.reloader.start(self.manager.clone())?;
         serving.store(true, Ordering::Relaxed);
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.dismiss()?;
+        }
         self.manager.ready("serving");
         if let Some(time) = self.watchdog {
             tokio::spawn(watch(time, self.edge.pulse.clone(), self.manager.clone()));
         }
         info!(https = ?self.https, admin = %self.admin, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
 
-        stop.await;
+        let ending = stop.await;
         let time = self.edge.current.load().timeouts.shutdown;
         let open = self.edge.slots.open();
         info!(
@@ -194,7 +220,7 @@ impl Bound {
         self.manager
             .stopping(&format!("stopping: {open} connections open"));
         self.trigger.begin(time);
-        if self.admin_is_shared {
+        if self.admin_is_shared || ending == Ending::HandedOver {
             admin_task.abort();
         }
         let joined =

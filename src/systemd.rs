@@ -10,6 +10,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -23,6 +24,20 @@ pub struct Systemd {
     pub sockets: Sockets,
     /// How often it wants to hear that all is well, at least.
     pub watchdog: Option<Duration>,
+    pub predecessor: Option<Predecessor>,
+}
+
+/// The process that this one takes over from; its end of standard input waits for a word.
+pub struct Predecessor;
+
+/// Set for a process that takes over from another one.
+pub const HANDOVER: &str = "NDES_PROXY_HANDOVER";
+
+impl Predecessor {
+    /// Tells it that this process serves.
+    pub fn dismiss(&self) -> io::Result<()> {
+        Ok(rustix::io::write(io::stdin(), b"1").map(drop)?)
+    }
 }
 
 /// Listening sockets that were opened before the process was started, and outlive it.
@@ -34,6 +49,8 @@ pub struct Sockets(Vec<(SocketAddr, TcpListener)>);
 pub struct Manager(Option<Arc<Notify>>);
 
 struct Notify {
+    /// Another process speaks now.
+    silent: AtomicBool,
     socket: UnixDatagram,
     address: std::os::unix::net::SocketAddr,
 }
@@ -51,6 +68,7 @@ impl Systemd {
         Ok(Self {
             manager: Manager::at(env::var_os("NOTIFY_SOCKET"))?,
             sockets: Sockets::from_env()?,
+            predecessor: env::var_os(HANDOVER).map(|_| Predecessor),
             watchdog: watchdog
                 .map(Duration::from_micros)
                 .filter(|time| !time.is_zero()),
@@ -105,7 +123,11 @@ impl Manager {
             _ => SocketAddr::from_pathname(&address)?,
         };
         let socket = UnixDatagram::unbound()?;
-        Ok(Self(Some(Arc::new(Notify { socket, address }))))
+        Ok(Self(Some(Arc::new(Notify {
+            silent: AtomicBool::new(false),
+            socket,
+            address,
+        }))))
     }
 
     pub fn ready(&self, status: &str) {
@@ -123,6 +145,14 @@ impl Manager {
         self.tell(&format!("STOPPING=1\nSTATUS={}", one_line(status)));
     }
 
+    /// From now on that process is the service; nothing that this one says would be believed.
+    pub fn hand_over_to(&self, pid: u32) {
+        self.tell(&format!("MAINPID={pid}"));
+        if let Some(notify) = &self.0 {
+            notify.silent.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// All is well.
     pub fn alive(&self) {
         self.tell("WATCHDOG=1");
@@ -130,6 +160,9 @@ impl Manager {
 
     fn tell(&self, state: &str) {
         let Some(notify) = &self.0 else { return };
+        if notify.silent.load(Ordering::Relaxed) {
+            return;
+        }
         if let Err(error) = notify
             .socket
             .send_to_addr(state.as_bytes(), &notify.address)
