@@ -176,3 +176,63 @@ impl Manager {
 fn one_line(status: &str) -> String {
     status.replace(['\n', '\r'], " ")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_without_a_file_hears_one_line_of_status() {
+        let name = format!("ndes-proxy test {}", std::process::id());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        let systemd = UnixDatagram::bind_addr(&address).unwrap();
+        let manager = Manager::at(Some(format!("@{name}").into())).unwrap();
+        manager.ready("refused:\nREADY=0");
+        manager.hand_over_to(7);
+        manager.stopping("nobody listens to this");
+        systemd.set_nonblocking(true).unwrap();
+        let hear = || {
+            let mut text = [0; 256];
+            let length = systemd.recv(&mut text).ok()?;
+            Some(String::from_utf8(text[..length].to_vec()).unwrap())
+        };
+        assert_eq!(hear().unwrap(), "READY=1\nSTATUS=refused: READY=0");
+        assert_eq!(hear().unwrap(), "MAINPID=7");
+        assert_eq!(hear(), None);
+    }
+
+    #[test]
+    fn no_socket_no_word() {
+        let manager = Manager::at(None).unwrap();
+        manager.ready("nobody listens to this");
+    }
+
+    #[test]
+    fn sockets_are_found_by_their_addresses() {
+        let listen = |address: &str| {
+            let socket = TcpListener::bind(address).unwrap();
+            (socket.local_addr().unwrap(), socket)
+        };
+        let (v4, v6) = (listen("127.0.0.1:0"), listen("[::]:0"));
+        let (v4_port, v6_port) = (v4.0.port(), v6.0.port());
+        let mut sockets = Sockets(vec![v4, v6]);
+        for wrong in [
+            ([127, 0, 0, 2], v4_port),
+            ([0; 4], v4_port),
+            ([127, 0, 0, 1], v6_port),
+        ] {
+            assert!(sockets.take(wrong.into()).is_none(), "{wrong:?}");
+        }
+        assert!(sockets.take(([127, 0, 0, 1], v4_port).into()).is_some());
+        assert!(
+            sockets.take(([127, 0, 0, 1], v4_port).into()).is_none(),
+            "once"
+        );
+        assert_eq!(sockets.left().unwrap().port(), v6_port);
+        assert!(
+            sockets.take(([0; 4], v6_port).into()).is_some(),
+            "both families"
+        );
+        assert_eq!(sockets.left(), None);
+    }
+}

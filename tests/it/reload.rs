@@ -227,6 +227,27 @@ fn an_application_comes_and_goes() {
 }
 
 #[test]
+fn a_connection_keeps_its_application_when_their_order_changes() {
+    let (first, second) = (Origin::ok(), Origin::ok());
+    let binary = Binary::run(first.address, BY_SIGNAL);
+    let added = application(OTHER, "other", second.address);
+    let one = config_of(&binary);
+    put_config(&binary, &(one.clone() + &added));
+    binary.reload();
+    let mut connection = Connect::to(binary.https).sni(OTHER).open();
+    let (settings, published) = one.split_once("[[application]]").unwrap();
+    put_config(
+        &binary,
+        &format!("{settings}{added}[[application]]{published}"),
+    );
+    binary.reload();
+    connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {OTHER}\r\n\r\n"));
+    assert_eq!(connection.response().status, 200);
+    assert_eq!(second.requests().len(), 1);
+    first.assert_untouched();
+}
+
+#[test]
 fn the_gauge_of_a_certificate_goes_with_its_kind_of_key() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
