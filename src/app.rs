@@ -1,15 +1,15 @@
 //! Puts the parts together: builds everything, binds every socket, and only then serves.
 
+mod threads;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{info, warn};
 
@@ -190,7 +190,7 @@ impl Bound {
                 .iter()
                 .map(std::net::TcpListener::try_clone)
                 .collect::<io::Result<_>>()?;
-            workers.push(start(Worker {
+            workers.push(threads::start(Worker {
                 index,
                 edge: self.edge.clone(),
                 listeners,
@@ -206,7 +206,11 @@ impl Bound {
         }
         self.manager.ready("serving");
         if let Some(time) = self.watchdog {
-            tokio::spawn(watch(time, self.edge.pulse.clone(), self.manager.clone()));
+            tokio::spawn(threads::watch(
+                time,
+                self.edge.pulse.clone(),
+                self.manager.clone(),
+            ));
         }
         info!(https = ?self.https, admin = %self.admin, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
 
@@ -224,7 +228,8 @@ impl Bound {
             admin_task.abort();
         }
         let joined =
-            tokio::task::spawn_blocking(|| workers.into_iter().map(join).sum::<usize>()).await;
+            tokio::task::spawn_blocking(|| workers.into_iter().map(threads::join).sum::<usize>())
+                .await;
         match joined {
             Ok(0) => info!("stopped"),
             Ok(cut) => warn!(
@@ -235,47 +240,5 @@ impl Bound {
         }
         admin_task.abort();
         Ok(())
-    }
-}
-
-/// Tells systemd that the process works, only while each of its workers does.
-async fn watch(time: Duration, pulse: Pulse, manager: Manager) {
-    // A quarter: one round to ask, one to hear, and as much again for a busy machine.
-    let mut rounds = tokio::time::interval(time / 4);
-    loop {
-        rounds.tick().await;
-        if pulse.beats() {
-            manager.alive();
-        } else {
-            warn!("a worker does not answer; systemd restarts the process unless it soon does");
-        }
-    }
-}
-
-/// A worker's thread. Its result: connections that were cut.
-fn start(worker: Worker) -> io::Result<JoinHandle<io::Result<usize>>> {
-    let name = format!("worker-{}", worker.index);
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    std::thread::Builder::new().name(name).spawn(move || {
-        let cut = runtime.block_on(worker.run());
-        // What was cut ends here, and leaves its records.
-        drop(runtime);
-        cut
-    })
-}
-
-fn join(worker: JoinHandle<io::Result<usize>>) -> usize {
-    match worker.join() {
-        Ok(Ok(cut)) => cut,
-        Ok(Err(error)) => {
-            warn!("a worker ended: {error}");
-            0
-        }
-        Err(_panic) => {
-            warn!("a worker ended by a defect");
-            0
-        }
     }
 }
