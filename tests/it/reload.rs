@@ -169,9 +169,9 @@ fn what_needs_a_restart_is_said_and_the_rest_takes_effect() {
     eventually("three lines", || {
         let lines = binary.lines();
         let keys = lines.iter().filter_map(|line| line["key"].as_str());
-        keys.eq(["listen.workers", "limits.connections", "log"])
+        keys.eq(["listen.workers", "limits.connections", "log.format"])
     });
-    let keys = "needs a restart to take effect: listen.workers, limits.connections, log";
+    let keys = "needs a restart to take effect: listen.workers, limits.connections, log.format";
     assert!(status(&binary).contains(keys), "{}", status(&binary));
     assert_eq!(binary.metric(SUCCESSFUL, &[]), 1.0);
     let long = format!("{MSCEP}?operation=GetCACaps&message={}", "x".repeat(200));
