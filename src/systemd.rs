@@ -56,7 +56,8 @@ struct Notify {
 }
 
 impl Systemd {
-    /// To be called while the process has one thread: what was taken is removed from the environment.
+    /// To be called while the process has one thread: the variables of the sockets are removed from
+    /// the environment, so that no child takes them for its own.
     ///
     /// # Errors
     /// A variable of systemd is there, but not what it stands for.
