@@ -19,6 +19,7 @@ use crate::edge::{Edge, Handed, Pulse, Shares, Slots, Worker};
 use crate::generation::Generation;
 use crate::handover::Handover;
 use crate::log::Lines;
+use crate::probe::Prober;
 use crate::problem::Problems;
 use crate::process::Process;
 use crate::reload::{self, Reloader};
@@ -177,6 +178,7 @@ impl Bound {
         let serving = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             process: self.edge.process.clone(),
+            current: self.edge.current.clone(),
             shutdown: self.edge.shutdown.clone(),
             serving: serving.clone(),
             reload: self.reloader.status(),
@@ -200,6 +202,10 @@ impl Bound {
         // The workers hold the sockets now: once they let go, nobody listens.
         drop(self.listeners);
         self.reloader.start(self.manager.clone())?;
+        let prober = Prober {
+            current: self.edge.current.clone(),
+        };
+        let probing = tokio::spawn(prober.run());
         serving.store(true, Ordering::Relaxed);
         if let Some(predecessor) = &self.predecessor {
             predecessor.dismiss()?;
@@ -224,6 +230,7 @@ impl Bound {
         self.manager
             .stopping(&format!("stopping: {open} connections open"));
         self.trigger.begin(time);
+        probing.abort();
         if self.admin_is_shared || ending == Ending::HandedOver {
             admin_task.abort();
         }

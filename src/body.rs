@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::Response;
 use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
@@ -88,11 +89,23 @@ impl Body {
         }
     }
 
+    /// The client had closed its side of the connection before this answer came. It is written
+    /// all the same: the other side may be open.
+    pub fn left_early(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.client_gone = true;
+        }
+    }
+
     /// The client did not take what was handed on last.
     pub fn not_taken(&mut self) {
         if let Some(record) = &mut self.record {
             record.broken(Incomplete::Client);
         }
+    }
+
+    async fn read_to_end(mut self) {
+        while let Some(Ok(_)) = self.frame().await {}
     }
 
     fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
@@ -104,6 +117,23 @@ impl Body {
         }
         self.source = Source::Ended;
         Poll::Ready(Some(Err(error)))
+    }
+}
+
+impl Drop for Body {
+    /// The client has left. The outcome of an enrolment is read all the same.
+    fn drop(&mut self) {
+        let upstream = matches!(self.source, Source::Upstream { .. });
+        let wanted = |record: &mut Box<Record>| upstream && record.goes_on_without_client();
+        let Some(record) = self.record.take_if(wanted) else {
+            return;
+        };
+        let unattended = record.unattended();
+        let rest = Self {
+            source: std::mem::replace(&mut self.source, Source::Ended),
+            record: Some(record),
+        };
+        unattended.spawn(rest.read_to_end());
     }
 }
 
@@ -131,8 +161,8 @@ impl http_body::Body for Body {
             },
             Source::Ended => None,
         };
-        if let Some(record) = &mut this.record {
-            record.sent(data.as_ref().map_or(0, Bytes::len));
+        if let (Some(record), Some(data)) = (&mut this.record, &data) {
+            record.passed(data);
         }
         if data.is_none() || http_body::Body::is_end_stream(&*this) {
             this.ended();

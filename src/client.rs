@@ -69,9 +69,25 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+/// Bytes that a client chose, fit for a log: at most so many of them, visible ASCII, quotes and
+/// backslashes escaped.
+pub struct Escaped<'a>(pub &'a [u8], pub usize);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(bytes, most) = *self;
+        write!(f, "{}", bytes[..bytes.len().min(most)].escape_ascii())?;
+        if bytes.len() > most {
+            f.write_str("...")
+        } else {
+            Ok(())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::ClientKey;
+    use super::{ClientKey, Escaped};
 
     #[test]
     fn one_key_for_what_one_client_can_choose_freely() {
@@ -80,5 +96,14 @@ mod tests {
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
         assert_eq!(key("2001:db8:1:2::1"), key("2001:db8:1:2:ffff::9"));
         assert_ne!(key("2001:db8:1:2::1"), key("2001:db8:1:3::1"));
+    }
+
+    #[test]
+    fn what_a_client_sent_cannot_break_a_line_or_fill_it() {
+        assert_eq!(
+            Escaped(b"a\r\nb\"\x1b[31m\xff", 99).to_string(),
+            r#"a\r\nb\"\x1b[31m\xff"#
+        );
+        assert_eq!(Escaped(&[b'a'; 500], 3).to_string(), "aaa...");
     }
 }

@@ -11,18 +11,22 @@ mod rate_limit;
 mod read;
 mod reload;
 mod restart;
+mod scep;
 pub mod types;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use application::{Application, CertificateFiles, ClientAddress, Upstream};
+pub use application::{Application, CertificateFiles, ClientAddress};
 pub use limits::{Limits, Timeouts};
 pub use listen::{Listen, Protocol};
 pub use rate_limit::{NetworkRate, RateLimit};
 use read::{Document, Section};
 pub use reload::Reload;
+pub use scep::{OnUnreadable, PolicyModule, ScepPolicy};
+pub use upstream::{Probe, Upstream};
 
 use crate::problem::{Finding, Place, Problems};
 use crate::text;
@@ -110,6 +114,7 @@ impl Config {
             log: log(root.section("log")),
             applications: application::read_all(&mut root, &directory),
         };
+        application::check_probe_path(&document, &config.listen, &config.applications);
         root.finish();
         let problems = document.into_problems();
         if problems.has_errors() {

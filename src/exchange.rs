@@ -1,12 +1,16 @@
 //! The life of one request, from its head to the head of the answer: THE place to see what
 //! happens in which order.
 
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Response;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 use tower::ServiceExt;
 
 use crate::body::Body;
@@ -14,10 +18,12 @@ use crate::buffers::Lease;
 use crate::client::Peer;
 use crate::gate::{self, Admitted};
 use crate::generation::{Generation, Published};
-use crate::head::{Head, Host};
+use crate::head::{Head, Host, Method};
+use crate::insight::{Asked, Insight};
 use crate::process::Process;
 use crate::record::Record;
 use crate::rejection::Rejection;
+use crate::scep::Operation;
 use crate::upstream::{self, Answer, Outgoing, Place, fields};
 
 /// What all requests of one connection share.
@@ -32,6 +38,16 @@ pub struct Exchange {
     pub peer: Arc<Peer>,
     /// The worker that serves the connection, from 0.
     pub worker: usize,
+}
+
+/// A request that has its turn at NDES.
+struct Call {
+    /// Index into `Generation::applications`.
+    application: usize,
+    request: Outgoing,
+    place: Place,
+    /// Pays for the body of the request.
+    _lease: Lease,
 }
 
 /// A body that is still with the client. Read only once its request is admitted: that is also
@@ -76,6 +92,10 @@ impl Exchange {
         head: Head,
         body: &mut B,
     ) -> Response<Body> {
+        // A load balancer asks often and wants no line of log for it.
+        if self.asks_whether_it_serves(&head) {
+            return Response::new(Body::own(Bytes::from_static(b"ready\n")));
+        }
         let mut record = Record::start(
             &self.process,
             &self.generation.site,
@@ -83,17 +103,31 @@ impl Exchange {
             number,
             Some(head.clone()),
         );
-        let result = self.forward(&head, body, &mut record).await;
-        self.finish(record, result)
+        let call = match self.prepare(&head, body, &mut record).await {
+            Ok(call) => call,
+            Err(rejection) => return self.finish(record, Err(rejection)),
+        };
+        let is_enrolment = record.operation == Some(Operation::PKIOperation);
+        let answer = self.clone().call(call, head, record);
+        if !is_enrolment {
+            return answer.await;
+        }
+        let mut response = ToTheEnd::new(answer, &self.process.unattended).await;
+        if has_left(body) {
+            response.body_mut().left_early();
+        }
+        response
+    }
+
+    fn asks_whether_it_serves(&self, head: &Head) -> bool {
+        let path = self.generation.probe_path.as_ref();
+        path.is_some_and(|path| path.as_str().as_bytes() == head.target.path())
+            && matches!(head.method, Method::Get | Method::Head)
     }
 
     /// Answers a request whose head could not be read.
     pub fn refuse(&self, number: u64, rejection: Rejection) -> Response<Body> {
-        let rejection = match rejection.is_refusal() {
-            true => self.process.rates.refused(self.peer.key, rejection),
-            false => rejection,
-        };
-        self.finish(self.headless(number), Err(rejection))
+        self.finish(self.headless(number), Err(self.priced(rejection)))
     }
 
     /// Counts and logs what was refused before it came here: its answer, or a reset, is out
@@ -116,18 +150,19 @@ impl Exchange {
         Record::start(&self.process, site, &self.peer, number, None)
     }
 
-    async fn forward<B: RequestBody>(
+    /// All that comes before NDES hears of the request.
+    async fn prepare<B: RequestBody>(
         &self,
         head: &Head,
         body: &mut B,
         record: &mut Record,
-    ) -> Result<Response<Body>, Rejection> {
+    ) -> Result<Call, Rejection> {
         let Generation { limits, site, .. } = &*self.generation;
 
         // 1. Is this published? Whoever asks for something else pays from a bucket of its own.
         let admitted = gate::admit(head, &self.peer, site, limits).map_err(|rejection| {
             record.application = gate::application_of(head, &self.peer, site);
-            self.process.rates.refused(self.peer.key, rejection)
+            self.priced(rejection)
         })?;
         record.application = Some(admitted.application);
         record.operation = admitted.operation;
@@ -138,19 +173,33 @@ impl Exchange {
         // 3. The whole body, before NDES hears of the request.
         let mut lease = self.process.buffers.lease();
         let bytes = body.read(limits.body_bytes, &mut lease).await;
-        let bytes = bytes.map_err(|rejection| match rejection.is_refusal() {
-            true => self.process.rates.refused(self.peer.key, rejection),
-            false => rejection,
-        })?;
+        let bytes = bytes.map_err(|rejection| self.priced(rejection))?;
         record.request_body = bytes.len();
 
-        // 4. Only what goes to NDES counts against the rate of all.
-        let application = self.generation.applications.get(admitted.application);
-        let published = application.ok_or(Rejection::Internal)?;
+        // 4. What does its SCEP message say, and is that allowed?
+        let application = admitted.application;
+        let published = self.generation.applications.get(application);
+        let published = published.ok_or(Rejection::Internal)?;
+        let asked = Asked {
+            method: admitted.method,
+            operation: admitted.operation,
+            target: &admitted.target,
+            body: &bytes,
+            client: self.peer.key,
+            user_agent: head.user_agent.as_ref(),
+            policy_module: published.policy_module,
+        };
+        let insight = record
+            .insight
+            .insert(Insight::begin(&published.scep, &asked));
+        gate::policy::check(&published.policy, insight.message())
+            .map_err(|rejection| self.priced(rejection))?;
+
+        // 5. Only what goes to NDES counts against the rate of all.
         let request = self.outgoing(head, published, admitted, bytes)?;
         self.process.rates.forwarded()?;
 
-        // 5. In turn: NDES takes some hundreds of requests at a time, of clients that still wait.
+        // 6. In turn: NDES takes some hundreds of requests at a time, of clients that still wait.
         let began = Instant::now();
         let turn = tokio::select! {
             biased;
@@ -159,12 +208,39 @@ impl Exchange {
         };
         record.waited = Some(began.elapsed());
         let place = turn?;
+        Ok(Call {
+            application,
+            request,
+            place,
+            _lease: lease,
+        })
+    }
 
-        // 6. To NDES, and its answer back.
-        let answer = published.upstream.clone().oneshot(request).await;
-        let answer = answer.map_err(|failure| failure.rejection())?;
-        record.upstream = Some(answer.after);
-        Ok(self.incoming(head, published, answer, place))
+    /// 7. To NDES, and its answer back. Needs the client no more.
+    async fn call(self, call: Call, head: Head, mut record: Box<Record>) -> Response<Body> {
+        let Some(published) = self.generation.applications.get(call.application) else {
+            return self.finish(record, Err(Rejection::Internal));
+        };
+        let answer = published.upstream.clone().oneshot(call.request).await;
+        let result = match answer {
+            Ok(answer) => {
+                record.upstream_answered(&answer);
+                Ok(self.incoming(&head, published, answer, call.place))
+            }
+            Err(failure) => {
+                record.upstream_failed(&failure);
+                Err(failure.rejection())
+            }
+        };
+        self.finish(record, result)
+    }
+
+    /// A refusal of a request that was admitted; whoever has used up its refusals is told so.
+    fn priced(&self, rejection: Rejection) -> Rejection {
+        match rejection.is_refusal() {
+            true => self.process.rates.refused(self.peer.key, rejection),
+            false => rejection,
+        }
     }
 
     fn outgoing(
@@ -222,6 +298,53 @@ impl Exchange {
         record.answered(response.status(), rejection);
         response.map(|body| body.recorded(record))
     }
+}
+
+/// An enrolment at NDES, which has used up its challenge whatever becomes of the device: dropped
+/// before its end, it goes on in a task of its own, so that its outcome is known all the same.
+struct ToTheEnd<'t> {
+    call: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
+    unattended: &'t TaskTracker,
+}
+
+impl<'t> ToTheEnd<'t> {
+    fn new(
+        call: impl Future<Output = Response<Body>> + Send + 'static,
+        unattended: &'t TaskTracker,
+    ) -> Self {
+        Self {
+            call: Some(Box::pin(call)),
+            unattended,
+        }
+    }
+}
+
+impl Future for ToTheEnd<'_> {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let Some(call) = &mut self.call else {
+            return Poll::Pending;
+        };
+        let response = ready!(call.as_mut().poll(cx));
+        self.call = None;
+        Poll::Ready(response)
+    }
+}
+
+impl Drop for ToTheEnd<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take().filter(|_| Handle::try_current().is_ok()) {
+            self.unattended.spawn(call);
+        }
+    }
+}
+
+/// Whether the client has closed the connection by now.
+fn has_left<B: RequestBody>(body: &mut B) -> bool {
+    pin!(body.left())
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
 }
 
 /// Host as the client wrote it, its port included. The gate has checked it.

@@ -5,6 +5,7 @@
 //! bounds come after, in `exchange`.
 
 mod host;
+pub mod policy;
 pub mod rate;
 mod size;
 

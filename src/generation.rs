@@ -5,15 +5,18 @@ mod gauges;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::server::ProducesTickets;
 
-use crate::config::types::DnsName;
-use crate::config::{Application, Config, Limits, Protocol, Timeouts};
+use crate::config::types::{DnsName, PublishedPath};
+use crate::config::{
+    Application, ClientAddress, Config, Limits, PolicyModule, Protocol, ScepPolicy, Timeouts,
+};
+use crate::insight;
 use crate::problem::{Located, Problems};
 use crate::process::Process;
 use crate::site::Site;
@@ -24,6 +27,8 @@ use crate::upstream::{self, Upstream};
 /// One immutable state of the proxy. A request keeps the one it began with.
 pub struct Generation {
     pub limits: Limits,
+    /// Answered without a look at NDES, under any host.
+    pub probe_path: Option<PublishedPath>,
     pub timeouts: Timeouts,
     pub site: Arc<Site>,
     /// In the order of the configuration, as `Site::applications`.
@@ -47,7 +52,38 @@ pub struct Published {
     pub host: http::HeaderValue,
     /// Names that a Location may not show.
     pub internal_names: Vec<DnsName>,
-    pub client_address: crate::config::ClientAddress,
+    pub client_address: ClientAddress,
+    pub policy_module: PolicyModule,
+    pub policy: ScepPolicy,
+    /// None: never.
+    pub probe: Option<Probe>,
+    /// What is known of its SCEP, through every reload.
+    pub scep: Arc<insight::Application>,
+}
+
+/// How NDES is asked how it is.
+pub struct Probe {
+    pub interval: Duration,
+    pub thresholds: insight::Thresholds,
+    /// How often GetCACert is asked.
+    pub certificates: Duration,
+    /// The first published one.
+    pub path: PublishedPath,
+}
+
+impl Probe {
+    fn of(application: &Application) -> Option<Self> {
+        let probe = application.upstream.probe;
+        Some(Self {
+            interval: probe.interval?,
+            thresholds: insight::Thresholds {
+                failures: probe.failures,
+                successes: probe.successes,
+            },
+            certificates: probe.certificates,
+            path: application.paths.first()?.clone(),
+        })
+    }
 }
 
 /// What the files of an application hold, read and checked.
@@ -55,6 +91,14 @@ struct Files {
     identities: Vec<Identity>,
     roots: Vec<CertificateDer<'static>>,
     trust: client::Trust,
+}
+
+impl Published {
+    /// As `ndes.corp.local:443`.
+    pub fn upstream_name(&self) -> String {
+        let origin = &self.upstream_settings.origin;
+        format!("{}:{}", origin.host, origin.port)
+    }
 }
 
 impl Generation {
@@ -106,6 +150,7 @@ impl Generation {
         }
         let built = Self {
             limits: config.limits.clone(),
+            probe_path: config.listen.probe_path.clone(),
             timeouts: config.timeouts.clone(),
             site: Arc::new(Site::new(&config.applications)),
             applications,
@@ -138,7 +183,8 @@ impl Generation {
             .find_map(|(known, published)| (known == name).then_some(published))
     }
 
-    fn named(&self) -> impl Iterator<Item = (&str, &Published)> {
+    /// All that is published, with its name.
+    pub fn named(&self) -> impl Iterator<Item = (&str, &Published)> {
         let names = self
             .site
             .applications
@@ -243,6 +289,10 @@ fn publish(
         host: to.server_name.to_header(),
         internal_names: vec![to.server_name.clone(), to.origin.host.clone()],
         client_address: application.client_address,
+        policy_module: application.policy_module,
+        policy: application.scep.clone(),
+        probe: Probe::of(application),
+        scep: process.scep.get(&application.name, &process.metrics),
     }
 }
 

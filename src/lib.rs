@@ -4,17 +4,18 @@
 //! in) -> `upstream` (NDES), and leaves a `record`. Modules use only those on lower floors:
 //!
 //! ```text
-//! 9  app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
-//! 8  edge  admin                      own sockets and tasks
-//! 7  exchange  reload                 the life of one request; a new generation
-//! 6  body                             its answer, on the way out
-//! 5  generation  record               what a reload replaces; what a request leaves behind
-//! 4  process                          what outlives every reload
-//! 3  gate                             judgement
-//! 2  site  upstream  log              what is published; the way to NDES; where lines go
-//! 1  config  metrics  tls  buffers    what was written, counted, trusted, lent
-//! 1  handover                         the way to the next process
-//! 0  head  scep  client  rejection  problem  text  shutdown  systemd
+//! 10  app  check  demo  healthcheck  import_wap    wire it, bind it; what would be published; try it; ask it
+//! 9   edge  admin                      own sockets and tasks
+//! 8   exchange  reload  probe          the life of one request; a new generation; how NDES is
+//! 7   body                             its answer, on the way out
+//! 6   generation  record               what a reload replaces; what a request leaves behind
+//! 5   process                          what outlives every reload
+//! 4   insight                          what SCEP says on its way through
+//! 3   gate  diagnosis                  judgement
+//! 2   site  upstream  log              what is published; the way to NDES; where lines go
+//! 1   config  metrics  tls  buffers    what was written, counted, trusted, lent
+//! 1   handover                         the way to the next process
+//! 0   head  scep  client  rejection  problem  text  shutdown  systemd
 //! ```
 
 pub mod admin;
@@ -25,6 +26,7 @@ pub mod check;
 pub mod client;
 pub mod config;
 pub mod demo;
+pub mod diagnosis;
 pub mod edge;
 pub mod exchange;
 pub mod gate;
@@ -32,8 +34,11 @@ pub mod generation;
 pub mod handover;
 pub mod head;
 pub mod healthcheck;
+pub mod import_wap;
+pub mod insight;
 pub mod log;
 pub mod metrics;
+pub mod probe;
 pub mod problem;
 pub mod process;
 pub mod record;

@@ -15,6 +15,7 @@ use ndes_proxy::config::Config;
 use ndes_proxy::demo::{self, Demo};
 use ndes_proxy::handover::Handover;
 use ndes_proxy::healthcheck;
+use ndes_proxy::import_wap;
 use ndes_proxy::log;
 use ndes_proxy::problem::{Place, Problems};
 use ndes_proxy::reload;
@@ -36,6 +37,14 @@ enum Command {
     Check(File),
     /// Try it: a proxy before a simulated NDES, on loopback addresses, with throw-away certificates
     Demo(demo::Arguments),
+    /// Write a configuration of what Web Application Proxy publishes
+    ///
+    /// FILE is what `Get-WebApplicationProxyApplication | ConvertTo-Json` gave on the WAP server.
+    /// The configuration goes to standard output, what is lost or left out also to standard error.
+    ImportWap {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Ask the running proxy whether it is ready (for containers); exit 0 or 1
     Healthcheck(File),
 }
@@ -59,6 +68,7 @@ fn main() -> ExitCode {
         Command::Run(File { config }) => run(&config),
         Command::Check(File { config }) => check(&config),
         Command::Demo(arguments) => demo(arguments),
+        Command::ImportWap { file } => import_wap(&file),
         Command::Healthcheck(File { config }) => match healthcheck::ask(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
@@ -177,6 +187,25 @@ fn check(file: &Path) -> ExitCode {
     }
     println!("{}", report.published);
     ExitCode::SUCCESS
+}
+
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the answer of the command"
+)]
+fn import_wap(file: &Path) -> ExitCode {
+    match import_wap::load(file) {
+        Ok(imported) => {
+            print!("{}", imported.configuration);
+            eprint!("{}", imported.warnings);
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprint!("{problems}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 #[expect(

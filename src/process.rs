@@ -8,17 +8,22 @@ use governor::clock::MonotonicClock;
 use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
+use tokio_util::task::TaskTracker;
 
 use crate::buffers::Buffers;
 use crate::client::ConnectionId;
 use crate::config::Config;
 use crate::gate::rate::Rates;
+use crate::insight::Applications;
 use crate::metrics::Metrics;
 
 pub struct Process {
     pub metrics: Metrics,
     pub rates: Rates,
     pub buffers: Arc<Buffers>,
+    pub scep: Applications,
+    /// Enrolments whose clients have left, read to their end.
+    pub unattended: TaskTracker,
     /// Keeps scanners from filling the disk: the counters still see each of them.
     refusal_log:
         RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>,
@@ -44,6 +49,8 @@ impl Process {
                 InMemoryState::default(),
                 MonotonicClock,
             ),
+            scep: Applications::default(),
+            unattended: TaskTracker::new(),
             started,
             connections: AtomicU64::new(0),
             cutting: AtomicBool::new(false),

@@ -1,19 +1,24 @@
 //! The record of one request: counted and logged once, when its answer has ended.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use http::StatusCode;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::client::Peer;
+use crate::client::{Escaped, Peer};
+use crate::diagnosis::Anomaly;
 use crate::head::{Head, Method};
+use crate::insight::{Audit, End, Insight};
 use crate::metrics::{Answered, Incomplete};
 use crate::process::Process;
 use crate::rejection::Rejection;
 use crate::scep::Operation;
 use crate::site::Site;
+use crate::upstream::{Answer, Failure};
 
 /// Travels in the body of the answer; its drop is the end of the request.
 pub struct Record {
@@ -28,8 +33,10 @@ pub struct Record {
     pub application: Option<usize>,
     pub operation: Option<Operation>,
     pub request_body: usize,
+    /// Of a request that the gate has admitted.
+    pub insight: Option<Insight>,
     /// From sending the request upstream to the head of its answer.
-    pub upstream: Option<Duration>,
+    upstream: Option<Duration>,
     /// In the queue before the upstream.
     pub waited: Option<Duration>,
     /// None where it ended before there was an answer.
@@ -37,6 +44,12 @@ pub struct Record {
     rejection: Option<Rejection>,
     sent: usize,
     incomplete: Option<Incomplete>,
+    /// The client left before it had the answer, or seems to.
+    pub client_gone: bool,
+    /// What follows is read for the record only.
+    unattended: bool,
+    /// All of the answer has come.
+    whole: bool,
 }
 
 impl Record {
@@ -58,6 +71,7 @@ impl Record {
             application: None,
             operation: None,
             request_body: 0,
+            insight: None,
             upstream: None,
             waited: None,
             status: None,
@@ -65,21 +79,62 @@ impl Record {
             sent: 0,
             // Until its end is seen, the answer has broken off; most often the client has left.
             incomplete: Some(Incomplete::Client),
+            client_gone: false,
+            unattended: false,
+            whole: false,
         })
+    }
+
+    /// The head of NDES's answer, before anything is taken out of it.
+    pub fn upstream_answered(&mut self, answer: &Answer) {
+        self.upstream = Some(answer.after);
+        if let Some(insight) = &mut self.insight {
+            insight.answered(&answer.response);
+        }
+    }
+
+    pub fn upstream_failed(&mut self, failure: &Failure) {
+        if let Some(insight) = &mut self.insight {
+            insight.failed(failure);
+        }
     }
 
     /// The answer that the client will get, and why where it is our own.
     pub fn answered(&mut self, status: StatusCode, rejection: Option<Rejection>) {
         self.status = Some(status);
         self.rejection = rejection;
+        if let (Some(insight), Some(Rejection::UpstreamBusy)) = (&mut self.insight, rejection) {
+            insight.found_no_turn();
+        }
     }
 
-    pub fn sent(&mut self, bytes: usize) {
-        self.sent += bytes;
+    /// A piece of the body.
+    pub fn passed(&mut self, data: &Bytes) {
+        if let Some(insight) = &mut self.insight {
+            insight.passed(data);
+        }
+        if !self.unattended {
+            self.sent += data.len();
+        }
     }
 
     pub fn completed(&mut self) {
-        self.incomplete = None;
+        self.incomplete = self.unattended.then_some(Incomplete::Client);
+        self.whole = true;
+    }
+
+    /// The client has left. Whether the rest of the answer is to be read all the same: NDES has
+    /// used up the challenge of an enrolment, and nobody else will learn its outcome.
+    pub fn goes_on_without_client(&mut self) -> bool {
+        self.client_gone = true;
+        let first = !std::mem::replace(&mut self.unattended, true);
+        let is_enrolment = self.operation == Some(Operation::PKIOperation);
+        first && is_enrolment && !self.process.is_cutting() && Handle::try_current().is_ok()
+    }
+
+    /// Where tasks go that no client waits for.
+    pub fn unattended(&self) -> TaskTracker {
+        self.process.unattended.clone()
     }
 
     pub fn broken(&mut self, cause: Incomplete) {
@@ -132,6 +187,7 @@ impl Record {
             request_bytes = self.request_body,
             status = self.status.map(|status| status.as_u16()),
             reason = self.rejection.map(Rejection::reason),
+            anomaly = self.insight.as_ref().and_then(Insight::anomaly).map(Anomaly::reason),
             response_bytes = self.sent,
             incomplete = self.incomplete.map(Incomplete::as_str),
             duration_ms = milliseconds(duration),
@@ -139,6 +195,19 @@ impl Record {
             upstream_ms = self.upstream.map(milliseconds),
             user_agent = user_agent.as_ref().map(tracing::field::display),
         );
+    }
+
+    fn audit(&self, duration: Duration) {
+        let Some(insight) = &self.insight else { return };
+        insight.audit(&Audit {
+            request_id: format_args!("{}-{}", self.peer.connection, self.number),
+            application: self.application_name(),
+            client: self.peer.address.ip().to_canonical(),
+            reason: self.rejection.map(Rejection::reason),
+            client_gone: self.client_gone || self.incomplete == Some(Incomplete::Client),
+            duration_ms: milliseconds(duration),
+            upstream_ms: self.upstream.map(milliseconds),
+        });
     }
 
     fn application_name(&self) -> Option<&str> {
@@ -154,8 +223,17 @@ impl Drop for Record {
         if self.incomplete.is_some() && self.process.is_cutting() {
             self.incomplete = Some(Incomplete::Shutdown);
         }
+        let end = match self.incomplete {
+            _ if self.whole => End::Whole,
+            Some(Incomplete::Upstream | Incomplete::UpstreamLate) => End::BrokenByUpstream,
+            _ => End::Other,
+        };
+        if let Some(insight) = &mut self.insight {
+            insight.ended(end);
+        }
         self.count(duration);
         self.log(duration);
+        self.audit(duration);
         if std::thread::panicking() {
             warn!(request_id = %format_args!("{}-{}", self.peer.connection, self.number), "a defect ended this request");
         }
@@ -164,34 +242,4 @@ impl Drop for Record {
 
 fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1e6).round() / 1e3
-}
-
-/// Bytes that a client chose, fit for a log: at most so many of them, visible ASCII, quotes and
-/// backslashes escaped.
-pub struct Escaped<'a>(pub &'a [u8], pub usize);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(bytes, most) = *self;
-        write!(f, "{}", bytes[..bytes.len().min(most)].escape_ascii())?;
-        if bytes.len() > most {
-            f.write_str("...")
-        } else {
-            Ok(())
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Escaped;
-
-    #[test]
-    fn what_a_client_sent_cannot_break_a_line_or_fill_it() {
-        assert_eq!(
-            Escaped(b"a\r\nb\"\x1b[31m\xff", 99).to_string(),
-            r#"a\r\nb\"\x1b[31m\xff"#
-        );
-        assert_eq!(Escaped(&[b'a'; 500], 3).to_string(), "aaa...");
-    }
 }

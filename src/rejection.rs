@@ -47,6 +47,14 @@ pub enum Rejection {
     Http2Limit,
     /// Bodies of all connections together exceed `buffered_bytes`.
     BuffersFull,
+    /// A PKIOperation without a message that can be read, where the application wants one.
+    ScepUnreadable,
+    /// A messageType that the application refuses.
+    ScepMessageType,
+    /// A digest below the weakest that the application takes.
+    ScepDigest,
+    /// A content encryption below the weakest that the application takes.
+    ScepCipher,
     /// No turn at the upstream within `queue`.
     UpstreamBusy,
     /// The client closed the connection while it waited for its turn.
@@ -77,7 +85,7 @@ pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
 impl Rejection {
     /// One of each, for the metrics and the tables of the README.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 38] = [
         Self::MalformedHead,
         Self::MalformedFraming,
         Self::HostMissing,
@@ -107,6 +115,10 @@ impl Rejection {
         Self::RateGlobal { retry_after: 1 },
         Self::Http2Limit,
         Self::BuffersFull,
+        Self::ScepUnreadable,
+        Self::ScepMessageType,
+        Self::ScepDigest,
+        Self::ScepCipher,
         Self::UpstreamBusy,
         Self::ClientLeft,
         Self::UpstreamRequestBytes,
@@ -265,6 +277,30 @@ impl Rejection {
                 "connection_limit_reached",
                 "The proxy is busy.",
             ),
+            Self::ScepUnreadable => (
+                S::BAD_REQUEST,
+                "scep_unreadable",
+                DENIED,
+                "The SCEP message cannot be read.",
+            ),
+            Self::ScepMessageType => (
+                S::BAD_REQUEST,
+                "scep_message_type",
+                DENIED,
+                "This type of SCEP message is not accepted.",
+            ),
+            Self::ScepDigest => (
+                S::BAD_REQUEST,
+                "scep_digest",
+                DENIED,
+                "The digest of the SCEP message is too weak.",
+            ),
+            Self::ScepCipher => (
+                S::BAD_REQUEST,
+                "scep_cipher",
+                DENIED,
+                "The encryption of the SCEP message is too weak.",
+            ),
             Self::UpstreamBusy => (
                 S::SERVICE_UNAVAILABLE,
                 "upstream_busy",
@@ -377,6 +413,10 @@ impl Rejection {
             | Self::RateClient { .. }
             | Self::RateGlobal { .. }
             | Self::BuffersFull
+            | Self::ScepUnreadable
+            | Self::ScepMessageType
+            | Self::ScepDigest
+            | Self::ScepCipher
             | Self::UpstreamBusy
             | Self::UpstreamRequestBytes
             | Self::UpstreamName

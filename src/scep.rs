@@ -1,6 +1,34 @@
-//! What the query of a SCEP request asks for (RFC 8894 §4.1).
+//! SCEP as it passes by (RFC 8894): what a request asks for, what its message and the answer say
+//! without any key. Reads only: nothing is verified, decrypted or changed.
 
 use serde::Deserialize;
+
+mod algorithm;
+mod answer;
+mod attributes;
+mod ber;
+mod certificate;
+mod cms;
+mod message;
+mod name;
+mod oid;
+mod query;
+mod unreadable;
+
+pub use algorithm::{Cipher, Digest, Signature};
+pub use answer::{Capabilities, Capability, MAX_CERTIFICATES, ca_certificates};
+pub use attributes::{FailInfo, MessageType, PkiStatus};
+pub use certificate::{
+    Certificate, Key, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, MAX_SERIAL, Role,
+};
+pub use cms::MAX_MESSAGE;
+pub use message::{
+    Envelope, MAX_FAIL_INFO_TEXT, MAX_NONCE, MAX_RECIPIENTS, MAX_TRANSACTION_ID, Message, Recipient,
+};
+pub use name::MAX_NAME;
+pub use oid::Oid;
+pub use query::message_of_query;
+pub use unreadable::Unreadable;
 
 /// The operations that NDES publishes. Those of its policy module (`NDESGenerateChallenge`,
 /// `NDESGetCACertThumbprint`) are missing on purpose: they are for the inside only.

@@ -17,10 +17,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, response};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -96,6 +96,38 @@ pub struct Answer {
     pub deadline: Instant,
     pub loan: Loan,
     pub after: Duration,
+}
+
+impl Answer {
+    /// All of a short answer, for whoever asks on the proxy's own behalf.
+    pub async fn whole(self, most: usize) -> Result<(response::Parts, Bytes), Failure> {
+        let Self {
+            response,
+            first,
+            deadline,
+            mut loan,
+            ..
+        } = self;
+        let (parts, mut incoming) = response.into_parts();
+        let mut body = BytesMut::new();
+        let mut next = first;
+        while let Some(data) = next {
+            if body.len() + data.len() > most {
+                return Err(Failure::Framing("longer than any answer of SCEP"));
+            }
+            body.extend_from_slice(&data);
+            let read = timeout_at(deadline, poll_fn(|cx| poll_data(&mut incoming, cx))).await;
+            next = match read {
+                Ok(read) => read.map_err(|error| Failure::Closed {
+                    error,
+                    reused: false,
+                })?,
+                Err(_elapsed) => return Err(Failure::ResponseTimeout),
+            };
+        }
+        loan.give_back();
+        Ok((parts, body.freeze()))
+    }
 }
 
 /// Everything between an admitted request and NDES, in order.

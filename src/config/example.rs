@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 
 use super::reload::Interval;
+use super::scep::{Message, OnUnreadable, PolicyModule, WeakestCipher, WeakestDigest};
 use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin, PublishedPath, Quota};
 use super::{ClientAddress, LogFormat, LogLevel, Protocol};
 use crate::head::Method;
@@ -48,6 +49,11 @@ examples! {
     Method: "\"GET\"",
     Operation: "\"GetCACaps\"",
     ClientAddress: "\"none\"",
+    PolicyModule: "\"intune\"",
+    OnUnreadable: "\"forward\"",
+    Message: "\"GetCRL\"",
+    WeakestDigest: "\"sha256\"",
+    WeakestCipher: "\"aes128-cbc\"",
 }
 
 impl<const LEAST: usize, const MOST: usize> Example for Count<LEAST, MOST> {

@@ -16,7 +16,7 @@ pub struct Reload {
 /// A period, or `off`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Interval(Option<Duration>);
+pub(super) struct Interval(pub(super) Option<Duration>);
 
 impl TryFrom<String> for Interval {
     type Error = String;

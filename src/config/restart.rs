@@ -28,6 +28,7 @@ impl Listen {
             protocols: _,
             workers,
             proxies,
+            probe_path: _,
         } = self;
         kept.keep("listen.https", https, &started.https);
         kept.keep("listen.admin", admin, &started.admin);

@@ -126,13 +126,16 @@ impl Worker {
                 connections.spawn(serve(self.index, self.edge.clone(), arrived));
             }
         }
+        let unattended = self.edge.process.unattended.clone();
         let drained = async {
             loop {
                 tokio::select! {
-                    ended = connections.join_next() => if ended.is_none() { return },
+                    ended = connections.join_next() => if ended.is_none() { break },
                     () = beat.answer() => {}
                 }
             }
+            unattended.close();
+            unattended.wait().await;
         };
         if timeout_at(self.edge.shutdown.deadline(), drained)
             .await

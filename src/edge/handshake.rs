@@ -14,10 +14,10 @@ use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 use tracing::info;
 
+use crate::client::Escaped;
 use crate::generation::Generation;
 use crate::metrics::Handshake;
 use crate::process::Process;
-use crate::record::Escaped;
 use crate::tls::hello::{self, Hello};
 use crate::tls::server::UNRECOGNIZED_NAME_ALERT;
 

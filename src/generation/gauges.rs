@@ -11,6 +11,7 @@ impl Generation {
             let now = self.published(name);
             if now.is_none() {
                 metrics.forget_application(name);
+                before.scep.hide();
             }
             for Identity { key, .. } in &before.identities {
                 let kept = now.is_some_and(|now| now.identities.iter().any(|now| now.key == *key));

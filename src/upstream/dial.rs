@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
@@ -15,6 +15,7 @@ use tokio_rustls::TlsConnector;
 use super::pool::Connection;
 use super::wire::Wire;
 use super::{Failure, Upstream};
+use crate::tls::certificate::Certificate;
 use crate::tls::refusal;
 
 /// What an answer's head may take; NDES's are below 1 KB.
@@ -36,6 +37,7 @@ impl Upstream {
             .await;
         let tls = tls.map_err(|error| Failure::Tls(refusal::classify(&error, &name)))?;
 
+        self.note_expiry(tls.get_ref().1.peer_certificates());
         let mut http = http1::Builder::new();
         http.max_buf_size(MOST_HEAD);
         let (sender, connection) = http
@@ -45,6 +47,13 @@ impl Upstream {
         // Its errors reach whoever waits for an answer on it.
         tokio::spawn(async { _ = connection.await });
         Ok(Connection::new(sender, watch))
+    }
+
+    fn note_expiry(&self, presented: Option<&[CertificateDer<'_>]>) {
+        let leaf = presented.and_then(<[_]>::first);
+        if let Some(Ok(leaf)) = leaf.map(Certificate::read) {
+            self.metrics.certificate(leaf.not_after);
+        }
     }
 
     /// Resolved anew for each connection: the system's resolver minds the time to live, so an

@@ -104,7 +104,7 @@ impl Failure {
     }
 
     /// The error and everything below it, for the log.
-    pub(super) fn explained(&self) -> String {
+    pub fn explained(&self) -> String {
         let mut text = self.to_string();
         let mut below = self.source();
         while let Some(error) = below {

@@ -4,7 +4,7 @@ mod conformance;
 mod ends;
 mod limits;
 mod malformed;
-mod wire;
+pub mod wire;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -159,7 +159,8 @@ impl Stopping {
     }
 }
 
-/// `[[application]]` for `public_name` with the certificate `{stem}.pem`.
+/// `[[application]]` for `public_name` with the certificate `{stem}.pem`. NDES is asked by nobody
+/// but the test.
 pub fn application(public_name: &str, stem: &str, upstream: SocketAddr) -> String {
     format!(
         r#"
@@ -171,6 +172,7 @@ certificate = {{ chain = "{stem}.pem", key = "{stem}.key" }}
 url = "https://{INTERNAL}"
 address = "{upstream}"
 ca_roots = ["internal-root.pem"]
+probe = {{ interval = "off" }}
 "#
     )
 }

@@ -1,0 +1,160 @@
+//! What SCEP messages say, counted by application. Words come from closed lists: what a device
+//! makes up is `other`.
+
+use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
+
+use super::series::{counters, histograms, opts, register};
+
+/// The series of all applications.
+pub(super) struct Scep {
+    messages: IntCounterVec,
+    algorithms: IntCounterVec,
+    unreadable: IntCounterVec,
+    answers: IntCounterVec,
+    enrolment: HistogramVec,
+    not_after: IntGaugeVec,
+    ra_changed: IntCounterVec,
+    anomalies: IntCounterVec,
+}
+
+impl Scep {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let r = registry;
+        Ok(Self {
+            messages: counters(
+                r,
+                "scep_messages_total",
+                "SCEP messages of devices, by messageType and whether they renew.",
+                &["application", "message_type", "enrolment"],
+            )?,
+            algorithms: counters(
+                r,
+                "scep_algorithms_total",
+                "Algorithms in SCEP messages of devices, by what they are for.",
+                &["application", "purpose", "algorithm"],
+            )?,
+            unreadable: counters(
+                r,
+                "scep_unreadable_total",
+                "SCEP messages that could not be read, and passed all the same.",
+                &["application", "message", "reason"],
+            )?,
+            answers: counters(
+                r,
+                "scep_answers_total",
+                "What became of each PKIOperation that was sent to NDES.",
+                &["application", "pki_status", "fail_info"],
+            )?,
+            enrolment: histograms(
+                r,
+                "scep_enrolment_seconds",
+                "From the first message to the certificate, where a device had to poll.",
+                &["application"],
+                &[
+                    1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0,
+                ],
+            )?,
+            not_after: register(
+                r,
+                IntGaugeVec::new(
+                    opts(
+                        "scep_ca_certificate_not_after_seconds",
+                        "Expiry of the certificates that NDES hands out, seconds since 1970.",
+                    ),
+                    &["application", "role"],
+                )?,
+            )?,
+            ra_changed: counters(
+                r,
+                "scep_ra_certificates_changed_total",
+                "How often NDES handed out other RA certificates than before.",
+                &["application"],
+            )?,
+            anomalies: counters(
+                r,
+                "anomalies_total",
+                "What was not as it should be between a device and NDES, by reason.",
+                &["application", "reason"],
+            )?,
+        })
+    }
+
+    pub(super) fn of(&self, application: &str) -> ScepMetrics {
+        let metrics = ScepMetrics {
+            application: application.to_owned(),
+            enrolment: self.enrolment.with_label_values(&[application]),
+            messages: self.messages.clone(),
+            algorithms: self.algorithms.clone(),
+            unreadable: self.unreadable.clone(),
+            answers: self.answers.clone(),
+            not_after: self.not_after.clone(),
+            ra_changed: self.ra_changed.clone(),
+            anomalies: self.anomalies.clone(),
+        };
+        // There from the start, so that a rate is right from the first one on.
+        for status in ["SUCCESS", "FAILURE", "PENDING"] {
+            metrics
+                .answers
+                .with_label_values(&[application, status, "none"]);
+        }
+        metrics.ra_changed.with_label_values(&[application]);
+        metrics
+    }
+}
+
+/// The series of one application.
+pub struct ScepMetrics {
+    application: String,
+    /// Of transactions that were polled.
+    pub enrolment: Histogram,
+    messages: IntCounterVec,
+    algorithms: IntCounterVec,
+    unreadable: IntCounterVec,
+    answers: IntCounterVec,
+    not_after: IntGaugeVec,
+    ra_changed: IntCounterVec,
+    anomalies: IntCounterVec,
+}
+
+impl ScepMetrics {
+    pub fn message(&self, message_type: &str, enrolment: &str) {
+        let labels = [&self.application[..], message_type, enrolment];
+        self.messages.with_label_values(&labels).inc();
+    }
+
+    pub fn algorithm(&self, purpose: &str, algorithm: &str) {
+        let labels = [&self.application[..], purpose, algorithm];
+        self.algorithms.with_label_values(&labels).inc();
+    }
+
+    pub fn unreadable(&self, message: &str, reason: &str) {
+        let labels = [&self.application[..], message, reason];
+        self.unreadable.with_label_values(&labels).inc();
+    }
+
+    pub fn answer(&self, pki_status: &str, fail_info: &str) {
+        let labels = [&self.application[..], pki_status, fail_info];
+        self.answers.with_label_values(&labels).inc();
+    }
+
+    /// `not_after`: seconds since 1970; none where NDES hands out no certificate of this role.
+    pub fn certificate(&self, role: &str, not_after: Option<i64>) {
+        let labels = [&self.application[..], role];
+        match not_after {
+            Some(not_after) => self.not_after.with_label_values(&labels).set(not_after),
+            // An error means that there was none before either.
+            None => _ = self.not_after.remove_label_values(&labels),
+        }
+    }
+
+    pub fn ra_changed(&self) {
+        self.ra_changed
+            .with_label_values(&[&self.application])
+            .inc();
+    }
+
+    pub fn anomaly(&self, reason: &str, times: u64) {
+        let labels = [&self.application[..], reason];
+        self.anomalies.with_label_values(&labels).inc_by(times);
+    }
+}
