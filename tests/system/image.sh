@@ -1,31 +1,63 @@
 #!/usr/bin/env bash
-# Builds the container image and runs it as strictly as compose.yaml does: read-only, without
-# capabilities, not root. NDES_PROXY_STATIC=FILE takes that binary instead of building one.
+# Builds the binary twice, in different directories, and the container image twice, and compares them;
+# then runs the image as strictly as compose.yaml does: read-only, without capabilities, not root.
+# NDES_PROXY_STATIC=FILE takes that binary instead of building one: for work on the rest.
 # shellcheck source=tests/system/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 # The builder stage of the Dockerfile by hand, since its base image may not be had here.
 if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then
     if [ -z "${NDES_PROXY_STATIC:-}" ]; then
-        target=$(rustc --print host-tuple)
-        (cd "$root" && RUSTFLAGS="-C target-feature=+crt-static" \
-            cargo build --release --locked --bin ndes-proxy --target "$target")
-        NDES_PROXY_STATIC=$target_dir/$target/release/ndes-proxy
+        NDES_PROXY_STATIC=$target_dir/image/ndes-proxy
+        elsewhere=$target_dir/image/elsewhere
+        mkdir -p "$elsewhere"
+        (
+            export CARGO_TARGET_DIR=$target_dir
+            "$root/docker/build-static" "$NDES_PROXY_STATIC"
+            # Only what .dockerignore lets in, so that it is seen to be enough.
+            cd "$root"
+            rm -rf "$elsewhere/src"
+            mkdir "$elsewhere/src"
+            # shellcheck disable=SC2046  # names and patterns, one a line
+            cp -a --parents $(sed -n 's/^!//p' .dockerignore) "$elsewhere/src"
+            CARGO_TARGET_DIR=$elsewhere/target "$elsewhere/src/docker/build-static" "$elsewhere/ndes-proxy"
+        )
+        cmp "$NDES_PROXY_STATIC" "$elsewhere/ndes-proxy" || fail "two builds in two directories differ"
+        pass "two builds in two directories: $(sha256sum <"$NDES_PROXY_STATIC" | head -c 16)"
     fi
     ndes_proxy=$NDES_PROXY_STATIC
 fi
 isolate "$@"
 
+! grep -aq "$root\|$HOME" "$ndes_proxy" || fail "the binary names a directory of this machine"
+
 # --- docker/compose.yaml: what must hold without docker at hand --------------------------------------
 
-/usr/bin/python3 - "$root/docker/compose.yaml" <<'PYTHON' || fail "docker/compose.yaml"
-import sys, yaml
-proxy = yaml.safe_load(open(sys.argv[1]))["services"]["ndes-proxy"]
+# Prints the command of the demo, a word a line.
+/usr/bin/python3 - "$root/docker" >"$work/demo.command" <<'PYTHON' || fail "docker/compose.yaml"
+import pathlib, sys, yaml
+docker = pathlib.Path(sys.argv[1])
+services = yaml.safe_load((docker / "compose.yaml").read_text())["services"]
+proxy, demo, prometheus = services["ndes-proxy"], services["demo"], services["prometheus"]
 assert proxy["ports"] == ["443:8443"], "only HTTPS may be published"
-assert proxy["read_only"] is True and proxy["cap_drop"] == ["ALL"], "must be locked down"
-assert proxy["security_opt"] == ["no-new-privileges:true"], "must be locked down"
+assert demo["ports"] == ["127.0.0.1:8443:8443"], "the demo is for this machine alone"
+assert prometheus["ports"] == ["127.0.0.1:9090:9090"], "Prometheus has no password"
+for service in (proxy, demo):
+    assert service["read_only"] is True and service["cap_drop"] == ["ALL"], "must be locked down"
+    assert service["security_opt"] == ["no-new-privileges:true"], "must be locked down"
+    assert "user" not in service and "privileged" not in service, "must be locked down"
+assert demo["profiles"] == ["demo"] and demo["depends_on"] == ["prometheus"], "the demo is started by name"
+assert demo["networks"]["default"]["aliases"] == ["ndes-proxy"], "Prometheus must find the demo"
+scraped = yaml.safe_load((docker / "prometheus.yml").read_text())["scrape_configs"][0]
+assert scraped["static_configs"] == [{"targets": ["ndes-proxy:9464"]}], "Prometheus must find the proxy"
+for service in services.values():
+    for source, target, *mode in (volume.split(":") for volume in service.get("volumes", [])):
+        assert not source.startswith(".") or mode == ["ro"], f"{source} must be read-only"
+        # The admin brings certs/.
+        assert not source.startswith(".") or source == "./certs" or (docker / source).is_file(), source
+print(*demo["command"], sep="\n")
 PYTHON
-pass "docker/compose.yaml publishes HTTPS only"
+pass "docker/compose.yaml publishes HTTPS only, mounts what there is"
 
 # --- The image -----------------------------------------------------------------------------------
 
@@ -48,12 +80,45 @@ network_backend = "netavark"
 CONF
 export CONTAINERS_STORAGE_CONF=$work/storage.conf CONTAINERS_CONF=$work/containers.conf
 
+version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 mkdir "$work/builder"
 cp "$ndes_proxy" "$work/builder/ndes-proxy"
-buildah bud --isolation chroot --pull-never --format docker --build-context "builder=$work/builder" \
-    -f "$root/docker/Dockerfile" -t ndes-proxy "$root" >"$work/build.log" 2>&1 || fail "building the image"
-size=$(podman image inspect --format '{{.Size}}' ndes-proxy)
-pass "image built: $((size / 1000 / 1000)) MB"
+# build NAME CONTEXT: the image, without its builder stage.
+build() {
+    # Without BUILD arguments but the revision: the defaults of the Dockerfile are seen.
+    buildah bud --isolation chroot --pull-never --no-cache --format docker --timestamp 1700000000 \
+        --build-arg REVISION=abc --build-context "builder=$work/builder" -f "$2/docker/Dockerfile" -t "$1" "$2" \
+        >"$work/build.log" 2>&1 || fail "building the image $1"
+}
+image() {
+    podman image inspect --format "$1" ndes-proxy
+}
+build ndes-proxy "$root"
+size=$(image '{{.Size}}')
+[ "$size" -lt 15000000 ] || fail "the image has $size bytes"
+pass "image built: $((size / 1000)) kB"
+
+# The same files, with other times and owners.
+mkdir -p "$work/again/docker"
+cp "$root"/docker/{Dockerfile,ndes-proxy.toml} "$work/again/docker"
+touch "$work/builder/ndes-proxy"
+build again "$work/again"
+[ "$(image '{{.Id}}')" = "$(podman image inspect --format '{{.Id}}' again)" ] || fail "two builds of the image differ"
+pass "two builds of the image: $(image '{{.Id}}' | head -c 16)"
+
+for label in title=ndes-proxy "version=$version" revision=abc "licenses=MIT OR Apache-2.0"; do
+    found=$(image "{{index .Labels \"org.opencontainers.image.${label%%=*}\"}}")
+    [ "$found" = "${label#*=}" ] || fail "label ${label%%=*} is $found"
+done
+[ -n "$(image '{{index .Labels "org.opencontainers.image.description"}}')" ] || fail "no description"
+[ "$("$ndes_proxy" --version)" = "ndes-proxy $version" ] || fail "the binary is of another version"
+found=$(image '{{.Config.User}} {{.Config.Entrypoint}} {{.Config.Cmd}} {{.HealthCheck.Test}}')
+[ "$found" = "10001:10001 [/ndes-proxy] [run] [CMD /ndes-proxy healthcheck]" ] || fail "the image has $found"
+files=$(cd "$(podman image mount ndes-proxy)" && find . -type f -printf '%m %u:%g %p\n' | sort)
+[ "$files" = "644 root:root ./etc/ndes-proxy/ndes-proxy.toml
+755 root:root ./ndes-proxy" ] || fail "files in the image: $files"
+podman image unmount ndes-proxy >"$work/podman.log"
+pass "labels, user, health check; two files, none of them the user's"
 
 # --- Certificates, and an origin in the place of NDES ----------------------------------------------
 
@@ -125,14 +190,46 @@ logs
 [ "$answer" = $'POSTPKIOperation\nSHA-256\n200' ] || fail "GetCACaps through the container: $answer"
 pass "a request passes through the container to the upstream"
 
+[ "$(curl -sS http://127.0.0.1:9464/livez -o /dev/null -w '%{http_code}')" = 200 ] || fail "/livez"
+curl -sS http://127.0.0.1:9464/metrics >"$work/metrics"
+grep -qx 'ndes_proxy_requests_total{.*operation="GetCACaps",status="200"} 1' "$work/metrics" || fail "/metrics"
 podman healthcheck run proxy >"$work/health.log" 2>&1 || fail "podman healthcheck run"
-pass "podman healthcheck run"
+# Nobody listens where this configuration says.
+sed 's/9464/9465/' "$root/docker/ndes-proxy.toml" >"$certs/elsewhere.toml"
+mkdir "$certs/certs"
+cp -p "$certs"/{scep.pem,scep.key,corp-root.pem} "$certs/certs"
+code=0
+podman exec proxy /ndes-proxy healthcheck --config /etc/ndes-proxy/certs/elsewhere.toml >"$work/health.log" 2>&1 || code=$?
+[ "$code" = 1 ] && grep -q 'no answer from 127.0.0.1:9465' "$work/health.log" || fail "health check of nobody: $code"
+pass "/livez, /metrics, podman healthcheck run; exit code 1 where nobody answers"
 
-started=$SECONDS
-podman stop --time 20 proxy >"$work/stop.log" 2>&1 || fail "podman stop"
-logs
-code=$(podman inspect --format '{{.State.ExitCode}}' proxy)
-[ "$code" = 0 ] || fail "exit code after podman stop: $code"
-[ $((SECONDS - started)) -lt 15 ] || fail "podman stop took $((SECONDS - started)) s"
-pass "podman stop: exit code 0 after $((SECONDS - started)) s"
-podman rm proxy >>"$work/stop.log" 2>&1
+# stop NAME: it ends by itself, at once.
+stop() {
+    local started=$SECONDS code
+    podman stop --time 20 "$1" >"$work/stop.log" 2>&1 || fail "podman stop $1"
+    podman logs "$1" >"$work/$1.log" 2>&1 || true
+    code=$(podman inspect --format '{{.State.ExitCode}}' "$1")
+    [ "$code" = 0 ] || fail "exit code after podman stop $1: $code"
+    [ $((SECONDS - started)) -lt 15 ] || fail "podman stop $1 took $((SECONDS - started)) s"
+    podman rm "$1" >>"$work/stop.log" 2>&1
+    pass "podman stop $1: exit code 0 after $((SECONDS - started)) s"
+}
+stop proxy
+
+# --- The demo, as compose.yaml starts it ------------------------------------------------------------
+
+mapfile -t command <"$work/demo.command"
+podman run --detach --name try --network host --tmpfs /tmp \
+    --read-only --read-only-tmpfs=false --cap-drop=ALL --security-opt no-new-privileges \
+    ndes-proxy "${command[@]}" >"$work/podman.log" 2>&1 || fail "podman run demo"
+tried() {
+    podman logs try >"$work/try.log" 2>&1 || true
+    curl -fsSk --resolve scep.example.test:8443:127.0.0.1 \
+        "https://scep.example.test:8443/certsrv/mscep/mscep.dll?operation=GetCACaps"
+}
+wait_for 30 "the demo in its container" tried
+podman healthcheck run try >"$work/health.log" 2>&1 || fail "podman healthcheck run, demo"
+curl -fsS http://127.0.0.1:9464/metrics >"$work/metrics"
+grep -q '^ndes_proxy_build_info' "$work/metrics" || fail "metrics of the demo"
+pass "the demo serves in its container, without a file of the admin's"
+stop try
