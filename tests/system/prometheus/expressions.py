@@ -74,6 +74,13 @@ def form():
             for value in values.split("|"):
                 if f"`{value}`" not in README:
                     yield f"{where}: {value!r} is no label value in the README"
+    table = dict(re.findall(r"^\| `(Ndes\w+)` \| ([\w, ]+) \|", README, re.M))
+    severities = {}
+    for rule in alerts:
+        severities.setdefault(rule["alert"], []).append(rule["labels"]["severity"])
+    for name in table.keys() | severities.keys():
+        if table.get(name) != ", ".join(severities.get(name, [])):
+            yield f"{name}: its severity in the README is {table.get(name)}"
     taken = set()
     for panel in PANELS:
         place = panel["gridPos"]
