@@ -4,7 +4,11 @@
 //! Called by the subcommand `demo`; the proxy itself is started there. Tests and benches use the
 //! parts.
 
+pub mod cert_rep;
+pub mod condition;
 pub mod degenerate;
+mod der;
+pub mod enrolment;
 pub mod http_sys;
 pub mod iis;
 pub mod ndes;
@@ -36,6 +40,13 @@ pub struct Arguments {
     /// A real SCEP server that answers in place of the simulation, so that devices can enrol
     #[arg(long, value_name = "URL")]
     scep_server: Option<relay::ScepServer>,
+    /// What ails the simulated NDES, to see what devices and the proxy make of it
+    #[arg(long, value_name = "CONDITION", value_enum, default_value_t)]
+    ndes: condition::Condition,
+    /// How enrolment ends: success (with a certificate for nobody), pending, or the failInfo of a
+    /// failure, as badRequest. Without it and --scep-server: 500, as for an unreadable message
+    #[arg(long, value_name = "END", conflicts_with = "scep_server")]
+    enrolment: Option<enrolment::Enrolment>,
     /// MaxRequestBytes of the simulated HTTP.sys
     #[arg(long, value_name = "BYTES", default_value_t = 131_072)]
     max_request_bytes: usize,
@@ -49,6 +60,8 @@ impl From<Arguments> for Options {
         };
         let ndes = ndes::Options {
             limits,
+            condition: arguments.ndes,
+            enrolment: arguments.enrolment,
             scep_server: arguments.scep_server,
             ..ndes::Options::default()
         };

@@ -6,8 +6,11 @@ use serde::Deserialize;
 mod algorithm;
 mod answer;
 mod attributes;
+mod ber;
 mod certificate;
+mod cms;
 mod message;
+mod name;
 mod oid;
 mod query;
 mod unreadable;
@@ -16,11 +19,13 @@ pub use algorithm::{Cipher, Digest, Signature};
 pub use answer::{Capabilities, Capability, MAX_CERTIFICATES, ca_certificates};
 pub use attributes::{FailInfo, MessageType, PkiStatus};
 pub use certificate::{
-    Certificate, Key, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, MAX_NAME, MAX_SERIAL, Role,
+    Certificate, Key, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, MAX_SERIAL, Role,
 };
+pub use cms::MAX_MESSAGE;
 pub use message::{
     Envelope, MAX_FAIL_INFO_TEXT, MAX_NONCE, MAX_RECIPIENTS, MAX_TRANSACTION_ID, Message, Recipient,
 };
+pub use name::MAX_NAME;
 pub use oid::Oid;
 pub use query::message_of_query;
 pub use unreadable::Unreadable;

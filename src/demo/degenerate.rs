@@ -5,6 +5,8 @@
 
 use rustls::pki_types::CertificateDer;
 
+use super::der::{CONTEXT_0, ID_DATA, ID_SIGNED_DATA, SET, element, integer, sequence};
+
 /// A SignedData without signers and content around these certificates (RFC 8894 §3.4), the body
 /// of an answer of type `application/x-x509-ca-ra-cert` (§4.2.1.2).
 pub fn certificates_only<'a>(
@@ -14,57 +16,15 @@ pub fn certificates_only<'a>(
         .into_iter()
         .flat_map(|der| der.iter().copied())
         .collect();
-    let signed_data = element(
-        SEQUENCE,
-        &[
-            VERSION_1.to_vec(),
-            element(SET, &[]), // digestAlgorithms
-            element(SEQUENCE, &[ID_DATA.to_vec()]),
-            element(CONTEXT_0, &[certificates]),
-            element(SET, &[]), // signerInfos
-        ],
-    );
-    element(
-        SEQUENCE,
-        &[ID_SIGNED_DATA.to_vec(), element(CONTEXT_0, &[signed_data])],
-    )
+    let signed_data = sequence(&[
+        &integer(1),
+        &element(SET, &[]), // digestAlgorithms
+        &sequence(&[ID_DATA]),
+        &element(CONTEXT_0, &[&certificates]),
+        &element(SET, &[]), // signerInfos
+    ]);
+    sequence(&[ID_SIGNED_DATA, &element(CONTEXT_0, &[&signed_data])])
 }
-
-fn element(tag: u8, parts: &[Vec<u8>]) -> Vec<u8> {
-    let content = parts.concat();
-    let mut element = vec![tag];
-    element.extend(length(content.len()));
-    element.extend(content);
-    element
-}
-
-/// X.690 §8.1.3: one byte below 128, else the count of the length's bytes and these.
-fn length(length: usize) -> Vec<u8> {
-    let bytes = length.to_be_bytes();
-    let significant = &bytes[length.leading_zeros() as usize / 8..];
-    match significant {
-        [] => vec![0],
-        [one] if *one < 0x80 => vec![*one],
-        many => {
-            let mut long = vec![0x80 | many.len() as u8];
-            long.extend_from_slice(many);
-            long
-        }
-    }
-}
-
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const CONTEXT_0: u8 = 0xa0;
-const VERSION_1: [u8; 3] = [0x02, 0x01, 0x01];
-/// 1.2.840.113549.1.7.1
-const ID_DATA: [u8; 11] = [
-    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01,
-];
-/// 1.2.840.113549.1.7.2
-const ID_SIGNED_DATA: [u8; 11] = [
-    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02,
-];
 
 #[cfg(test)]
 mod tests {
@@ -73,8 +33,6 @@ mod tests {
 
     use crate::demo::pki::Key;
     use crate::demo::ra::ScepCertificates;
-
-    use super::length;
 
     #[test]
     fn openssl_finds_the_certificates_in_their_order() {
@@ -104,19 +62,5 @@ mod tests {
                 "CN=NDES-MSCEP-RA encryption"
             ]
         );
-    }
-
-    #[test]
-    fn lengths_are_as_short_as_can_be() {
-        for (value, expected) in [
-            (0, vec![0]),
-            (127, vec![127]),
-            (128, vec![0x81, 128]),
-            (255, vec![0x81, 255]),
-            (256, vec![0x82, 1, 0]),
-            (65536, vec![0x83, 1, 0, 0]),
-        ] {
-            assert_eq!(length(value), expected, "{value}");
-        }
     }
 }

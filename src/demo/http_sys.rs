@@ -14,7 +14,7 @@ use super::query::percent_decode;
 /// Intune, but for `max_request_bytes`, see there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpSysLimits {
-    /// `MaxFieldLength`: one header field, name and value.
+    /// `MaxFieldLength`: one header field, name and value; also the request target.
     pub max_field_length: usize,
     /// `MaxRequestBytes`: request line and header fields together. With the 65534 of most guides
     /// a target of 65534 bytes cannot pass, so the default is 131072.
@@ -49,6 +49,9 @@ impl HttpSysLimits {
         let longest_field = self.max_field_length.min(self.max_request_bytes);
         if field_lengths(head).any(|length| length > longest_field) {
             return Err(Refusal::RequestTooLong);
+        }
+        if target.len() > longest_field {
+            return Err(Refusal::UriTooLong);
         }
         let request_line = head.method.as_str().len() + target.len() + "  HTTP/1.1\r\n".len();
         let fields: usize = field_lengths(head)
@@ -86,6 +89,8 @@ impl HttpSysLimits {
 pub enum Refusal {
     /// HTTP.sys: `MaxFieldLength` or `MaxRequestBytes`.
     RequestTooLong,
+    /// HTTP.sys: a target over `MaxFieldLength`.
+    UriTooLong,
     /// HTTP.sys: `UrlSegmentMaxLength`.
     InvalidUrl,
     /// HTTP.sys: a POST without Content-Length; IIS hands no chunked body to mscep.dll.
@@ -104,6 +109,11 @@ impl Refusal {
                 StatusCode::BAD_REQUEST,
                 "Bad Request - Request Too Long",
                 "HTTP Error 400. The request line and its headers are too long.",
+            ),
+            Self::UriTooLong => http_sys_page(
+                StatusCode::URI_TOO_LONG,
+                "Request-URI Too Long",
+                "HTTP Error 414. The URL is too long.",
             ),
             Self::InvalidUrl => http_sys_page(
                 StatusCode::BAD_REQUEST,
@@ -127,6 +137,15 @@ pub fn not_found() -> Answer {
         StatusCode::NOT_FOUND,
         "404 - File or directory not found.",
         "There is nothing at this address.",
+    )
+}
+
+/// What HTTP.sys says where an application pool is stopped, or too many requests wait for it.
+pub fn service_unavailable() -> Answer {
+    http_sys_page(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "Service Unavailable",
+        "HTTP Error 503. The service is unavailable.",
     )
 }
 
@@ -171,6 +190,11 @@ mod tests {
         let with = |value: &str| Request::get("/").header("accept", value);
         assert_eq!(check(&limits, with("aa")), Ok(()));
         assert_eq!(check(&limits, with("aaa")), Err(Refusal::RequestTooLong));
+        assert_eq!(check(&limits, Request::get("/123456789")), Ok(()));
+        assert_eq!(
+            check(&limits, Request::get("/1234567890")),
+            Err(Refusal::UriTooLong)
+        );
     }
 
     #[test]

@@ -62,6 +62,22 @@ pub fn windows_authentication() -> Answer {
     answer
 }
 
+pub fn forbidden() -> Answer {
+    page(
+        StatusCode::FORBIDDEN,
+        "403 - Forbidden: Access is denied.",
+        "This page cannot be shown with the rights that you have.",
+    )
+}
+
+pub fn internal_error() -> Answer {
+    page(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "500 - Internal server error.",
+        "The request could not be worked on.",
+    )
+}
+
 /// An answer that went through IIS; `Content-Length` comes from hyper.
 pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
     let content_type = HeaderValue::from_static(content_type);

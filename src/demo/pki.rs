@@ -70,8 +70,19 @@ impl Pki {
     /// # Errors
     /// When a name is not ASCII, or the crypto library cannot make a key.
     pub fn issue(&self, leaf: &Leaf) -> Result<Issued, rcgen::Error> {
-        let key = leaf.key.generate()?;
-        let certificate = leaf.params()?.signed_by(&key, &self.issuer)?;
+        self.certify(leaf, &leaf.key.generate()?)
+    }
+
+    /// Issues a certificate for the key of `issued`; `leaf.key` counts for nothing.
+    ///
+    /// # Errors
+    /// When a name is not ASCII, or the key is none that this module made.
+    pub fn reissue(&self, issued: &Issued, leaf: &Leaf) -> Result<Issued, rcgen::Error> {
+        self.certify(leaf, &KeyPair::try_from(&issued.key)?)
+    }
+
+    fn certify(&self, leaf: &Leaf, key: &KeyPair) -> Result<Issued, rcgen::Error> {
+        let certificate = leaf.params()?.signed_by(key, &self.issuer)?;
         let chain_pem = certificate.pem() + &self.intermediates_pem;
         let mut chain = vec![certificate.into()];
         chain.extend_from_slice(&self.intermediates);
@@ -81,6 +92,11 @@ impl Pki {
             chain_pem,
             key_pem: key.serialize_pem(),
         })
+    }
+
+    /// The key of this CA, PKCS#8.
+    pub(super) fn key(&self) -> PrivatePkcs8KeyDer<'static> {
+        PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der())
     }
 
     /// Writes `{stem}.pem`, the certificate of this CA, into `dir` and returns its path.

@@ -2,19 +2,26 @@
 //!
 //! Called by whoever starts a simulated NDES.
 
+use std::sync::Arc;
+
 use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
 use rustls::pki_types::CertificateDer;
 
 use super::degenerate::certificates_only;
 use super::pki::{Issued, Key, Leaf, Pki};
 
-/// The CA of an NDES and its two RA certificates.
+mod ill;
+
+/// The CA of an NDES and its two RA certificates. A clone is the same again.
+#[derive(Clone)]
 pub struct ScepCertificates {
     pub ca: CertificateDer<'static>,
     /// RA certificate that signs answers.
-    pub signing: Issued,
+    pub signing: Arc<Issued>,
     /// RA certificate that devices encrypt for.
-    pub encryption: Issued,
+    pub encryption: Arc<Issued>,
+    issuer: Arc<Pki>,
+    key: Key,
 }
 
 impl ScepCertificates {
@@ -24,22 +31,35 @@ impl ScepCertificates {
     /// # Errors
     /// Only when the crypto library cannot make a key.
     pub fn new(key: Key) -> Result<Self, rcgen::Error> {
-        let ca = Pki::new("ndes-proxy demo issuing CA", key)?;
-        let issue = |common_name: &str, usage| {
-            ca.issue(&Leaf {
-                common_name: common_name.to_owned(),
-                key,
-                key_usages: vec![usage],
-                extended_key_usages: vec![ExtendedKeyUsagePurpose::Other(
-                    CERTIFICATE_REQUEST_AGENT.to_vec(),
-                )],
-                ..Leaf::server(&[])
-            })
-        };
+        let issuer = Pki::new(CA_NAME, key)?;
         Ok(Self {
-            ca: ca.certificate().clone(),
-            signing: issue("NDES-MSCEP-RA signing", KeyUsagePurpose::DigitalSignature)?,
-            encryption: issue("NDES-MSCEP-RA encryption", KeyUsagePurpose::KeyEncipherment)?,
+            ca: issuer.certificate().clone(),
+            signing: issuer.issue(&signing(key))?.into(),
+            encryption: issuer.issue(&encryption(key))?.into(),
+            issuer: issuer.into(),
+            key,
+        })
+    }
+
+    /// The same CA with new RA certificates for new keys, as after their yearly renewal.
+    ///
+    /// # Errors
+    /// Only when the crypto library cannot make a key.
+    pub fn renewed(&self) -> Result<Self, rcgen::Error> {
+        Ok(Self {
+            signing: self.issuer.issue(&signing(self.key))?.into(),
+            encryption: self.issuer.issue(&encryption(self.key))?.into(),
+            ..self.clone()
+        })
+    }
+
+    /// Certificates for the same RA keys, as `issuer` gives them after `change`.
+    fn reissued(&self, issuer: &Pki, change: impl Fn(Leaf) -> Leaf) -> Result<Self, rcgen::Error> {
+        let again = |ra, leaf| issuer.reissue(ra, &change(leaf));
+        Ok(Self {
+            signing: again(&self.signing, signing(self.key))?.into(),
+            encryption: again(&self.encryption, encryption(self.key))?.into(),
+            ..self.clone()
         })
     }
 
@@ -52,6 +72,28 @@ impl ScepCertificates {
         ])
     }
 }
+
+fn signing(key: Key) -> Leaf {
+    ra("signing", KeyUsagePurpose::DigitalSignature, key)
+}
+
+fn encryption(key: Key) -> Leaf {
+    ra("encryption", KeyUsagePurpose::KeyEncipherment, key)
+}
+
+fn ra(purpose: &str, usage: KeyUsagePurpose, key: Key) -> Leaf {
+    Leaf {
+        common_name: format!("NDES-MSCEP-RA {purpose}"),
+        key,
+        key_usages: vec![usage],
+        extended_key_usages: vec![ExtendedKeyUsagePurpose::Other(
+            CERTIFICATE_REQUEST_AGENT.to_vec(),
+        )],
+        ..Leaf::server(&[])
+    }
+}
+
+const CA_NAME: &str = "ndes-proxy demo issuing CA";
 
 /// Certificate Request Agent (Microsoft): what makes a certificate one of an RA.
 const CERTIFICATE_REQUEST_AGENT: [u64; 10] = [1, 3, 6, 1, 4, 1, 311, 20, 2, 1];

@@ -1,16 +1,45 @@
 //! What a server says of itself: GetCACert, GetCACertChain, GetNextCACert, GetCACaps.
 
+use super::ber::{Reader, SEQUENCE};
+use super::cms::{MAX_MESSAGE, signed_data};
 use super::{Certificate, Unreadable};
 
 /// The first [`MAX_CERTIFICATES`] certificates of the answer to GetCACert, GetCACertChain or
-/// GetNextCACert (RFC 8894 §4.2.1, §4.7.1), in the order in which they stand. One that cannot be
-/// read is left out.
+/// GetNextCACert (RFC 8894 §4.2.1, §4.7.1), in the order in which they stand: one bare certificate,
+/// or those of a SignedData; where that has another SignedData in it, the inner ones. One that
+/// cannot be read is left out.
 ///
 /// # Errors
 /// Why there is none.
 pub fn ca_certificates(body: &[u8]) -> Result<Vec<Certificate>, Unreadable> {
-    _ = body;
-    Err(Unreadable::NoCertificate)
+    let certificates = match bare(body) {
+        Some(certificate) => vec![certificate],
+        None => bundled(body)?,
+    };
+    if certificates.is_empty() {
+        return Err(Unreadable::NoCertificate);
+    }
+    Ok(certificates)
+}
+
+fn bare(body: &[u8]) -> Option<Certificate> {
+    let first = Reader::new(body).constructed(SEQUENCE, |all| all.peek());
+    match first {
+        Ok(Some(SEQUENCE)) if body.len() <= MAX_MESSAGE => Certificate::read(body),
+        _ => None,
+    }
+}
+
+fn bundled(body: &[u8]) -> Result<Vec<Certificate>, Unreadable> {
+    let read = |certificates: &[&[u8]]| {
+        let read = certificates.iter().filter_map(|der| Certificate::read(der));
+        read.collect::<Vec<_>>()
+    };
+    signed_data(body, |outer, _| {
+        let inner = outer.content.as_deref().unwrap_or_default();
+        signed_data(inner, |inner, _| Ok(read(&inner.certificates)))
+            .or_else(|_| Ok(read(&outer.certificates)))
+    })
 }
 
 pub const MAX_CERTIFICATES: usize = 16;
@@ -74,8 +103,15 @@ impl Capabilities {
     /// One word a line, ended by CR, LF or both, in any case. Unknown words are passed over, so an
     /// HTML page has none.
     pub fn read(body: &[u8]) -> Self {
-        _ = body;
-        Self::default()
+        let mut found = 0;
+        for line in body.split(|byte| matches!(byte, b'\r' | b'\n')) {
+            let line = line.trim_ascii();
+            let is_line = |word: &Capability| word.as_str().as_bytes().eq_ignore_ascii_case(line);
+            if let Some(word) = Capability::ALL.into_iter().find(is_line) {
+                found |= 1 << word as u16;
+            }
+        }
+        Self(found)
     }
 
     pub fn contains(self, word: Capability) -> bool {
@@ -85,5 +121,29 @@ impl Capabilities {
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         let all = Capability::ALL.into_iter();
         all.filter(move |word| self.contains(*word))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn capabilities() {
+        let words = |body: &str| {
+            let words = Capabilities::read(body.as_bytes()).iter();
+            words.map(Capability::as_str).collect::<Vec<_>>()
+        };
+        for body in [
+            "POSTPKIOperation\nSHA-256\nAES\n",
+            "aes\r\nsha-256\r\npostpkioperation",
+            " AES \r\rSHA-256\nUnknown\nAESX\n\nPOSTPKIOperation\nAES",
+        ] {
+            assert_eq!(words(body), ["AES", "POSTPKIOperation", "SHA-256"]);
+        }
+        assert!(words("").is_empty());
+        assert!(words("<html>AES</html>").is_empty());
+        let all = Capability::ALL.map(Capability::as_str);
+        assert_eq!(words(&all.join("\n")), all);
     }
 }

@@ -1,7 +1,9 @@
 //! A pkiMessage (RFC 8894 §3): what stands in it readable without a key.
 
-use super::certificate::Certificate;
-use super::{Cipher, Digest, FailInfo, MessageType, PkiStatus, Signature, Unreadable};
+use super::ber::{CONTEXT_0, CONTEXT_0_STRING, INTEGER, Reader, SEQUENCE, SET};
+use super::certificate::{Certificate, boxed, serial_text};
+use super::cms::{Signed, content, signed_data};
+use super::{Cipher, Digest, FailInfo, MessageType, PkiStatus, Signature, Unreadable, name};
 
 /// What is not sent, or cannot be read while the rest can, is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,7 +67,199 @@ impl Message {
     /// # Errors
     /// Why it cannot be read, if not even the signed attributes can.
     pub fn read(cms: &[u8]) -> Result<Self, Unreadable> {
-        _ = cms;
-        Err(Unreadable::NotCms)
+        signed_data(cms, |signed, rest| {
+            let signer = rest.constructed(SET, |infos| match infos.peek()? {
+                None => Err(Unreadable::NoSigner),
+                Some(_) => infos.constructed(SEQUENCE, |info| SignerInfo::read(info, signed)),
+            })?;
+            let contents = match signed.content.as_deref() {
+                None => Contents::without(Envelope::Absent),
+                Some([]) => Contents::without(Envelope::Empty),
+                Some(content) => Contents::read(content)
+                    .unwrap_or_else(|_| Contents::without(Envelope::Unreadable)),
+            };
+            let attributes = signer.attributes;
+            Ok(Self {
+                message_type: attributes.message_type,
+                transaction_id: attributes.transaction_id,
+                sender_nonce: attributes.sender_nonce,
+                recipient_nonce: attributes.recipient_nonce,
+                pki_status: attributes.pki_status,
+                fail_info: attributes.fail_info,
+                fail_info_text: attributes.fail_info_text,
+                signer: signer.certificate,
+                digest: signer.digest,
+                signature: signer.signature,
+                envelope: contents.envelope,
+                recipients: contents.recipients,
+                content_encryption: contents.cipher,
+            })
+        })
     }
+}
+
+/// RFC 5652 §5.3.
+struct SignerInfo {
+    certificate: Option<Certificate>,
+    digest: Digest,
+    attributes: Attributes,
+    signature: Signature,
+}
+
+impl SignerInfo {
+    fn read(info: &mut Reader<'_>, signed: &Signed<'_>) -> Result<Self, Unreadable> {
+        info.skip()?; // version
+        let certificate = signer(info, &signed.certificates)?;
+        let digest = Digest::of(info.algorithm()?);
+        let attributes = info.optional(CONTEXT_0, Attributes::read)?;
+        Ok(Self {
+            certificate,
+            digest,
+            attributes: attributes.ok_or(Unreadable::NotScep)?,
+            signature: Signature::of(info.algorithm()?),
+        })
+    }
+}
+
+/// The certificate that the sid names.
+fn signer(
+    info: &mut Reader<'_>,
+    certificates: &[&[u8]],
+) -> Result<Option<Certificate>, Unreadable> {
+    let mut certificates = certificates.iter();
+    if info.peek()? == Some(CONTEXT_0_STRING) {
+        let wanted = boxed(info.primitive(CONTEXT_0_STRING)?);
+        let mut read = certificates.filter_map(|der| Certificate::read(der));
+        return Ok(read.find(|one| one.subject_key_id.as_deref() == Some(&*wanted)));
+    }
+    info.constructed(SEQUENCE, |sid| {
+        let (issuer, serial) = (sid.raw()?, sid.primitive(INTEGER)?);
+        let named = certificates.find(|der| Certificate::is_named(der, issuer, serial));
+        Ok(named.and_then(|der| Certificate::read(der)))
+    })
+}
+
+/// RFC 8894 §3.2.1; their order is not fixed.
+#[derive(Default)]
+struct Attributes {
+    message_type: Option<MessageType>,
+    transaction_id: Option<Box<[u8]>>,
+    sender_nonce: Option<Box<[u8]>>,
+    recipient_nonce: Option<Box<[u8]>>,
+    pki_status: Option<PkiStatus>,
+    fail_info: Option<FailInfo>,
+    fail_info_text: Option<String>,
+}
+
+/// 2.16.840.1.113733.1.9, the arc of SCEP's attributes.
+const SCEP: &[u8] = b"\x60\x86\x48\x01\x86\xf8\x45\x01\x09";
+/// 1.3.6.1.5.5.7.24.1
+const FAIL_INFO_TEXT: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x18\x01";
+
+impl Attributes {
+    fn read(set: &mut Reader<'_>) -> Result<Self, Unreadable> {
+        let (mut found, mut is_scep) = (Self::default(), false);
+        while set.peek()?.is_some() {
+            set.constructed(SEQUENCE, |attribute| {
+                let kind = attribute.oid()?;
+                let number = kind.as_bytes().strip_prefix(SCEP);
+                if number.is_none() && kind.as_bytes() != FAIL_INFO_TEXT {
+                    return Ok(());
+                }
+                let value = attribute.constructed(SET, Reader::string)?;
+                let cut = |most: usize| value[..value.len().min(most)].into();
+                match number {
+                    Some([2]) => found.message_type = MessageType::parse(&value),
+                    Some([3]) => found.pki_status = PkiStatus::parse(&value),
+                    Some([4]) => found.fail_info = FailInfo::parse(&value),
+                    Some([5]) => found.sender_nonce = Some(cut(MAX_NONCE)),
+                    Some([6]) => found.recipient_nonce = Some(cut(MAX_NONCE)),
+                    Some([7]) => found.transaction_id = Some(cut(MAX_TRANSACTION_ID)),
+                    Some(_) => {}
+                    None => found.fail_info_text = Some(text(&value)),
+                }
+                is_scep |= matches!(number, Some([2 | 7]));
+                Ok(())
+            })?;
+        }
+        if is_scep {
+            Ok(found)
+        } else {
+            Err(Unreadable::NotScep)
+        }
+    }
+}
+
+/// The start of it; what is not UTF-8 is replaced.
+fn text(value: &[u8]) -> String {
+    let start = &value[..value.len().min(MAX_FAIL_INFO_TEXT)];
+    let mut text = String::from_utf8_lossy(start).into_owned();
+    name::cut(&mut text, MAX_FAIL_INFO_TEXT);
+    text
+}
+
+/// EnvelopedData (RFC 5652 §6.1), up to where it is encrypted.
+struct Contents {
+    envelope: Envelope,
+    recipients: Vec<Recipient>,
+    cipher: Option<Cipher>,
+}
+
+const ENVELOPED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x03";
+
+impl Contents {
+    fn without(envelope: Envelope) -> Self {
+        Self {
+            envelope,
+            recipients: Vec::new(),
+            cipher: None,
+        }
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, Unreadable> {
+        content(&mut Reader::new(bytes), ENVELOPED_DATA, |enveloped| {
+            enveloped.skip()?; // version
+            enveloped.optional(CONTEXT_0, |_originator| Ok(()))?;
+            let recipients = enveloped.constructed(SET, recipients)?;
+            let cipher = enveloped.constructed(SEQUENCE, |encrypted| {
+                encrypted.oid()?; // contentType
+                encrypted.algorithm()
+            })?;
+            Ok(Self {
+                envelope: Envelope::Enveloped,
+                recipients,
+                cipher: Some(Cipher::of(cipher)),
+            })
+        })
+    }
+}
+
+fn recipients(set: &mut Reader<'_>) -> Result<Vec<Recipient>, Unreadable> {
+    let mut found = Vec::new();
+    while let Some(tag) = set.peek()?
+        && found.len() < MAX_RECIPIENTS
+    {
+        found.push(if tag == SEQUENCE {
+            set.constructed(SEQUENCE, key_transport)?
+        } else {
+            set.skip()?;
+            Recipient::Other
+        });
+    }
+    Ok(found)
+}
+
+/// KeyTransRecipientInfo (RFC 5652 §6.2.1).
+fn key_transport(info: &mut Reader<'_>) -> Result<Recipient, Unreadable> {
+    info.skip()?; // version
+    if info.peek()? == Some(CONTEXT_0_STRING) {
+        let id = info.primitive(CONTEXT_0_STRING)?;
+        return Ok(Recipient::KeyId(boxed(id)));
+    }
+    info.constructed(SEQUENCE, |named| {
+        Ok(Recipient::IssuerAndSerial {
+            issuer: name::text(named.raw()?),
+            serial: serial_text(named.primitive(INTEGER)?),
+        })
+    })
 }

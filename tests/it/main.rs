@@ -17,6 +17,7 @@ mod host;
 mod hostile;
 mod http1;
 mod http2;
+mod ill_ndes;
 mod log_lines;
 mod properties;
 mod proxy_protocol;

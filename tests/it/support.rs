@@ -8,6 +8,7 @@ pub mod origin;
 pub mod pki;
 pub mod proxy;
 pub mod tcp;
+pub mod upstream_tls;
 
 use std::time::{Duration, Instant};
 

@@ -1,37 +1,27 @@
 //! Whom the proxy trusts behind it: not one byte of a request goes to anybody else, the client
 //! learns nothing of the inside, and the log says all that an admin needs.
 
-use std::io::{Read, Write};
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, ServerConnection, SupportedProtocolVersion, version};
+use rustls::{ServerConfig, version};
 use time::{Duration, OffsetDateTime};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::support::binary::Binary;
 use crate::support::pki::pki;
 use crate::support::proxy::{ask, metric};
+use crate::support::upstream_tls::{
+    common_name_only, demanding, demanding_after_the_request, expired, for_clients, issued, key,
+    not_yet_valid, of_a_stranger, of_an_impostor, of_other_names, old, plain_http, speaking,
+    without_common_cipher, without_intermediate, without_the_name,
+};
 use crate::support::{Connect, INTERNAL, MSCEP, Origin, PUBLIC, Proxy, Response, eventually, tcp};
 
 /// Every request to NDES begins so.
 fn get_ca_caps() -> String {
     format!("{MSCEP}?operation=GetCACaps")
-}
-
-fn issued(leaf: Leaf) -> Issued {
-    pki().internal_root.issue(&leaf).unwrap()
-}
-
-fn common_name_only() -> Leaf {
-    Leaf {
-        common_name: INTERNAL.to_owned(),
-        ..Leaf::server(&[])
-    }
 }
 
 fn origin(certificate: &Issued) -> Origin {
@@ -53,25 +43,14 @@ fn assert_says_nothing(answer: &Response) {
 
 #[test]
 fn who_cannot_be_verified_gets_no_byte_and_the_log_says_why() {
-    let (now, day) = (OffsetDateTime::now_utc(), Duration::DAY);
-    let stranger = Pki::new("stranger CA", Key::EcdsaP256).unwrap();
-    // The same name as the root that is trusted, and another key.
-    let impostor = Pki::new("internal root", Key::EcdsaP256).unwrap();
-    let hidden = pki()
-        .internal_root
-        .intermediate("issuing CA", Key::EcdsaP256)
-        .unwrap();
-    let mut without_intermediate = hidden.issue(&Leaf::server(&[INTERNAL])).unwrap();
-    without_intermediate.chain.truncate(1);
-
     for (certificate, kind, words) in [
         (
-            stranger.issue(&Leaf::server(&[INTERNAL])).unwrap(),
+            of_a_stranger(),
             "unknown_issuer",
             &["CN=stranger CA", "into ca_roots"][..],
         ),
         (
-            impostor.issue(&Leaf::server(&[INTERNAL])).unwrap(),
+            of_an_impostor(),
             "unknown_issuer",
             &[
                 "was not signed by the CN=internal root of ca_roots",
@@ -79,12 +58,12 @@ fn who_cannot_be_verified_gets_no_byte_and_the_log_says_why() {
             ],
         ),
         (
-            without_intermediate,
+            without_intermediate(),
             "unknown_issuer",
             &["CN=issuing CA", "sent no intermediate"],
         ),
         (
-            issued(Leaf::server(&["other.corp.test", "third.corp.test"])),
+            of_other_names(),
             "wrong_name",
             &[
                 "not for ndes.corp.test",
@@ -97,27 +76,17 @@ fn who_cannot_be_verified_gets_no_byte_and_the_log_says_why() {
             &["ndes.corp.test is only in the CN", "pin_sha256 = \""],
         ),
         (
-            issued(Leaf {
-                not_before: now - day * 9,
-                not_after: now - day * 2,
-                ..Leaf::server(&[INTERNAL])
-            }),
+            expired(),
             "expired",
             &["CN=ndes.corp.test expired on 20", "renew it"],
         ),
         (
-            issued(Leaf {
-                not_before: now + day * 2,
-                ..Leaf::server(&[INTERNAL])
-            }),
+            not_yet_valid(),
             "not_yet_valid",
             &["is valid only from 20", "set the clocks"],
         ),
         (
-            issued(Leaf {
-                extended_key_usages: vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth],
-                ..Leaf::server(&[INTERNAL])
-            }),
+            for_clients(),
             "wrong_purpose",
             &["serverAuth", "1.3.6.1.5.5.7.3.1"],
         ),
@@ -168,25 +137,21 @@ fn a_handshake_that_fails_otherwise_is_told_apart() {
     let closing = Origin::closing();
     for (upstream, kind, words) in [
         (
-            tcp::answering(b"\x15\x03\x01\x00\x02\x02\x46"),
+            old(),
             "old_tls",
             &["neither TLS 1.2 nor TLS 1.3", "SCHANNEL"][..],
         ),
         (
-            tcp::answering(b"\x15\x03\x03\x00\x02\x02\x28"),
+            without_common_cipher(),
             "no_common_cipher",
             &["no cipher suite in common", "Windows Server 2016"],
         ),
         (
-            tcp::answering(b"\x15\x03\x03\x00\x02\x02\x70"),
+            without_the_name(),
             "name_not_served",
             &["does not serve this name", "server_name"],
         ),
-        (
-            tcp::answering(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
-            "not_tls",
-            &["not TLS", "port"],
-        ),
+        (plain_http(), "not_tls", &["not TLS", "port"]),
         (
             closing.address,
             "tls_closed",
@@ -234,23 +199,9 @@ fn a_demand_for_a_client_certificate_is_told() {
     }
 }
 
-/// IIS under TLS 1.2, where only a folder below the site demands a certificate: it knows the path
-/// only from the request, and begins a handshake of its own then.
 #[test]
 fn a_demand_for_a_client_certificate_after_the_request_is_told() {
-    let config = Arc::new(configured(&version::TLS12));
-    let upstream = tcp::serve(move |mut socket| {
-        let mut tls = ServerConnection::new(config.clone()).unwrap();
-        let mut stream = rustls::Stream::new(&mut tls, &mut socket);
-        let mut request = Vec::new();
-        while !request.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            request.push(byte[0]);
-        }
-        // A record of type handshake; what is in it nobody reads before the connection ends.
-        socket.write_all(b"\x16\x03\x03\x00\x04\0\0\0\0").unwrap();
-    });
+    let upstream = demanding_after_the_request();
     let words = &[
         "began another TLS handshake",
         "Client certificates to Ignore",
@@ -258,20 +209,11 @@ fn a_demand_for_a_client_certificate_after_the_request_is_told() {
     assert_untrusted(upstream, "client_certificate_demanded", words);
 }
 
-fn configured(version: &'static SupportedProtocolVersion) -> ServerConfig {
-    ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(pki().internal.chain.clone(), key(&pki().internal))
-        .unwrap()
-}
-
 /// Windows Server 2016 and 2019 speak TLS 1.2, 2022 and later 1.3.
 #[test]
 fn both_versions_of_tls_are_spoken_and_their_connections_kept() {
     for version in [&version::TLS12, &version::TLS13] {
-        let origin = Origin::with_config(configured(version), |_, wire| {
+        let origin = Origin::with_config(speaking(version), |_, wire| {
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
         });
         let proxy = Proxy::start(origin.address, |config| config.listen.workers = 1);
@@ -280,27 +222,6 @@ fn both_versions_of_tls_are_spoken_and_their_connections_kept() {
         }
         assert_eq!(origin.connections(), 1, "{version:?}");
     }
-}
-
-fn demanding(version: &'static SupportedProtocolVersion) -> ServerConfig {
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(pki().internal_root.certificate().clone())
-        .unwrap();
-    let provider = Arc::new(aws_lc_rs::default_provider());
-    let clients = WebPkiClientVerifier::builder_with_provider(roots.into(), provider.clone())
-        .build()
-        .unwrap();
-    ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[version])
-        .unwrap()
-        .with_client_cert_verifier(clients)
-        .with_single_cert(pki().internal.chain.clone(), key(&pki().internal))
-        .unwrap()
-}
-
-fn key(issued: &Issued) -> PrivateKeyDer<'static> {
-    PrivateKeyDer::Pkcs8(issued.key.clone_key())
 }
 
 /// An application whose upstream has these lines beside its roots.

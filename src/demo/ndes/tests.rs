@@ -4,13 +4,15 @@ use std::collections::HashMap;
 
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpSocket;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::demo::pki::{Key, Leaf, Pki};
 
 use super::*;
+
+mod conditions;
 
 const MSCEP: &str = "/certsrv/mscep/mscep.dll";
 
@@ -278,7 +280,7 @@ async fn the_limits_of_http_sys_answer_without_iis() {
 
     let long_line = format!("{MSCEP}?operation=GetCACaps&message={}", "A".repeat(1000));
     let reply = fixture.get(&long_line).await;
-    reply.is_from_http_sys(400, "Bad Request - Request Too Long");
+    reply.is_from_http_sys(414, "Request-URI Too Long");
 
     let reply = fixture.get(&format!("/{}", "s".repeat(21))).await;
     reply.is_from_http_sys(400, "Bad Request - Invalid URL");

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
+use ndes_proxy::demo::condition::Condition;
+use ndes_proxy::demo::enrolment::Enrolment;
 use ndes_proxy::demo::ndes::{self, Options, SimulatedNdes};
-use ndes_proxy::demo::pki::Key;
+use ndes_proxy::demo::pki::{Issued, Key};
 use ndes_proxy::demo::ra::ScepCertificates;
 use ndes_proxy::demo::record::Seen;
 use tokio::runtime::Runtime;
@@ -13,6 +15,8 @@ use super::pki::pki;
 
 pub struct Ndes {
     pub address: SocketAddr,
+    /// What GetCACert gives while it is healthy and nothing was renewed.
+    pub scep: ScepCertificates,
     simulated: SimulatedNdes,
     _runtime: Runtime,
 }
@@ -24,6 +28,12 @@ impl Ndes {
 
     /// Records, whatever the options say.
     pub fn with_options(options: Options) -> Self {
+        Self::with_certificate(&pki().internal, options)
+    }
+
+    /// The same behind another TLS certificate; `upstream_tls` has those that the proxy must not
+    /// take.
+    pub fn with_certificate(certificate: &Issued, options: Options) -> Self {
         static SCEP: OnceLock<ScepCertificates> = OnceLock::new();
         let scep = SCEP.get_or_init(|| ScepCertificates::new(Key::EcdsaP256).unwrap());
         let options = Options {
@@ -35,13 +45,31 @@ impl Ndes {
             .enable_all()
             .build()
             .unwrap();
-        let started = runtime.block_on(ndes::start(options, &pki().internal, scep));
-        let simulated = started.unwrap();
+        let simulated = runtime
+            .block_on(ndes::start(options, certificate, scep))
+            .unwrap();
         Self {
             address: simulated.address,
+            scep: scep.clone(),
             simulated,
             _runtime: runtime,
         }
+    }
+
+    /// From now on it is so.
+    pub fn set(&self, condition: Condition) {
+        self.simulated.set(condition).unwrap();
+    }
+
+    /// From now on every request to enrol ends so.
+    pub fn set_enrolment(&self, enrolment: Enrolment) {
+        self.simulated.set_enrolment(Some(enrolment));
+    }
+
+    /// Other RA certificates, of the same CA.
+    pub fn renew_ra(&self) {
+        let renewed = self.scep.renewed().unwrap();
+        self.simulated.set_certificates(&renewed).unwrap();
     }
 
     pub fn requests(&self) -> Vec<Seen> {

@@ -1,0 +1,88 @@
+//! SignedData (RFC 5652 §5), which every SCEP message and most answers are.
+
+use std::borrow::Cow;
+
+use super::ber::{CONTEXT_0, OID, Reader, SEQUENCE};
+use super::{MAX_CERTIFICATES, Oid, Unreadable};
+
+/// Larger than any real message: a URL of 65534 bytes carries 49 KB.
+pub const MAX_MESSAGE: usize = 1 << 20;
+
+const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
+
+/// What comes before the SignerInfos.
+pub(super) struct Signed<'a> {
+    /// eContent, in one piece.
+    pub(super) content: Option<Cow<'a, [u8]>>,
+    /// At most [`MAX_CERTIFICATES`], with tag and length.
+    pub(super) certificates: Vec<&'a [u8]>,
+}
+
+/// Reads a ContentInfo; `signers` gets the SET of SignerInfos.
+pub(super) fn signed_data<'a, T>(
+    bytes: &'a [u8],
+    signers: impl FnOnce(&Signed<'a>, &mut Reader<'a>) -> Result<T, Unreadable>,
+) -> Result<T, Unreadable> {
+    match bytes {
+        [] => return Err(Unreadable::NoMessage),
+        _ if bytes.len() > MAX_MESSAGE => return Err(Unreadable::TooLarge),
+        _ if !is_content_info(bytes) => return Err(Unreadable::NotCms),
+        _ => {}
+    }
+    content(&mut Reader::new(bytes), SIGNED_DATA, |signed| {
+        signed.skip()?; // version
+        signed.skip()?; // digestAlgorithms
+        let content = signed.constructed(SEQUENCE, |encapsulated| {
+            encapsulated.oid()?;
+            encapsulated.optional(CONTEXT_0, Reader::string)
+        })?;
+        let mut certificates = Vec::new();
+        signed.optional(CONTEXT_0, |set| {
+            while let Some(tag) = set.peek()?
+                && certificates.len() < MAX_CERTIFICATES
+            {
+                let value = set.raw()?;
+                // Other tags are attribute certificates.
+                if tag == SEQUENCE {
+                    certificates.push(value);
+                }
+            }
+            Ok(())
+        })?;
+        while signed.peek()? == Some(CRLS) {
+            signed.skip()?;
+        }
+        let before = Signed {
+            content,
+            certificates,
+        };
+        signers(&before, signed)
+    })
+}
+
+/// crls [1]
+const CRLS: u8 = 0xa1;
+
+/// What `read` makes of the content of a ContentInfo of this type.
+pub(super) fn content<'a, T>(
+    reader: &mut Reader<'a>,
+    content_type: &[u8],
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Unreadable>,
+) -> Result<T, Unreadable> {
+    reader.constructed(SEQUENCE, |info| {
+        if info.oid()? != Oid::new(content_type) {
+            return Err(Unreadable::NotSigned);
+        }
+        info.constructed(CONTEXT_0, |explicit| explicit.constructed(SEQUENCE, read))
+    })
+}
+
+/// SEQUENCE { OBJECT IDENTIFIER: told apart before lengths are believed, so that a page or a
+/// certificate request is not called a truncated message. What is too short to tell passes.
+fn is_content_info(bytes: &[u8]) -> bool {
+    let length_bytes = match bytes.get(1) {
+        Some(long @ 0x81..) => usize::from(long & 0x7f),
+        _ => 0,
+    };
+    bytes[0] == SEQUENCE && bytes.get(2 + length_bytes).is_none_or(|tag| *tag == OID)
+}

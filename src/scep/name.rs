@@ -1,0 +1,221 @@
+//! Distinguished names as text (RFC 4514).
+
+use std::fmt::Write;
+
+use super::Oid;
+use super::ber::{Reader, SEQUENCE, SET};
+
+/// A name is kept as this many bytes of text.
+pub const MAX_NAME: usize = 1024;
+/// Longer ones, in bytes of DER, are not read.
+const MAX_DER: usize = 4096;
+const MAX_RDNS: usize = 64;
+
+/// Of a Name with its tag and length; none if not readable. The last RDN stands first.
+pub(super) fn text(der: &[u8]) -> Option<String> {
+    if der.len() > MAX_DER {
+        return None;
+    }
+    let rdns = Reader::new(der).constructed(SEQUENCE, |name| {
+        let mut rdns = Vec::with_capacity(8);
+        while name.peek()?.is_some() && rdns.len() <= MAX_RDNS {
+            rdns.push(*name);
+            name.skip()?;
+        }
+        Ok(rdns)
+    });
+    let rdns = rdns.ok()?;
+    if rdns.len() > MAX_RDNS {
+        return None;
+    }
+    let mut text = String::new();
+    for mut rdn in rdns.into_iter().rev() {
+        let mut separator = if text.is_empty() { "" } else { "," };
+        rdn.constructed(SET, |attributes| {
+            while attributes.peek()?.is_some() {
+                text.push_str(separator);
+                separator = "+";
+                attributes.constructed(SEQUENCE, |attribute| {
+                    let kind = attribute.oid()?;
+                    write_attribute(&mut text, kind, attribute.raw()?);
+                    Ok(())
+                })?;
+            }
+            Ok(())
+        })
+        .ok()?;
+    }
+    cut(&mut text, MAX_NAME);
+    Some(text)
+}
+
+/// Cuts at the end of a character, at most `bytes` from the start.
+pub(super) fn cut(text: &mut String, bytes: usize) {
+    text.truncate(text.floor_char_boundary(bytes));
+}
+
+/// The keywords of RFC 4514 §3; any other type is written as its number.
+const KEYWORDS: [(&[u8], &str); 9] = [
+    (b"\x55\x04\x03", "CN"),
+    (b"\x55\x04\x07", "L"),
+    (b"\x55\x04\x08", "ST"),
+    (b"\x55\x04\x0a", "O"),
+    (b"\x55\x04\x0b", "OU"),
+    (b"\x55\x04\x06", "C"),
+    (b"\x55\x04\x09", "STREET"),
+    (b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19", "DC"),
+    (b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01", "UID"),
+];
+
+/// `value` with its tag and length.
+fn write_attribute(text: &mut String, kind: Oid, value: &[u8]) {
+    let keyword = KEYWORDS.iter().find(|(oid, _)| *oid == kind.as_bytes());
+    match keyword {
+        Some((_, keyword)) => text.push_str(keyword),
+        None => _ = write!(text, "{kind}"),
+    }
+    text.push('=');
+    match keyword.and_then(|_| string(value)) {
+        Some(string) => push_escaped(text, &string),
+        None => {
+            text.push('#');
+            push_hex(text, value);
+        }
+    }
+}
+
+/// The text of a string value; none if it is none.
+fn string(value: &[u8]) -> Option<String> {
+    let tag = value.first()? & !0x20;
+    let content = Reader::new(value).string().ok()?;
+    match tag {
+        UTF8_STRING | NUMERIC_STRING | PRINTABLE_STRING | IA5_STRING | VISIBLE_STRING => {
+            String::from_utf8(content.into_owned()).ok()
+        }
+        // Those who use it mean Latin-1.
+        T61_STRING => Some(content.iter().map(|byte| char::from(*byte)).collect()),
+        BMP_STRING => {
+            let (units, odd) = content.as_chunks::<2>();
+            let units = units.iter().map(|unit| u16::from_be_bytes(*unit));
+            let text = char::decode_utf16(units).collect::<Result<_, _>>().ok();
+            text.filter(|_| odd.is_empty())
+        }
+        UNIVERSAL_STRING => {
+            let (units, odd) = content.as_chunks::<4>();
+            let units = units.iter().map(|unit| u32::from_be_bytes(*unit));
+            let text = units.map(char::from_u32).collect::<Option<_>>();
+            text.filter(|_| odd.is_empty())
+        }
+        _ => None,
+    }
+}
+
+const UTF8_STRING: u8 = 0x0c;
+const NUMERIC_STRING: u8 = 0x12;
+const PRINTABLE_STRING: u8 = 0x13;
+const T61_STRING: u8 = 0x14;
+const IA5_STRING: u8 = 0x16;
+const VISIBLE_STRING: u8 = 0x1a;
+const UNIVERSAL_STRING: u8 = 0x1c;
+const BMP_STRING: u8 = 0x1e;
+
+/// RFC 4514 §2.4.
+fn push_escaped(text: &mut String, value: &str) {
+    let last = value.len().wrapping_sub(1);
+    for (at, c) in value.char_indices() {
+        match c {
+            '\0' => text.push_str("\\00"),
+            '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', c]),
+            '#' if at == 0 => text.push_str("\\#"),
+            ' ' if at == 0 || at == last => text.push_str("\\ "),
+            _ => text.push(c),
+        }
+    }
+}
+
+/// Two lower-case digits for each byte.
+pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
+    const DIGITS: [u8; 16] = *b"0123456789abcdef";
+    text.reserve(2 * bytes.len());
+    for byte in bytes {
+        let digits = [byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)]));
+        text.extend(digits);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Type, and tag and content of its value.
+    type Attribute = (&'static [u8], u8, &'static [u8]);
+
+    /// A Name of RDNs with one attribute each.
+    fn name(attributes: &[Attribute]) -> Vec<u8> {
+        let tlv = |tag: u8, content: &[u8]| {
+            assert!(content.len() < 0x80);
+            [&[tag, content.len() as u8], content].concat()
+        };
+        let rdns = attributes.iter().map(|(kind, tag, value)| {
+            let pair = [tlv(0x06, kind), tlv(*tag, value)].concat();
+            tlv(SET, &tlv(SEQUENCE, &pair))
+        });
+        tlv(SEQUENCE, &rdns.collect::<Vec<_>>().concat())
+    }
+
+    #[test]
+    fn names() {
+        const CN: &[u8] = b"\x55\x04\x03";
+        let cases: [(&[Attribute], &str); 15] = [
+            (&[], ""),
+            (
+                &[(b"\x55\x04\x06", 0x13, b"DE"), (CN, 0x0c, b"ndes")],
+                "CN=ndes,C=DE",
+            ),
+            (&[(CN, 0x0c, "Zürich".as_bytes())], "CN=Zürich"),
+            (&[(CN, 0x14, b"Z\xfcrich")], "CN=Zürich"),
+            (&[(CN, 0x1e, b"\0Z\0\xfc\x20\x1e")], "CN=Zü„"),
+            (&[(CN, 0x1c, b"\0\0\0Z\0\x01\xf6\0")], "CN=Z\u{1f600}"),
+            (&[(CN, 0x13, b"")], "CN="),
+            (&[(CN, 0x13, b" ")], r"CN=\ "),
+            (&[(CN, 0x13, b" a b ")], r"CN=\ a b\ "),
+            (&[(CN, 0x13, b"#a#")], r"CN=\#a#"),
+            (
+                &[(CN, 0x13, b"a,b+c\"d\\e;f<g>h=\0")],
+                r#"CN=a\,b\+c\"d\\e\;f\<g\>h=\00"#,
+            ),
+            // Not text, or not the text that it says it is.
+            (&[(CN, 0x04, b"\x01")], "CN=#040101"),
+            (&[(CN, 0x0c, b"\xff")], "CN=#0c01ff"),
+            (&[(CN, 0x1e, b"\0")], "CN=#1e0100"),
+            (&[(b"\x55\x04\x05", 0x13, b"7")], "2.5.4.5=#130137"),
+        ];
+        for (attributes, expected) in cases {
+            assert_eq!(text(&name(attributes)).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn an_rdn_of_two_attributes() {
+        let der = b"\x30\x16\x31\x14\x30\x08\x06\x03\x55\x04\x03\x13\x01a\x30\x08\x06\x03\x55\x04\x0a\x13\x01b";
+        assert_eq!(text(der).as_deref(), Some("CN=a+O=b"));
+    }
+
+    #[test]
+    fn what_is_no_name_or_too_long_is_not_read() {
+        assert_eq!(text(b""), None);
+        assert_eq!(text(b"\x31\x00"), None);
+        assert_eq!(text(b"\x30\x02\x31\x05"), None);
+        let rdn = b"\x31\x00";
+        let of = |rdns: usize| [&[0x30, 0x81, 2 * rdns as u8][..], &rdn.repeat(rdns)].concat();
+        assert_eq!(text(&of(MAX_RDNS)).as_deref(), Some(""));
+        assert_eq!(text(&of(MAX_RDNS + 1)), None);
+    }
+
+    #[test]
+    fn long_text_is_cut_at_a_character() {
+        let mut text = "ü".repeat(600);
+        cut(&mut text, MAX_NAME - 1);
+        assert_eq!(text, "ü".repeat(511));
+    }
+}
