@@ -4,17 +4,17 @@
 //! in) -> `upstream` (NDES), and leaves a `record`. Modules use only those on lower floors:
 //!
 //! ```text
-//! 10 app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
-//! 9  edge  admin                      own sockets and tasks
-//! 8  exchange                         the life of one request
-//! 7  body                             its answer, on the way out
-//! 6  generation  record               what a reload replaces; what a request leaves behind
-//! 5  process                          what outlives every reload
-//! 4  insight                          what SCEP says on its way through
-//! 3  gate  diagnosis                  judgement
-//! 2  site  upstream  log              what is published; the way to NDES; where lines go
-//! 1  config  metrics  tls  buffers    what was written, counted, trusted, lent
-//! 0  head  scep  client  rejection  problem  text  shutdown
+//! 10  app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
+//! 9   edge  admin                      own sockets and tasks
+//! 8   exchange                         the life of one request
+//! 7   body                             its answer, on the way out
+//! 6   generation  record               what a reload replaces; what a request leaves behind
+//! 5   process                          what outlives every reload
+//! 4   insight                          what SCEP says on its way through
+//! 3   gate  diagnosis                  judgement
+//! 2   site  upstream  log              what is published; the way to NDES; where lines go
+//! 1   config  metrics  tls  buffers    what was written, counted, trusted, lent
+//! 0   head  scep  client  rejection  problem  text  shutdown
 //! ```
 
 pub mod admin;

@@ -12,6 +12,7 @@ mod admin;
 mod allow_list;
 mod config_files;
 mod connections;
+mod corpus;
 mod docs;
 mod host;
 mod hostile;

@@ -6,13 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ndes_proxy::client::{ClientKey, Peer};
-use ndes_proxy::config::Config;
+use ndes_proxy::config::{Config, PolicyModule};
+use ndes_proxy::diagnosis::Anomaly;
 use ndes_proxy::head::Method;
+use ndes_proxy::insight::{Asked, Insight};
 use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics};
 use ndes_proxy::process::Process;
 use ndes_proxy::record::Record;
 use ndes_proxy::rejection::Rejection;
-use ndes_proxy::scep::Operation;
+use ndes_proxy::scep::{
+    Cipher, Digest, FailInfo, MessageType, Operation, PkiStatus, Role, Signature, Unreadable,
+};
 use ndes_proxy::site::Site;
 use ndes_proxy::tls::refusal::Kind;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
@@ -62,7 +66,8 @@ fn upstream_errors() {
 fn metrics() {
     let text = String::from_utf8(touched().text().unwrap()).unwrap();
     // A metric that `touched` forgets is in the source, but not in the text.
-    let helps = body_of("src/metrics.rs", "pub fn new(");
+    let helps =
+        body_of("src/metrics.rs", "pub fn new(") + &body_of("src/metrics/scep.rs", "fn new(");
     let helps = strings(&helps)
         .into_iter()
         .filter(|text| text.ends_with('.'));
@@ -111,22 +116,101 @@ fn label_values() {
         ),
     ];
     let real = real.map(|(of, values)| (of, BTreeSet::from_iter(values)));
-    let rows = tables("### Metrics").remove(1);
-    let written = rows
+    let written = label_rows()
         .into_iter()
+        .filter(|row| !row[1].contains("_scep_"))
         .map(|row| (row[1].trim_matches('`').to_owned(), words(&row[2])));
     assert_same("label values", written, real);
 }
 
 #[test]
+fn label_values_of_scep() {
+    let algorithms = [
+        &Digest::KNOWN.map(Digest::as_str)[..],
+        &Cipher::KNOWN.map(Cipher::as_str),
+        &Signature::KNOWN.map(Signature::as_str),
+        &["other"],
+    ];
+    let roles = Role::ALL.map(Role::as_str);
+    let reasons = Unreadable::ALL.map(Unreadable::reason);
+    let real = [
+        (
+            "message_type",
+            [
+                &MessageType::KNOWN.map(MessageType::as_str)[..],
+                &["other", "none", "unreadable"],
+            ]
+            .concat(),
+        ),
+        ("enrolment", vec!["initial", "renewal", "unknown"]),
+        ("purpose", vec!["digest", "signature", "cipher"]),
+        ("algorithm", algorithms.concat()),
+        ("message", vec!["request", "answer"]),
+        ("reason", reasons.to_vec()),
+        (
+            "pki_status",
+            [
+                &PkiStatus::KNOWN.map(PkiStatus::as_str)[..],
+                &["other", "unreadable", "none"],
+            ]
+            .concat(),
+        ),
+        (
+            "fail_info",
+            [
+                &FailInfo::KNOWN.map(FailInfo::as_str)[..],
+                &["other", "none"],
+            ]
+            .concat(),
+        ),
+        (
+            "role",
+            roles.into_iter().filter(|role| *role != "other").collect(),
+        ),
+    ];
+    let real = real.map(|(label, values)| {
+        let values: BTreeSet<_> = values.into_iter().map(str::to_owned).collect();
+        (label.to_owned(), values)
+    });
+    let written = label_rows()
+        .into_iter()
+        .filter(|row| row[1].contains("_scep_"))
+        .map(|row| (word(&row[0]), words(&row[2])));
+    assert_same("label values of SCEP", written, real);
+}
+
+fn label_rows() -> Vec<Vec<String>> {
+    tables("### Metrics").remove(1)
+}
+
+#[test]
+fn diagnosis() {
+    let tls = Kind::ALL.map(|kind| kind.reason().to_owned());
+    let written = first_words("### Diagnosis").into_iter().chain(tls);
+    let real = Anomaly::all().map(|anomaly| anomaly.reason().to_owned());
+    assert_same("diagnosis", written, real);
+    let arms = body_of("src/diagnosis/words.rs", "fn words(");
+    let plain = arms.matches(" => (\n").count();
+    let listed = read("src/diagnosis/words.rs")
+        .matches("    Anomaly::")
+        .count();
+    assert_eq!(plain, listed, "PLAIN is not complete");
+}
+
+#[test]
 fn log_fields() {
     let fields = Arc::new(Mutex::new(BTreeSet::new()));
-    let subscriber = tracing_subscriber::registry().with(AccessFields(fields.clone()));
+    let subscriber = tracing_subscriber::registry().with(Fields(fields.clone()));
     // For the whole test program: whether an event is wanted at all is remembered for all threads.
     tracing::subscriber::set_global_default(subscriber).unwrap();
     drop(record());
     let fields = fields.lock().unwrap().clone();
-    assert_same("log fields", first_words("### Log"), fields);
+    let of = |wanted: &str| {
+        let these = fields.iter().filter(|(target, _)| *target == wanted);
+        these.map(|(_, name)| name.clone()).collect::<Vec<_>>()
+    };
+    assert_same("log fields", first_words("### Log"), of("access"));
+    assert_same("audit fields", first_words("### Audit"), of("scep"));
 }
 
 #[test]
@@ -180,6 +264,12 @@ fn touched() -> Metrics {
         .certificate_not_after
         .with_label_values(&["a", "k"])
         .set(0);
+    let scep = metrics.scep("a");
+    scep.message("PKCSReq", "initial");
+    scep.algorithm("digest", "sha256");
+    scep.unreadable("request", "truncated");
+    scep.certificate("ca", Some(0));
+    scep.anomaly("refused", 1);
     let upstream = metrics.upstream("a");
     upstream.responded(None, Duration::ZERO);
     upstream.failed("timeout");
@@ -232,22 +322,33 @@ fn record() -> Box<Record> {
         application: None,
     });
     let site = Arc::new(Site::new(&config.applications));
-    Record::start(&process, &site, &peer, 1, None)
+    let mut record = Record::start(&process, &site, &peer, 1, None);
+    let scep = process.scep.get("a", &process.metrics);
+    let asked = Asked {
+        method: Method::Get,
+        operation: Some(Operation::PKIOperation),
+        target: &"/?operation=PKIOperation".parse().unwrap(),
+        body: &bytes::Bytes::new(),
+        client: peer.key,
+        user_agent: None,
+        policy_module: PolicyModule::Intune,
+    };
+    record.insight = Some(Insight::begin(&scep, &asked));
+    record
 }
 
-/// Collects the names of the fields of access events, those without a value too.
-struct AccessFields(Arc<Mutex<BTreeSet<String>>>);
+/// Collects target and field names of events, of fields without a value too.
+struct Fields(Arc<Mutex<BTreeSet<(String, String)>>>);
 
-impl<S: tracing::Subscriber> Layer<S> for AccessFields {
+impl<S: tracing::Subscriber> Layer<S> for Fields {
     fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
         let metadata = event.metadata();
-        if metadata.target() == "access" {
-            let names = metadata
-                .fields()
-                .iter()
-                .map(|field| field.name().to_owned());
-            self.0.lock().unwrap().extend(names);
-        }
+        let target = metadata.target();
+        let names = metadata
+            .fields()
+            .iter()
+            .map(|field| (target.to_owned(), field.name().to_owned()));
+        self.0.lock().unwrap().extend(names);
     }
 }
 
