@@ -12,6 +12,7 @@ use crate::config::{
     Application, ClientAddress, Config, Limits, PolicyModule, Protocol, ScepPolicy, Timeouts,
 };
 use crate::insight;
+use crate::metrics::Metrics;
 use crate::problem::{Located, Problems};
 use crate::process::Process;
 use crate::site::Site;
@@ -50,9 +51,11 @@ pub struct Published {
 }
 
 /// What the files of an application hold, read and checked.
-struct Files {
-    identities: Vec<Identity>,
-    trust: client::Trust,
+pub struct Files {
+    /// Those that can be used.
+    pub identities: Vec<Identity>,
+    /// None where no root can be used.
+    pub trust: Option<client::Trust>,
 }
 
 impl Generation {
@@ -69,16 +72,18 @@ impl Generation {
             .iter()
             .map(|application| Files::read(application, problems))
             .collect();
+        if problems.has_errors() {
+            return Err(warnings);
+        }
         let mut applications = Vec::new();
-        for (application, files) in config.applications.iter().zip(files) {
-            let Some(files) = files else { continue };
-            let certified = files
-                .identities
+        for (application, Files { identities, trust }) in config.applications.iter().zip(files) {
+            let Some(trust) = trust else { continue };
+            let certified = identities
                 .iter()
                 .map(|identity| identity.certified.clone())
                 .collect();
             match server::config(certified, alpn(config), ticketer.clone()) {
-                Ok(tls) => applications.push(publish(config, application, files, tls, process)),
+                Ok(tls) => applications.push(publish(config, application, identities, trust, tls, process)),
                 Err(error) => problems.add(
                     &application.place,
                     crate::problem::Finding::error(
@@ -115,8 +120,8 @@ impl Generation {
 }
 
 impl Files {
-    /// None where something is missing; `problems` then says what.
-    fn read(application: &Application, problems: &mut Problems) -> Option<Self> {
+    /// `problems` says what is missing.
+    pub fn read(application: &Application, problems: &mut Problems) -> Self {
         let names: Vec<String> = application
             .public_names
             .iter()
@@ -136,7 +141,10 @@ impl Files {
             }
         }
         if roots.is_empty() {
-            return None;
+            return Self {
+                identities,
+                trust: None,
+            };
         }
         let place = application
             .upstream
@@ -144,49 +152,30 @@ impl Files {
             .first()
             .map_or(&application.place, |root| &root.place);
         let pin = application.upstream.pin_sha256.map(|pin| pin.0);
-        match client::config(roots, pin, now) {
-            Ok(trust) => {
-                for warning in &trust.warnings {
-                    problems.add(place, warning.clone());
-                }
-                (identities.len() == application.certificates.len())
-                    .then_some(Self { identities, trust })
-            }
-            Err(finding) => {
-                problems.add(place, finding);
-                None
-            }
+        let trust = client::config(roots, pin, now)
+            .map_err(|finding| problems.add(place, finding))
+            .ok();
+        for warning in trust.iter().flat_map(|trust| &trust.warnings) {
+            problems.add(place, warning.clone());
         }
+        Self { identities, trust }
     }
 }
 
 fn publish(
     config: &Config,
     application: &Application,
-    files: Files,
+    identities: Vec<Identity>,
+    trust: client::Trust,
     tls: Arc<ServerConfig>,
     process: &Process,
 ) -> Published {
     let to = &application.upstream;
-    let timeouts = upstream::Timeouts {
-        connect: config.timeouts.upstream_connect,
-        response: config.timeouts.upstream_response,
-        pki_operation: config.timeouts.upstream_pki_operation,
-        body: config.timeouts.upstream_body,
-    };
-    let upstream = Upstream::new(
-        to.origin.clone(),
-        to.address,
-        to.server_name.clone(),
-        files.trust.config,
-        timeouts,
-        process.metrics.upstream(&application.name),
-        config.listen.workers,
-    );
+    let upstream = upstream(config, application, trust, &process.metrics);
     Published {
         tls,
-        identities: files.identities,
-        upstream: upstream::stack(Arc::new(upstream)),
+        identities,
+        upstream: upstream::stack(upstream),
         queue: upstream::Queue::new(
             to.max_in_flight,
             to.queue,
@@ -200,6 +189,31 @@ fn publish(
         policy: application.scep.clone(),
         scep: process.scep.get(&application.name, &process.metrics),
     }
+}
+
+/// The way to the NDES of `application`.
+pub fn upstream(
+    config: &Config,
+    application: &Application,
+    trust: client::Trust,
+    metrics: &Metrics,
+) -> Arc<Upstream> {
+    let to = &application.upstream;
+    let timeouts = upstream::Timeouts {
+        connect: config.timeouts.upstream_connect,
+        response: config.timeouts.upstream_response,
+        pki_operation: config.timeouts.upstream_pki_operation,
+        body: config.timeouts.upstream_body,
+    };
+    Arc::new(Upstream::new(
+        to.origin.clone(),
+        to.address,
+        to.server_name.clone(),
+        trust.config,
+        timeouts,
+        metrics.upstream(&application.name),
+        config.listen.workers,
+    ))
 }
 
 fn alpn(config: &Config) -> Vec<Vec<u8>> {

@@ -103,8 +103,8 @@ impl Failure {
         }
     }
 
-    /// The error and everything below it, for the log.
-    pub(super) fn explained(&self) -> String {
+    /// The error and everything below it, for an admin.
+    pub fn explained(&self) -> String {
         let mut text = self.to_string();
         let mut below = self.source();
         while let Some(error) = below {
