@@ -83,7 +83,14 @@ impl Generation {
                 .map(|identity| identity.certified.clone())
                 .collect();
             match server::config(certified, alpn(config), ticketer.clone()) {
-                Ok(tls) => applications.push(publish(config, application, identities, trust, tls, process)),
+                Ok(tls) => applications.push(publish(
+                    config,
+                    application,
+                    identities,
+                    trust,
+                    tls,
+                    process,
+                )),
                 Err(error) => problems.add(
                     &application.place,
                     crate::problem::Finding::error(

@@ -1,0 +1,286 @@
+//! What NDES answers to all that a device may ask before it enrols.
+
+use http::StatusCode;
+
+use super::ask::Answered;
+use super::direct::{Direct, RENEWAL_IS_LATE};
+use super::public::left;
+use super::{Finding, Notes, Step, Subject};
+use crate::client::Escaped;
+use crate::config::PolicyModule;
+use crate::diagnosis::{Anomaly, Asked, is_page, of_answer, of_certificates};
+use crate::scep::{
+    Capabilities, Capability, Certificate, Cipher, Digest, MAX_NAME, Operation, Role,
+    ca_certificates,
+};
+use crate::tls::certificate::{date, seconds};
+
+/// What NDES was found to do, to be compared with what comes through the proxy.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The healthy answer to a request without operation.
+    pub(super) bare: Option<StatusCode>,
+    pub(super) answers_get_ca_caps: bool,
+    /// The longest URI that it took, in bytes.
+    pub(super) longest: Option<usize>,
+}
+
+pub(super) const GET_CA_CAPS: &str = "operation=GetCACaps&message=ca";
+const GET_CA_CERT: &str = "operation=GetCACert&message=ca";
+
+pub(super) async fn climb(subject: &Subject<'_>, direct: &Direct, notes: &mut Notes<'_>) -> Known {
+    let mut known = Known::default();
+    notes.begin(Step::BareGet, "GET without operation");
+    let answer = match direct.get(None, "").await {
+        Ok(answer) => answer,
+        Err(none) => {
+            let finding = none.finding(Step::BareGet, subject);
+            if finding.step != Step::ClientCertificate {
+                notes.leave_out(&[Step::ClientCertificate]);
+            }
+            notes.add(finding);
+            notes.leave_out(&[Step::GetCaCaps, Step::GetCaCert]);
+            return known;
+        }
+    };
+    let anomaly = judge(subject, None, &answer, direct);
+    notes.add(bare(subject, &answer, anomaly));
+    notes.ok(Step::ClientCertificate, "none is demanded");
+    known.bare = anomaly.is_none().then_some(answer.status);
+    if anomaly.is_some_and(|anomaly| anomaly != Anomaly::PolicyModuleMissing) {
+        // Whoever answers so answers everything so.
+        notes.leave_out(&[Step::GetCaCaps, Step::GetCaCert]);
+        return known;
+    }
+
+    notes.begin(Step::GetCaCaps, "GetCACaps");
+    match ask(subject, direct, Operation::GetCACaps, GET_CA_CAPS).await {
+        Ok(answer) => {
+            known.answers_get_ca_caps = true;
+            capabilities(subject, &answer, notes);
+        }
+        Err(finding) => notes.add(finding),
+    }
+    notes.begin(Step::GetCaCert, "GetCACert");
+    match ask(subject, direct, Operation::GetCACert, GET_CA_CERT).await {
+        Ok(answer) => certificates(subject, &answer, notes),
+        Err(finding) => notes.add(finding),
+    }
+    known
+}
+
+/// The answer to `operation`, if its head is as it should be.
+async fn ask(
+    subject: &Subject<'_>,
+    direct: &Direct,
+    operation: Operation,
+    query: &str,
+) -> Result<Answered, Finding> {
+    let step = match operation {
+        Operation::GetCACert => Step::GetCaCert,
+        _ => Step::GetCaCaps,
+    };
+    let answer = direct.get(Some(operation), query).await;
+    let answer = answer.map_err(|none| none.finding(step, subject))?;
+    match judge(subject, Some(operation), &answer, direct) {
+        Some(anomaly) => Err(Finding::anomaly(step, anomaly, answer.told())),
+        None => Ok(answer),
+    }
+}
+
+fn judge(
+    subject: &Subject<'_>,
+    operation: Option<Operation>,
+    answer: &Answered,
+    direct: &Direct,
+) -> Option<Anomaly> {
+    let asked = Asked {
+        operation,
+        // Short, whatever the query.
+        uri_bytes: direct.path.len(),
+        policy_module: subject.application.policy_module,
+    };
+    of_answer(asked, answer.status, answer.answerer())
+}
+
+fn bare(subject: &Subject<'_>, answer: &Answered, anomaly: Option<Anomaly>) -> Finding {
+    let step = Step::BareGet;
+    let told = answer.told();
+    if let Some(anomaly) = anomaly {
+        return Finding::anomaly(step, anomaly, told);
+    }
+    let meaning = match (answer.status, subject.application.policy_module) {
+        (StatusCode::FORBIDDEN, _) => "the policy module is active",
+        (_, PolicyModule::None) => "NDES answers, without a policy module",
+        (_, PolicyModule::Intune) => "NDES answers",
+    };
+    Finding::ok(step, format!("{told}: {meaning}"))
+}
+
+fn capabilities(subject: &Subject<'_>, answer: &Answered, notes: &mut Notes<'_>) {
+    let step = Step::GetCaCaps;
+    let known = Capabilities::read(&answer.body);
+    let words: Vec<_> = known.iter().map(Capability::as_str).collect();
+    if words.is_empty() {
+        let what = match is_page(&answer.fields) {
+            true => "a page came instead of capabilities",
+            false => "it names no capability at all",
+        };
+        return notes.add(Finding::anomaly(step, Anomaly::PostNotOffered, what));
+    }
+    let told = words.join(", ");
+    let before = notes.count();
+    if !known.contains(Capability::POSTPKIOperation) {
+        let what = format!("POSTPKIOperation is missing: {told}");
+        notes.add(Finding::anomaly(step, Anomaly::PostNotOffered, what).mild());
+    }
+    let digest = strongest_digest(known);
+    if digest < Some(Digest::Sha256) {
+        notes.add(Finding::warning(
+            step,
+            format!("SHA-256 is missing, devices sign with SHA-1: {told}"),
+            r"install the updates of NDES, and see HashAlgorithm below HKLM\SOFTWARE\Microsoft\Cryptography\MSCEP",
+        ));
+    }
+    let policy = &subject.application.scep;
+    let aes = known.contains(Capability::Aes);
+    if policy.weakest_cipher > Some(Cipher::Des3) && !aes {
+        notes.add(Finding::problem(
+            step,
+            format!("AES is missing, so devices may encrypt with Triple DES, which weakest_cipher refuses: {told}"),
+            "write weakest_cipher = \"des3-cbc\", or see in the log that every device uses AES all the same",
+        ));
+    }
+    if let Some(weakest) = policy
+        .weakest_digest
+        .filter(|weakest| digest < Some(*weakest))
+    {
+        notes.add(Finding::problem(
+            step,
+            format!(
+                "no digest is as strong as weakest_digest = \"{}\" wants: {told}",
+                weakest.as_str()
+            ),
+            "write a weaker weakest_digest, or let NDES offer a stronger one",
+        ));
+    }
+    if notes.count() == before {
+        let aes = if aes {
+            ""
+        } else {
+            "; no AES, as usual: devices encrypt with Triple DES"
+        };
+        notes.ok(step, format!("{told}{aes}"));
+    }
+}
+
+fn strongest_digest(known: Capabilities) -> Option<Digest> {
+    let digests = known.iter().filter_map(|word| match word {
+        Capability::Sha1 => Some(Digest::Sha1),
+        Capability::Sha224 => Some(Digest::Sha224),
+        Capability::Sha256 => Some(Digest::Sha256),
+        Capability::Sha384 => Some(Digest::Sha384),
+        Capability::Sha512 => Some(Digest::Sha512),
+        // RFC 8894 §3.5.2: stands for AES, SHA-256 and POSTPKIOperation.
+        Capability::SCEPStandard => Some(Digest::Sha256),
+        Capability::Aes
+        | Capability::Des3
+        | Capability::GetNextCACert
+        | Capability::POSTPKIOperation
+        | Capability::Renewal
+        | Capability::Update => None,
+    });
+    digests.max()
+}
+
+fn certificates(subject: &Subject<'_>, answer: &Answered, notes: &mut Notes<'_>) {
+    let step = Step::GetCaCert;
+    let all = match ca_certificates(&answer.body) {
+        Ok(all) => all,
+        Err(error) => {
+            let what = match is_page(&answer.fields) {
+                true => "a page came instead of certificates".to_owned(),
+                false => format!("{} bytes: {error}", answer.body.len()),
+            };
+            return notes.add(Finding::anomaly(step, Anomaly::GetCaCertUnreadable, what));
+        }
+    };
+    let now = seconds(subject.now);
+    let mut told = Vec::new();
+    for one in &all {
+        let ill = of_certificates(std::slice::from_ref(one), now);
+        if ill.is_empty() {
+            notes.add(dates(subject, one));
+        }
+        for anomaly in ill {
+            told.push(anomaly);
+            notes.add(about(one, anomaly));
+        }
+    }
+    // What shows only when they are seen together.
+    for anomaly in of_certificates(&all, now) {
+        if !told.contains(&anomaly) {
+            let foreign = all.iter().find(|one| one.role().is_ra());
+            let who = foreign.map_or_else(String::new, name);
+            let what = format!("the CA certificate beside it did not issue {who}");
+            notes.add(Finding::anomaly(step, anomaly, what));
+        }
+    }
+    if !all.iter().any(|one| one.role().is_ra()) {
+        notes.add(Finding::warning(
+            step,
+            "there is no RA certificate: NDES has two, one to sign and one to decrypt",
+            "if this is NDES, configure the role service again; a CA that does its own SCEP needs none",
+        ));
+    }
+}
+
+fn dates(subject: &Subject<'_>, one: &Certificate) -> Finding {
+    let step = Step::GetCaCert;
+    let who = format!("{} {}", role(one), name(one));
+    let Some(end) = one.not_after else {
+        return Finding::ok(step, who);
+    };
+    let told = left(end, subject.now);
+    if end - seconds(subject.now) >= RENEWAL_IS_LATE {
+        return Finding::ok(step, format!("{who}: {told}"));
+    }
+    let cure = match one.role().is_ra() {
+        true => {
+            "renew both RA certificates (CEP Encryption, Exchange Enrollment Agent) in the machine's store and restart IIS"
+        }
+        false => "renew the CA certificate, then the RA certificates",
+    };
+    Finding::warning(step, format!("{who} expires soon: {told}"), cure)
+}
+
+fn about(one: &Certificate, anomaly: Anomaly) -> Finding {
+    let step = Step::GetCaCert;
+    let who = format!("{} {}", role(one), name(one));
+    match (anomaly, one.not_after) {
+        (Anomaly::CaCertificateExpired | Anomaly::RaCertificateExpired, Some(end)) => {
+            Finding::anomaly(step, anomaly, format!("{who} expired on {}", date(end)))
+        }
+        // Other devices than those of Apple go on.
+        (Anomaly::CaSignaturePss | Anomaly::CaSignatureSha1, _) => {
+            let what = format!("{who} is signed with {}", one.signature.as_str());
+            Finding::anomaly(step, anomaly, what).mild()
+        }
+        _ => Finding::anomaly(step, anomaly, who),
+    }
+}
+
+fn role(one: &Certificate) -> &'static str {
+    match one.role() {
+        Role::Ca => "CA",
+        Role::Ra => "RA",
+        Role::RaSigning => "RA that signs",
+        Role::RaEncryption => "RA that decrypts",
+        Role::Other => "certificate",
+    }
+}
+
+fn name(one: &Certificate) -> String {
+    let subject = one.subject.as_deref().unwrap_or("without a name");
+    Escaped(subject.as_bytes(), MAX_NAME.min(120)).to_string()
+}

@@ -1,0 +1,65 @@
+//! Where the steps write down what they find.
+
+use std::time::Duration;
+
+use super::{Examined, Finding, Step};
+
+pub(super) struct Notes<'a> {
+    examined: Examined,
+    /// What is being done now.
+    step: Step,
+    watch: &'a mut dyn FnMut(&str),
+}
+
+impl<'a> Notes<'a> {
+    pub(super) fn new(application: &str, watch: &'a mut dyn FnMut(&str)) -> Self {
+        Self {
+            examined: Examined {
+                name: application.to_owned(),
+                findings: Vec::new(),
+                left_out: Vec::new(),
+            },
+            step: Step::PublicDns,
+            watch,
+        }
+    }
+
+    /// Before something that may take a while. `what` is told to whoever waits.
+    pub(super) fn begin(&mut self, step: Step, what: &str) {
+        self.step = step;
+        (self.watch)(&format!("{}: {what}", self.examined.name));
+    }
+
+    pub(super) fn add(&mut self, finding: Finding) {
+        self.examined.findings.push(finding);
+    }
+
+    pub(super) fn ok(&mut self, step: Step, what: impl Into<String>) {
+        self.add(Finding::ok(step, what));
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.examined.findings.len()
+    }
+
+    pub(super) fn leave_out(&mut self, steps: &[Step]) {
+        self.examined.left_out.extend_from_slice(steps);
+    }
+
+    pub(super) fn out_of_time(&mut self, limit: Duration) {
+        let what = format!(
+            "gave up here, {} seconds after the first step: what is above took too long",
+            limit.as_secs()
+        );
+        let cure = "look at the delays on this way first, at name servers and firewalls that drop";
+        self.add(Finding::problem(self.step, what, cure));
+        let later = Step::ALL.into_iter().filter(|step| *step > self.step);
+        self.examined.left_out.extend(later);
+    }
+
+    pub(super) fn into_examined(mut self) -> Examined {
+        self.examined.left_out.sort_unstable();
+        self.examined.left_out.dedup();
+        self.examined
+    }
+}
