@@ -3,8 +3,9 @@
 //! never a PKIOperation.
 //!
 //! - `finding`: one line of the report; `notes`: where the steps write them down
-//! - `public`: name, TCP, TLS and certificate of the proxy, as a device sees them
-//! - `direct`: the way to NDES; `ladder`: what it says there; `length`: the longest URI it takes
+//! - `door`: where a public name leads; `public`: what is shown there
+//! - `direct`: the way to NDES; `ladder`: what it says there; `certificates`: what it hands out
+//! - `length`: the longest URI that it takes; `limits`: whose limit that is
 //! - `through`: the same through the proxy
 //! - `ask`: one request; `report`: text and JSON; `terminal`: what only a
 //!   person at one gets
@@ -24,10 +25,13 @@ use crate::tls::identity::Identity;
 use crate::upstream::Upstream;
 
 mod ask;
+mod certificates;
 mod direct;
+mod door;
 mod finding;
 mod ladder;
 mod length;
+mod limits;
 mod notes;
 mod public;
 mod report;
@@ -107,7 +111,7 @@ async fn walk(subject: &Subject<'_>, notes: &mut Notes<'_>) {
     // 1. The public side, each name as a device comes to it.
     let (mut door, mut seen) = (None, Vec::new());
     for name in &subject.application.public_names {
-        let Some(found) = public::find(subject, name, notes).await else {
+        let Some(found) = door::find(subject, name, notes).await else {
             continue;
         };
         if let Some(chain) = public::handshake(&found, notes).await {
@@ -123,7 +127,7 @@ async fn walk(subject: &Subject<'_>, notes: &mut Notes<'_>) {
     let mut known = ladder::Known::default();
     if let Some(direct) = direct::connect(subject, notes).await {
         known = ladder::climb(subject, &direct, notes).await;
-        if known.answers_get_ca_caps {
+        if known.capabilities.is_some() {
             known.longest = length::measure(subject, &direct, notes).await;
         } else {
             notes.leave_out(&[Step::UrlLength]);

@@ -3,24 +3,19 @@
 use http::StatusCode;
 
 use super::ask::Answered;
-use super::direct::{Direct, RENEWAL_IS_LATE};
-use super::public::left;
-use super::{Finding, Notes, Step, Subject};
-use crate::client::Escaped;
+use super::direct::Direct;
+use super::{Finding, Notes, Step, Subject, certificates};
 use crate::config::PolicyModule;
-use crate::diagnosis::{Anomaly, Asked, is_page, of_answer, of_certificates};
-use crate::scep::{
-    Capabilities, Capability, Certificate, Cipher, Digest, MAX_NAME, Operation, Role,
-    ca_certificates,
-};
-use crate::tls::certificate::{date, seconds};
+use crate::diagnosis::{Anomaly, Asked, is_page, of_answer};
+use crate::scep::{Capabilities, Capability, Cipher, Digest, Operation};
 
 /// What NDES was found to do, to be compared with what comes through the proxy.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    /// The healthy answer to a request without operation.
+    /// The answer to a request without operation, healthy or not.
     pub(super) bare: Option<StatusCode>,
-    pub(super) answers_get_ca_caps: bool,
+    /// How many capabilities it names, where GetCACaps was answered.
+    pub(super) capabilities: Option<usize>,
     /// The longest URI that it took, in bytes.
     pub(super) longest: Option<usize>,
 }
@@ -46,7 +41,7 @@ pub(super) async fn climb(subject: &Subject<'_>, direct: &Direct, notes: &mut No
     let anomaly = judge(subject, None, &answer, direct);
     notes.add(bare(subject, &answer, anomaly));
     notes.ok(Step::ClientCertificate, "none is demanded");
-    known.bare = anomaly.is_none().then_some(answer.status);
+    known.bare = Some(answer.status);
     if anomaly.is_some_and(|anomaly| anomaly != Anomaly::PolicyModuleMissing) {
         // Whoever answers so answers everything so.
         notes.leave_out(&[Step::GetCaCaps, Step::GetCaCert]);
@@ -56,14 +51,15 @@ pub(super) async fn climb(subject: &Subject<'_>, direct: &Direct, notes: &mut No
     notes.begin(Step::GetCaCaps, "GetCACaps");
     match ask(subject, direct, Operation::GetCACaps, GET_CA_CAPS).await {
         Ok(answer) => {
-            known.answers_get_ca_caps = true;
-            capabilities(subject, &answer, notes);
+            let named = Capabilities::read(&answer.body);
+            known.capabilities = Some(named.iter().count());
+            capabilities(subject, &answer, named, notes);
         }
         Err(finding) => notes.add(finding),
     }
     notes.begin(Step::GetCaCert, "GetCACert");
     match ask(subject, direct, Operation::GetCACert, GET_CA_CERT).await {
-        Ok(answer) => certificates(subject, &answer, notes),
+        Ok(answer) => certificates::judge(subject, &answer, notes),
         Err(finding) => notes.add(finding),
     }
     known
@@ -83,7 +79,10 @@ async fn ask(
     let answer = direct.get(Some(operation), query).await;
     let answer = answer.map_err(|none| none.finding(step, subject))?;
     match judge(subject, Some(operation), &answer, direct) {
-        Some(anomaly) => Err(Finding::anomaly(step, anomaly, answer.told())),
+        Some(anomaly) => {
+            let what = format!("answered {}", answer.told());
+            Err(Finding::anomaly(step, anomaly, what))
+        }
         None => Ok(answer),
     }
 }
@@ -107,7 +106,11 @@ fn bare(subject: &Subject<'_>, answer: &Answered, anomaly: Option<Anomaly>) -> F
     let step = Step::BareGet;
     let told = answer.told();
     if let Some(anomaly) = anomaly {
-        return Finding::anomaly(step, anomaly, told);
+        let but = match anomaly {
+            Anomaly::PolicyModuleMissing => ", where the policy module answers 403",
+            _ => "",
+        };
+        return Finding::anomaly(step, anomaly, format!("answered {told}{but}"));
     }
     let meaning = match (answer.status, subject.application.policy_module) {
         (StatusCode::FORBIDDEN, _) => "the policy module is active",
@@ -117,9 +120,13 @@ fn bare(subject: &Subject<'_>, answer: &Answered, anomaly: Option<Anomaly>) -> F
     Finding::ok(step, format!("{told}: {meaning}"))
 }
 
-fn capabilities(subject: &Subject<'_>, answer: &Answered, notes: &mut Notes<'_>) {
+fn capabilities(
+    subject: &Subject<'_>,
+    answer: &Answered,
+    known: Capabilities,
+    notes: &mut Notes<'_>,
+) {
     let step = Step::GetCaCaps;
-    let known = Capabilities::read(&answer.body);
     let words: Vec<_> = known.iter().map(Capability::as_str).collect();
     if words.is_empty() {
         let what = match is_page(&answer.fields) {
@@ -191,96 +198,4 @@ fn strongest_digest(known: Capabilities) -> Option<Digest> {
         | Capability::Update => None,
     });
     digests.max()
-}
-
-fn certificates(subject: &Subject<'_>, answer: &Answered, notes: &mut Notes<'_>) {
-    let step = Step::GetCaCert;
-    let all = match ca_certificates(&answer.body) {
-        Ok(all) => all,
-        Err(error) => {
-            let what = match is_page(&answer.fields) {
-                true => "a page came instead of certificates".to_owned(),
-                false => format!("{} bytes: {error}", answer.body.len()),
-            };
-            return notes.add(Finding::anomaly(step, Anomaly::GetCaCertUnreadable, what));
-        }
-    };
-    let now = seconds(subject.now);
-    let mut told = Vec::new();
-    for one in &all {
-        let ill = of_certificates(std::slice::from_ref(one), now);
-        if ill.is_empty() {
-            notes.add(dates(subject, one));
-        }
-        for anomaly in ill {
-            told.push(anomaly);
-            notes.add(about(one, anomaly));
-        }
-    }
-    // What shows only when they are seen together.
-    for anomaly in of_certificates(&all, now) {
-        if !told.contains(&anomaly) {
-            let foreign = all.iter().find(|one| one.role().is_ra());
-            let who = foreign.map_or_else(String::new, name);
-            let what = format!("the CA certificate beside it did not issue {who}");
-            notes.add(Finding::anomaly(step, anomaly, what));
-        }
-    }
-    if !all.iter().any(|one| one.role().is_ra()) {
-        notes.add(Finding::warning(
-            step,
-            "there is no RA certificate: NDES has two, one to sign and one to decrypt",
-            "if this is NDES, configure the role service again; a CA that does its own SCEP needs none",
-        ));
-    }
-}
-
-fn dates(subject: &Subject<'_>, one: &Certificate) -> Finding {
-    let step = Step::GetCaCert;
-    let who = format!("{} {}", role(one), name(one));
-    let Some(end) = one.not_after else {
-        return Finding::ok(step, who);
-    };
-    let told = left(end, subject.now);
-    if end - seconds(subject.now) >= RENEWAL_IS_LATE {
-        return Finding::ok(step, format!("{who}: {told}"));
-    }
-    let cure = match one.role().is_ra() {
-        true => {
-            "renew both RA certificates (CEP Encryption, Exchange Enrollment Agent) in the machine's store and restart IIS"
-        }
-        false => "renew the CA certificate, then the RA certificates",
-    };
-    Finding::warning(step, format!("{who} expires soon: {told}"), cure)
-}
-
-fn about(one: &Certificate, anomaly: Anomaly) -> Finding {
-    let step = Step::GetCaCert;
-    let who = format!("{} {}", role(one), name(one));
-    match (anomaly, one.not_after) {
-        (Anomaly::CaCertificateExpired | Anomaly::RaCertificateExpired, Some(end)) => {
-            Finding::anomaly(step, anomaly, format!("{who} expired on {}", date(end)))
-        }
-        // Other devices than those of Apple go on.
-        (Anomaly::CaSignaturePss | Anomaly::CaSignatureSha1, _) => {
-            let what = format!("{who} is signed with {}", one.signature.as_str());
-            Finding::anomaly(step, anomaly, what).mild()
-        }
-        _ => Finding::anomaly(step, anomaly, who),
-    }
-}
-
-fn role(one: &Certificate) -> &'static str {
-    match one.role() {
-        Role::Ca => "CA",
-        Role::Ra => "RA",
-        Role::RaSigning => "RA that signs",
-        Role::RaEncryption => "RA that decrypts",
-        Role::Other => "certificate",
-    }
-}
-
-fn name(one: &Certificate) -> String {
-    let subject = one.subject.as_deref().unwrap_or("without a name");
-    Escaped(subject.as_bytes(), MAX_NAME.min(120)).to_string()
 }

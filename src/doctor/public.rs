@@ -1,42 +1,19 @@
-//! The public side: where the proxy is found, and what it shows there.
+//! What the public side shows, as it is on the wire.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, ProtocolVersion};
-use tokio::io::AsyncWriteExt;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::door::Door;
 use super::{Finding, Notes, Step, Subject};
-use crate::config::Listen;
-use crate::config::types::DnsName;
 use crate::tls::certificate::{Certificate, date, seconds};
-use crate::tls::{identity, look};
-use crate::upstream::first_to_answer;
+use crate::tls::identity;
 
-/// Where a public name leads.
-pub(super) struct Door {
-    pub(super) name: DnsName,
-    address: SocketAddr,
-    /// Begins each connection as a load balancer does.
-    as_balancer: bool,
-}
-
-/// Where devices go.
-const HTTPS: u16 = 443;
-const NAME_TIME: Duration = Duration::from_secs(5);
-const CONNECT_TIME: Duration = Duration::from_secs(5);
-const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// PROXY protocol version 2, command LOCAL: a health check of the balancer itself.
-const LOCAL_HEADER: &[u8; 16] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
-
-const AFTER_DNS: [Step; 8] = [
+pub(super) const STEPS: [Step; 9] = [
+    Step::PublicDns,
     Step::PublicTcp,
     Step::PublicTls,
     Step::PublicCertificate,
@@ -46,171 +23,6 @@ const AFTER_DNS: [Step; 8] = [
     Step::PublicKey,
     Step::PublicNoSni,
 ];
-
-/// Resolves `name` and connects. Where that leads nowhere, the proxy is looked for on this machine.
-pub(super) async fn find(
-    subject: &Subject<'_>,
-    name: &DnsName,
-    notes: &mut Notes<'_>,
-) -> Option<Door> {
-    notes.begin(Step::PublicDns, &format!("resolving {name}"));
-    let listen = &subject.config.listen;
-    let mut tried = String::new();
-    match resolve(name).await {
-        Ok(found) => {
-            let told: Vec<_> = found.iter().map(IpAddr::to_string).collect();
-            notes.ok(Step::PublicDns, format!("{name} is {}", told.join(", ")));
-            match connect(name, &found, listen, notes).await {
-                Ok(door) => return Some(door),
-                Err(error) => tried = error,
-            }
-        }
-        Err(error) => notes.add(Finding::warning(
-            Step::PublicDns,
-            format!("{name} is not resolved here ({error})"),
-            "publish an A or AAAA record; where only outside name servers know the name, run the \
-             doctor outside too",
-        )),
-    }
-    let local = reachable_here(listen);
-    notes.begin(Step::PublicTcp, "looking for the proxy on this machine");
-    match first_to_answer(&local, CONNECT_TIME).await {
-        Ok(tcp) if tried.is_empty() => {
-            let address = tcp.peer_addr().ok()?;
-            let what =
-                format!("{address} answers: what follows is about the proxy on this machine");
-            notes.ok(Step::PublicTcp, what);
-            Some(Door::new(name, address, listen))
-        }
-        Ok(tcp) => {
-            let address = tcp.peer_addr().ok()?;
-            notes.add(Finding::warning(
-                Step::PublicTcp,
-                format!(
-                    "no connection to {tried}; what follows is about {address} on this machine"
-                ),
-                "if devices outside cannot connect either, let firewall and NAT lead TCP 443 to \
-                 the proxy; many firewalls lead only traffic from outside",
-            ));
-            Some(Door::new(name, address, listen))
-        }
-        Err(error) => {
-            let also = if tried.is_empty() { "" } else { ", " };
-            notes.add(Finding::problem(
-                Step::PublicTcp,
-                format!("nobody answers as {name}: {tried}{also}{error}"),
-                "start the proxy (ndes-proxy run), and let firewall and NAT lead TCP 443 to it",
-            ));
-            notes.leave_out(&AFTER_DNS[1..]);
-            None
-        }
-    }
-}
-
-async fn resolve(name: &DnsName) -> Result<Vec<IpAddr>, String> {
-    let lookup = tokio::net::lookup_host((name.as_str(), HTTPS));
-    let found = match timeout(NAME_TIME, lookup).await {
-        Ok(found) => found.map_err(|error| {
-            let error = error.to_string();
-            let (_, short) = error.rsplit_once(": ").unwrap_or(("", &error));
-            short.to_owned()
-        })?,
-        Err(_elapsed) => return Err("the name server does not answer".to_owned()),
-    };
-    let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
-    addresses.dedup();
-    match addresses.is_empty() {
-        true => Err("it has no address".to_owned()),
-        false => Ok(addresses),
-    }
-}
-
-/// Port 443, then those that the proxy itself listens on.
-async fn connect(
-    name: &DnsName,
-    found: &[IpAddr],
-    listen: &Listen,
-    notes: &mut Notes<'_>,
-) -> Result<Door, String> {
-    let mut ports = vec![HTTPS];
-    ports.extend(listen.https.iter().map(SocketAddr::port));
-    ports.retain(|port| *port != 0);
-    ports.dedup();
-    let ports = ports.iter();
-    let addresses: Vec<_> = ports
-        .flat_map(|port| found.iter().map(|ip| SocketAddr::new(*ip, *port)))
-        .collect();
-    notes.begin(Step::PublicTcp, &format!("connecting to {name}"));
-    let tcp = first_to_answer(&addresses, CONNECT_TIME).await;
-    let address = tcp
-        .map_err(|error| trim(&error.to_string()))?
-        .peer_addr()
-        .map_err(|error| error.to_string())?;
-    if address.port() == HTTPS {
-        notes.ok(Step::PublicTcp, format!("{address} answers"));
-    } else {
-        notes.add(Finding::warning(
-            Step::PublicTcp,
-            format!("{address} answers, port 443 does not"),
-            "devices come to port 443: lead it to this port, unless a firewall does so for those \
-             outside",
-        ));
-    }
-    Ok(Door {
-        as_balancer: false,
-        ..Door::new(name, address, listen)
-    })
-}
-
-/// Of the error of a connection only the addresses and their errors.
-fn trim(error: &str) -> String {
-    let text = error.strip_prefix("no connection to ").unwrap_or(error);
-    let (text, _) = text.split_once("; ").unwrap_or((text, ""));
-    text.to_owned()
-}
-
-/// A listener on all addresses is reached on loopback.
-fn reachable_here(listen: &Listen) -> Vec<SocketAddr> {
-    let addresses = listen.https.iter().filter(|address| address.port() != 0);
-    let local = addresses.map(|address| {
-        let ip = match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        SocketAddr::new(ip, address.port())
-    });
-    local.collect()
-}
-
-impl Door {
-    fn new(name: &DnsName, address: SocketAddr, listen: &Listen) -> Self {
-        Self {
-            name: name.clone(),
-            address,
-            as_balancer: listen.proxies.is_some(),
-        }
-    }
-
-    /// TLS with whoever is there, with SNI or without.
-    pub(super) async fn enter(&self, sni: bool) -> io::Result<TlsStream<TcpStream>> {
-        let config = look::config(sni).map_err(io::Error::other)?;
-        let name = ServerName::try_from(self.name.as_str().to_owned()).map_err(io::Error::other)?;
-        let entering = async {
-            let mut tcp = TcpStream::connect(self.address).await?;
-            tcp.set_nodelay(true)?;
-            if self.as_balancer {
-                tcp.write_all(LOCAL_HEADER).await?;
-            }
-            let connector = TlsConnector::from(Arc::new(config));
-            connector.connect(name, tcp).await
-        };
-        let late = || io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in 10 seconds");
-        timeout(HANDSHAKE_TIME, entering)
-            .await
-            .unwrap_or_else(|_elapsed| Err(late()))
-    }
-}
 
 /// What is shown to whoever asks for the name of this door, as on the wire.
 pub(super) async fn handshake(
@@ -227,7 +39,7 @@ pub(super) async fn handshake(
         Err(error) => {
             let (what, cure) = refused(door, &error);
             notes.add(Finding::problem(Step::PublicTls, what, cure));
-            notes.leave_out(&AFTER_DNS[2..]);
+            notes.leave_out(&STEPS[3..]);
             None
         }
     }
@@ -241,6 +53,11 @@ fn refused(door: &Door, error: &io::Error) -> (String, &'static str) {
             format!("{address} does not publish {name} (TLS alert unrecognized_name)"),
             "the proxy there runs with another configuration: reload or restart it; or the name \
              leads to another server",
+        ),
+        _ if door.as_balancer => (
+            format!("no TLS with {name} at {address} behind a PROXY protocol header: {error}"),
+            "add this address to trusted_proxies, so that the doctor may come as a load balancer \
+             does; or run it where the public name leads to the balancer",
         ),
         _ => (
             format!("no TLS with {name} at {address}: {error}"),
@@ -280,7 +97,7 @@ pub(super) fn certificate(
             "the certificate cannot be read",
             "another server answers as this name: see where it leads",
         ));
-        return notes.leave_out(&AFTER_DNS[3..7]);
+        return notes.leave_out(&STEPS[4..8]);
     };
     notes.add(name(door, leaf));
     if seen.contains(&chain[0]) {

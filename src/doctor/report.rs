@@ -115,8 +115,13 @@ impl Page {
         }
         let title = self.painted(FAINT, side.title());
         self.line(&format!("  {title}"));
-        for finding in findings {
+        while let Some(finding) = findings.next() {
             self.finding(finding);
+            // What is cured alike is told once.
+            let next = findings.peek().and_then(|next| next.cure.as_deref());
+            if let Some(cure) = finding.cure.as_deref().filter(|cure| next != Some(cure)) {
+                self.cure(cure);
+            }
         }
         self.line("");
     }
@@ -127,19 +132,26 @@ impl Page {
             Level::Warning => ("!", "warning", YELLOW),
             Level::Problem => ("✗", "problem", RED),
         };
-        let (mark, columns) = match self.style.signs {
-            true => (sign.to_owned(), 1),
-            false => (format!("{word:7}"), 7),
+        let mark = match self.style.signs {
+            true => sign.to_owned(),
+            false => format!("{word:7}"),
         };
         let mark = self.painted(colour, &mark);
         let start = format!("  {mark} {:TITLE$}  ", finding.step.title());
-        let indent = 2 + columns + 1 + TITLE + 2;
         let emphasis = (finding.level != Level::Ok).then_some(BOLD);
-        self.wrapped(&start, indent, &finding.what, emphasis);
-        if let Some(cure) = &finding.cure {
-            let start = format!("{:indent$}→ ", "");
-            self.wrapped(&start, indent + 2, cure, None);
-        }
+        self.wrapped(&start, self.indent(), &finding.what, emphasis);
+    }
+
+    fn cure(&mut self, cure: &str) {
+        let indent = self.indent();
+        let start = format!("{:indent$}→ ", "");
+        self.wrapped(&start, indent + 2, cure, None);
+    }
+
+    /// Where the sentences begin.
+    fn indent(&self) -> usize {
+        let mark = if self.style.signs { 1 } else { 7 };
+        2 + mark + 1 + TITLE + 2
     }
 
     fn summary(&mut self, report: &Report) {

@@ -7,13 +7,13 @@ use http::uri::PathAndQuery;
 use tokio::time::timeout;
 
 use super::ask::{self, Answered, Unanswered};
+use super::door::Door;
 use super::ladder::{GET_CA_CAPS, Known};
 use super::length::{self, DEVICES_NEED};
-use super::public::Door;
 use super::{Finding, Level, Notes, Step, Subject};
 use crate::config::ClientAddress;
-use crate::diagnosis::{Anomaly, Asked, of_answer};
-use crate::scep::{Capabilities, Operation};
+use crate::diagnosis::{Anomaly, Answerer, Asked, of_answer};
+use crate::scep::Capabilities;
 
 pub(super) const STEPS: [Step; 4] = [
     Step::ThroughForbidden,
@@ -36,18 +36,17 @@ pub(super) async fn all(subject: &Subject<'_>, door: &Door, known: &Known, notes
     let path = subject.application.paths.first();
     let path = path.map_or("/", |path| path.as_str());
     notes.begin(Step::ThroughBareGet, "the same through the proxy");
-    let bare = get(door, path).await;
-    let bare = judge(subject, Step::ThroughBareGet, None, known.bare, bare);
-    // Without its policy module NDES goes on to answer.
-    let passes =
-        bare.level != Level::Problem || bare.reason == Some(Anomaly::PolicyModuleMissing.reason());
+    let bare = judge(subject, known, get(door, path).await);
+    let answers = bare.level == Level::Ok;
     notes.add(bare);
-    if !passes {
+    // What fails directly would only be said twice.
+    let asked = known.bare.is_none() || known.capabilities.is_some();
+    if !(answers && asked) {
         return notes.leave_out(&STEPS[2..]);
     }
     notes.begin(Step::ThroughGetCaCaps, "GetCACaps through the proxy");
     let caps = get(door, &format!("{path}?{GET_CA_CAPS}")).await;
-    notes.add(capabilities(subject, known, caps));
+    notes.add(capabilities(known, caps));
     long(subject, door, path, known, notes).await;
 }
 
@@ -157,69 +156,82 @@ async fn long(
     });
 }
 
-fn capabilities(
-    subject: &Subject<'_>,
-    known: &Known,
-    answer: Result<Answered, Unanswered>,
-) -> Finding {
+fn capabilities(known: &Known, answer: Result<Answered, Unanswered>) -> Finding {
     let step = Step::ThroughGetCaCaps;
-    let words = answer
-        .as_ref()
-        .map_or(0, |answer| Capabilities::read(&answer.body).iter().count());
-    let healthy = known.answers_get_ca_caps.then_some(StatusCode::OK);
-    let finding = judge(subject, step, Some(Operation::GetCACaps), healthy, answer);
-    match finding.level {
-        Level::Ok if words > 0 => Finding::ok(step, format!("{words} capabilities arrive")),
-        Level::Ok => Finding::warning(
-            step,
-            "no capability arrives",
-            "see GetCACaps of NDES itself; if that is right, something before the proxy changes \
-             answers",
-        ),
-        _ => finding,
-    }
-}
-
-/// `direct`: the healthy answer of NDES, where it gave one.
-fn judge(
-    subject: &Subject<'_>,
-    step: Step,
-    operation: Option<Operation>,
-    direct: Option<StatusCode>,
-    answer: Result<Answered, Unanswered>,
-) -> Finding {
     let answer = match answer {
         Ok(answer) => answer,
         Err(error) => return unanswered(step, &error),
     };
-    let status = answer.status.as_u16();
     if let Some(reason) = answer.reason_of_proxy() {
-        return Finding::problem(
+        return by_proxy(step, &answer, reason, known.capabilities.is_some());
+    }
+    let count = Capabilities::read(&answer.body).iter().count();
+    let status = answer.status.as_u16();
+    let what = format!("{status} with {count} capabilities");
+    match known.capabilities {
+        Some(direct) if direct == count => Finding::ok(step, format!("{what}, as directly")),
+        Some(direct) => Finding::problem(
             step,
-            format!("{status} by the proxy itself: {reason}"),
-            match direct {
-                Some(_) => {
-                    "directly it works: see the log of the proxy, and reload it if it runs with \
-                     another configuration"
-                }
-                None => "see NDES above, and the reason in the table of refusals",
-            },
-        );
+            format!("{what}, and directly {direct}"),
+            "something before the proxy changes answers, or the proxy asks another NDES",
+        ),
+        None if count > 0 => Finding::ok(step, what),
+        None => Finding::problem(step, what, Anomaly::PostNotOffered.advice()),
+    }
+}
+
+fn judge(subject: &Subject<'_>, known: &Known, answer: Result<Answered, Unanswered>) -> Finding {
+    let step = Step::ThroughBareGet;
+    let answer = match answer {
+        Ok(answer) => answer,
+        Err(error) => return unanswered(step, &error),
+    };
+    if let Some(reason) = answer.reason_of_proxy() {
+        return by_proxy(step, &answer, reason, known.bare.is_some());
+    }
+    let status = answer.status.as_u16();
+    match known.bare {
+        Some(direct) if direct == answer.status => {
+            return Finding::ok(step, format!("{status}, as from NDES itself"));
+        }
+        Some(direct) => {
+            return Finding::problem(
+                step,
+                format!("{status}, and directly {}", direct.as_u16()),
+                "something before the proxy changes answers, or the proxy asks another NDES",
+            );
+        }
+        None => {}
     }
     let asked = Asked {
-        operation,
+        operation: None,
         uri_bytes: 0,
         policy_module: subject.application.policy_module,
     };
-    match (of_answer(asked, answer.status, answer.answerer()), direct) {
-        (None, Some(direct)) if direct != answer.status => Finding::problem(
+    // The proxy does not say who answered; 503 is most often HTTP.sys.
+    match of_answer(asked, answer.status, Answerer::HttpSys) {
+        Some(anomaly) => Finding::anomaly(step, anomaly, format!("answered {status}")),
+        None => Finding::ok(step, format!("{status}: NDES answers through the proxy")),
+    }
+}
+
+/// `works`: what was asked is answered when it is asked directly.
+fn by_proxy(step: Step, answer: &Answered, reason: &str, works: bool) -> Finding {
+    let status = answer.status.as_u16();
+    let what = format!("{status} by the proxy itself: {reason}");
+    if works {
+        return Finding::problem(
             step,
-            format!("{status}, and directly {}", direct.as_u16()),
-            "something between proxy and NDES, or before the proxy, changes answers",
-        ),
-        (None, Some(_)) => Finding::ok(step, format!("{status}, as from NDES itself")),
-        (None, None) => Finding::ok(step, format!("{status}: NDES answers through the proxy")),
-        (Some(anomaly), _) => Finding::anomaly(step, anomaly, status.to_string()),
+            what,
+            "directly it works: see the log of the proxy, and reload it if it runs with another \
+             configuration",
+        );
+    }
+    let cure = "see NDES above, and the reason in the table of refusals";
+    match reason.starts_with("upstream_") {
+        // The problem has been told.
+        true => Finding::warning(step, what, cure),
+        false => Finding::problem(step, what, cure),
     }
 }
 

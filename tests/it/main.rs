@@ -14,6 +14,7 @@ mod config_files;
 mod connections;
 mod corpus;
 mod docs;
+mod doctor;
 mod host;
 mod hostile;
 mod http1;
