@@ -1,32 +1,41 @@
 //! The admin listener: metrics and health over plain HTTP, for Prometheus and orchestrators. Runs
 //! on a thread of its own, so that no load on the public side starves it.
 
+mod upstreams;
+
 use std::convert::Infallible;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::generation::Generation;
 use crate::log::Lines;
 use crate::process::Process;
+use crate::reload;
 use crate::shutdown::Shutdown;
 
 /// What the listener tells.
 pub struct Admin {
     pub process: Arc<Process>,
+    pub current: Arc<ArcSwap<Generation>>,
     pub shutdown: Shutdown,
     /// Set once the workers serve.
     pub serving: Arc<AtomicBool>,
+    pub reload: Arc<reload::Status>,
     /// None where the log is not ours (tests).
     pub log: Option<Lines>,
 }
@@ -70,6 +79,7 @@ impl Admin {
         }
         match request.uri().path() {
             "/metrics" => self.metrics(),
+            "/upstreams" => json(&upstreams::of(&self.current.load())),
             "/livez" => text(StatusCode::OK, "alive"),
             "/readyz" if self.shutdown.has_begun() => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "stopping")
@@ -77,10 +87,18 @@ impl Admin {
             "/readyz" if !self.serving.load(Ordering::Relaxed) => {
                 text(StatusCode::SERVICE_UNAVAILABLE, "starting")
             }
+            "/readyz" if is_verbose(request.uri()) => text(
+                StatusCode::OK,
+                format!(
+                    "ready\nreload: {}\n{}",
+                    self.reload.line(),
+                    upstreams::lines(&self.current.load()).trim_end()
+                ),
+            ),
             "/readyz" => text(StatusCode::OK, "ready"),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "here are /metrics, /livez and /readyz",
+                "here are /metrics, /upstreams, /livez and /readyz",
             ),
         }
     }
@@ -98,14 +116,7 @@ impl Admin {
                 .inc_by(lines.dropped().saturating_sub(counted));
         }
         match metrics.text() {
-            Ok(body) => {
-                let mut response = Response::new(Full::from(body));
-                response.headers_mut().insert(
-                    CONTENT_TYPE,
-                    HeaderValue::from_static(prometheus::TEXT_FORMAT),
-                );
-                response
-            }
+            Ok(body) => typed(Full::from(body), prometheus::TEXT_FORMAT),
             Err(error) => {
                 tracing::error!("metrics cannot be written: {error}");
                 text(StatusCode::INTERNAL_SERVER_ERROR, "see the log")
@@ -114,15 +125,33 @@ impl Admin {
     }
 }
 
-fn text(status: StatusCode, line: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(format!("{line}\n")));
+fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
+    match serde_json::to_vec_pretty(value) {
+        Ok(body) => typed(Full::from(body), "application/json"),
+        Err(error) => {
+            tracing::error!("an answer cannot be written: {error}");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "see the log")
+        }
+    }
+}
+
+/// As Kubernetes' own: `?verbose`, with or without a value.
+fn is_verbose(uri: &Uri) -> bool {
+    let mut keys = uri.query().unwrap_or_default().split('&');
+    keys.any(|pair| pair.split('=').next() == Some("verbose"))
+}
+
+fn text(status: StatusCode, line: impl Display) -> Response<Full<Bytes>> {
+    let body = Full::from(format!("{line}\n"));
+    let mut response = typed(body, "text/plain; charset=utf-8");
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("text/plain; charset=utf-8"),
-    );
     response
-        .headers_mut()
-        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+fn typed(body: Full<Bytes>, content_type: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(body);
+    let fields = response.headers_mut();
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
@@ -14,12 +15,15 @@ use tracing::{info, warn};
 
 use crate::admin::Admin;
 use crate::config::Config;
-use crate::edge::{Edge, Handed, Shares, Slots, Worker};
+use crate::edge::{Edge, Handed, Pulse, Shares, Slots, Worker};
 use crate::generation::Generation;
 use crate::log::Lines;
+use crate::probe::Prober;
 use crate::problem::Problems;
 use crate::process::Process;
+use crate::reload::{self, Reloader};
 use crate::shutdown::{self, Trigger};
+use crate::systemd::{Manager, Systemd};
 use crate::tls::server;
 
 /// Why the proxy does not start.
@@ -35,6 +39,11 @@ pub enum StartError {
         address: SocketAddr,
         error: io::Error,
     },
+    #[error(
+        "systemd passes a socket that listens on {0}, where nobody would accept; write the same addresses in \
+         listen.https and listen.admin as in ListenStream="
+    )]
+    Socket(SocketAddr),
     #[error("the system does not give what is needed: {0}")]
     System(#[from] io::Error),
     #[error("the metrics are wrong: {0}")]
@@ -48,36 +57,53 @@ pub struct Bound {
     pub https: Vec<SocketAddr>,
     pub admin: SocketAddr,
     pub warnings: Problems,
+    /// Asks for a reload, as SIGHUP does.
+    pub reload: reload::Request,
+    reloader: Reloader,
+    manager: Manager,
+    watchdog: Option<Duration>,
     admin_listener: std::net::TcpListener,
+    /// A new process may answer there while this one still drains.
+    admin_is_shared: bool,
     listeners: Vec<std::net::TcpListener>,
     edge: Edge,
     trigger: Trigger,
     inboxes: Vec<UnboundedReceiver<Handed>>,
-    stop: std::time::Duration,
 }
 
-/// Reads what the configuration names and binds its addresses.
-pub fn build(config: &Config, warnings: Problems) -> Result<Bound, StartError> {
+/// Reads what the configuration names and binds those of its addresses that systemd has not bound.
+pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bound, StartError> {
     let process = Arc::new(Process::new(config)?);
     let ticketer = server::ticketer().map_err(StartError::Tickets)?;
-    let generation = Generation::build(config, warnings, &process, &ticketer)
+    let generation = Generation::build(config, warnings, &process, &ticketer, None)
         .map_err(StartError::Configuration)?;
     let warnings = generation.warnings.clone();
 
-    let bind = |key, address| {
-        Edge::listen(address).map_err(|error| StartError::Bind {
+    let Systemd {
+        manager,
+        mut sockets,
+        watchdog,
+    } = systemd;
+    let passed_admin = sockets.take(config.listen.admin);
+    let admin_is_shared = passed_admin.is_some();
+    let bind = |key, address, passed: Option<std::net::TcpListener>| match passed {
+        Some(socket) => Ok(socket),
+        None => Edge::listen(address).map_err(|error| StartError::Bind {
             key,
             address,
             error,
-        })
+        }),
     };
-    let admin_listener = bind("listen.admin", config.listen.admin)?;
+    let admin_listener = bind("listen.admin", config.listen.admin, passed_admin)?;
     let https = config
         .listen
         .https
         .iter()
-        .map(|address| bind("listen.https", *address));
+        .map(|address| bind("listen.https", *address, sockets.take(*address)));
     let listeners = https.collect::<Result<Vec<_>, _>>()?;
+    if let Some(address) = sockets.left() {
+        return Err(StartError::Socket(address));
+    }
 
     let (trigger, shutdown) = shutdown::channel();
     let slots = Arc::new(Slots::new(
@@ -85,11 +111,20 @@ pub fn build(config: &Config, warnings: Problems) -> Result<Bound, StartError> {
         config.limits.connections_per_client,
     ));
     let (shares, inboxes) = Shares::new(config.listen.workers);
+    let current = Arc::new(ArcSwap::from_pointee(generation));
+    let (reload, reloader) = Reloader::new(
+        config,
+        process.clone(),
+        ticketer,
+        current.clone(),
+        shutdown.clone(),
+    );
     let edge = Edge {
         process,
-        current: Arc::new(ArcSwap::from_pointee(generation)),
+        current,
         slots,
         shares,
+        pulse: Pulse::new(config.listen.workers),
         proxies: config.listen.proxies.clone().map(Into::into),
         shutdown,
     };
@@ -100,12 +135,16 @@ pub fn build(config: &Config, warnings: Problems) -> Result<Bound, StartError> {
             .collect::<io::Result<_>>()?,
         admin: admin_listener.local_addr()?,
         warnings,
+        reload,
+        reloader,
+        manager,
+        watchdog,
         admin_listener,
+        admin_is_shared,
         listeners,
         edge,
         trigger,
         inboxes,
-        stop: config.timeouts.shutdown,
     })
 }
 
@@ -116,8 +155,10 @@ impl Bound {
         let serving = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             process: self.edge.process.clone(),
+            current: self.edge.current.clone(),
             shutdown: self.edge.shutdown.clone(),
             serving: serving.clone(),
+            reload: self.reloader.status(),
             log,
         };
         let admin_task = tokio::spawn(admin.run(TcpListener::from_std(self.admin_listener)?));
@@ -137,16 +178,32 @@ impl Bound {
         }
         // The workers hold the sockets now: once they let go, nobody listens.
         drop(self.listeners);
+        self.reloader.start(self.manager.clone())?;
+        let prober = Prober {
+            current: self.edge.current.clone(),
+        };
+        let probing = tokio::spawn(prober.run());
         serving.store(true, Ordering::Relaxed);
+        self.manager.ready("serving");
+        if let Some(time) = self.watchdog {
+            tokio::spawn(watch(time, self.edge.pulse.clone(), self.manager.clone()));
+        }
         info!(https = ?self.https, admin = %self.admin, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
 
         stop.await;
+        let time = self.edge.current.load().timeouts.shutdown;
+        let open = self.edge.slots.open();
         info!(
-            seconds = self.stop.as_secs(),
-            open = self.edge.slots.open(),
-            "stopping: no new connections"
+            seconds = time.as_secs(),
+            open, "stopping: no new connections"
         );
-        self.trigger.begin(self.stop);
+        self.manager
+            .stopping(&format!("stopping: {open} connections open"));
+        self.trigger.begin(time);
+        probing.abort();
+        if self.admin_is_shared {
+            admin_task.abort();
+        }
         let joined =
             tokio::task::spawn_blocking(|| workers.into_iter().map(join).sum::<usize>()).await;
         match joined {
@@ -159,6 +216,20 @@ impl Bound {
         }
         admin_task.abort();
         Ok(())
+    }
+}
+
+/// Tells systemd that the process works, only while each of its workers does.
+async fn watch(time: Duration, pulse: Pulse, manager: Manager) {
+    // A quarter: one round to ask, one to hear, and as much again for a busy machine.
+    let mut rounds = tokio::time::interval(time / 4);
+    loop {
+        rounds.tick().await;
+        if pulse.beats() {
+            manager.alive();
+        } else {
+            warn!("a worker does not answer; systemd restarts the process unless it soon does");
+        }
     }
 }
 

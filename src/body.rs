@@ -89,6 +89,14 @@ impl Body {
         }
     }
 
+    /// The client had closed its side of the connection before this answer came. It is written
+    /// all the same: the other side may be open.
+    pub fn left_early(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.client_gone = true;
+        }
+    }
+
     /// The client did not take what was handed on last.
     pub fn not_taken(&mut self) {
         if let Some(record) = &mut self.record {

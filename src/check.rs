@@ -61,7 +61,7 @@ fn build(config: &Config, warnings: Problems) -> Result<Generation, Problems> {
     };
     let process = Arc::new(Process::new(config).map_err(|error| failed(error.to_string()))?);
     let ticketer = server::ticketer().map_err(|error| failed(error.to_string()))?;
-    Generation::build(config, warnings, &process, &ticketer)
+    Generation::build(config, warnings, &process, &ticketer, None)
 }
 
 /// What the system grants, held against what the configuration needs.

@@ -51,7 +51,8 @@ pub struct Peer {
     pub tls: &'static str,
     /// As published: a name that was not is refused in the handshake.
     pub sni: Option<Arc<str>>,
-    /// The application that SNI chose; none where the client sent no SNI.
+    /// The application that SNI chose; none where the client sent no SNI, or one that a reload has
+    /// taken away since.
     pub application: Option<usize>,
 }
 

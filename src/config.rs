@@ -9,19 +9,24 @@ mod limits;
 mod listen;
 mod rate_limit;
 mod read;
+mod reload;
+mod restart;
 mod scep;
 pub mod types;
+mod upstream;
 
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-pub use application::{Application, CertificateFiles, ClientAddress, Upstream};
+pub use application::{Application, CertificateFiles, ClientAddress};
 pub use limits::{Limits, Timeouts};
 pub use listen::{Listen, Protocol};
 pub use rate_limit::{NetworkRate, RateLimit};
 use read::{Document, Section};
+pub use reload::Reload;
 pub use scep::{OnUnreadable, PolicyModule, ScepPolicy};
+pub use upstream::{Probe, Upstream};
 
 use crate::problem::{Finding, Place, Problems};
 use crate::text;
@@ -29,16 +34,19 @@ use crate::text;
 /// What the file says, defaults filled in. Paths are relative to the file no more.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where it was read.
+    pub file: PathBuf,
     pub listen: Listen,
     pub limits: Limits,
     pub timeouts: Timeouts,
     pub rate_limit: RateLimit,
+    pub reload: Reload,
     pub log: Log,
     /// At least one. A handshake without SNI belongs to the first.
     pub applications: Vec<Application>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
     pub format: LogFormat,
     pub level: LogLevel,
@@ -97,13 +105,16 @@ impl Config {
             return Err(document.into_problems());
         };
         let config = Self {
+            file: file.to_owned(),
             listen: listen::listen(root.section("listen")),
             limits: limits::limits(root.section("limits")),
             timeouts: limits::timeouts(root.section("timeouts")),
             rate_limit: rate_limit::rate_limit(root.section("rate_limit")),
+            reload: reload::reload(root.section("reload")),
             log: log(root.section("log")),
             applications: application::read_all(&mut root, &directory),
         };
+        application::check_probe_path(&document, &config.listen, &config.applications);
         root.finish();
         let problems = document.into_problems();
         if problems.has_errors() {

@@ -9,6 +9,7 @@ pub mod condition;
 pub mod degenerate;
 mod der;
 pub mod enrolment;
+mod guide;
 pub mod http_sys;
 pub mod iis;
 pub mod ndes;
@@ -20,10 +21,11 @@ pub mod relay;
 
 use std::fs::{self, DirBuilder};
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
+use condition::Condition;
 use ndes::SimulatedNdes;
 use pki::{Key, Leaf, Pki};
 use ra::ScepCertificates;
@@ -42,7 +44,7 @@ pub struct Arguments {
     scep_server: Option<relay::ScepServer>,
     /// What ails the simulated NDES, to see what devices and the proxy make of it
     #[arg(long, value_name = "CONDITION", value_enum, default_value_t)]
-    ndes: condition::Condition,
+    ndes: Condition,
     /// How enrolment ends: success (with a certificate for nobody), pending, or the failInfo of a
     /// failure, as badRequest. Without it and --scep-server: 500, as for an unreadable message
     #[arg(long, value_name = "END", conflicts_with = "scep_server")]
@@ -97,6 +99,7 @@ impl Default for Options {
 pub struct Demo {
     dir: TemporaryDir,
     pub ndes: SimulatedNdes,
+    condition: Condition,
 }
 
 impl Demo {
@@ -114,11 +117,16 @@ impl Demo {
             ..Leaf::server(&[INTERNAL_NAME])
         })?;
         let scep = ScepCertificates::new(Key::Rsa2048)?;
+        let condition = options.ndes.condition;
         let ndes = ndes::start(options.ndes, &internal, &scep)
             .await
             .map_err(DemoError::Ndes)?;
 
-        let demo = Self { dir, ndes };
+        let demo = Self {
+            dir,
+            ndes,
+            condition,
+        };
         let https = or_any_port(options.https).map_err(DemoError::Listen)?;
         let admin = or_any_port(options.admin).map_err(DemoError::Listen)?;
         demo.write(
@@ -138,64 +146,6 @@ impl Demo {
     /// The configuration file for the proxy.
     pub fn config_file(&self) -> PathBuf {
         self.dir.0.join("ndes-proxy.toml")
-    }
-
-    /// What to try, once the proxy listens on these addresses: commands to copy, each with the
-    /// answer to expect.
-    pub fn guide(&self, public: SocketAddr, admin: SocketAddr) -> String {
-        let port = public.port();
-        let host = match public.ip() {
-            IpAddr::V4(ip) => ip.to_string(),
-            IpAddr::V6(ip) => format!("[{ip}]"),
-        };
-        let dir = self.dir().display();
-        let curl =
-            format!("curl --cacert '{dir}/demo-ca.pem' --resolve {PUBLIC_NAME}:{port}:{host}");
-        let site = format!("https://{PUBLIC_NAME}:{port}");
-        let status = r"-s -o /dev/null -w '%{http_code}\n'";
-        let padded = format!("{MSCEP}?operation=GetCACaps&message=");
-        let fill = |target: usize| {
-            format!(
-                "$(head -c {} /dev/zero | tr '\\0' A)",
-                target - padded.len()
-            )
-        };
-        let most = fill(LONGEST_TARGET);
-        let one_more = fill(LONGEST_TARGET + 1);
-        let ndes = self.ndes.address;
-        format!(
-            "\
-The proxy publishes {site}{MSCEP}
-before a simulated NDES on {ndes}.
-The throw-away files are removed when the demo ends.
-
-  public:  {site}{MSCEP}
-  metrics: http://{admin}/metrics
-  CA:      {dir}/demo-ca.pem
-  config:  {dir}/ndes-proxy.toml
-
-# What can the server do? One word a line, POSTPKIOperation among them.
-{curl} '{site}{MSCEP}?operation=GetCACaps'
-
-# The usual check of an NDES with the Intune policy module: its own 403 page.
-{curl} -i '{site}{MSCEP}'
-
-# The longest request target that passes, {LONGEST_TARGET} bytes: 200
-{curl} {status} \"{site}{padded}{most}\"
-
-# One byte more is refused: 414
-{curl} {status} \"{site}{padded}{one_more}\"
-
-# The page with the challenge passwords is not published: 404
-{curl} {status} '{site}/certsrv/mscep_admin/'
-
-# Nor is an operation that is for the inside only: 400
-{curl} {status} '{site}{MSCEP}?operation=NDESGenerateChallenge'
-
-# What the proxy counted of all that
-curl -s http://{admin}/metrics
-"
-        )
     }
 
     fn write(&self, root: &Pki, public: &pki::Issued, configuration: &str) -> io::Result<()> {
@@ -289,11 +239,6 @@ const PUBLIC_NAME: &str = "scep.example.test";
 /// For SCEP clients that cannot be told an address for a name.
 const LOCAL_NAME: &str = "localhost";
 const INTERNAL_NAME: &str = "ndes.corp.test";
-const MSCEP: &str = "/certsrv/mscep/mscep.dll";
-
-/// The proxy's default `uri_bytes`.
-const LONGEST_TARGET: usize = 65534;
-
 const ATTEMPTS: u32 = 1000;
 
 #[cfg(test)]

@@ -89,6 +89,35 @@ pub enum Anomaly {
     TooBusy,
 }
 
+impl Anomaly {
+    /// Whether NDES itself is ill by it: no device gets further, whatever it sends.
+    pub fn is_of_server(self) -> bool {
+        matches!(
+            self,
+            Self::PolicyModuleMissing
+                | Self::PkiOperationForbidden
+                | Self::Forbidden
+                | Self::WindowsAuthentication
+                | Self::GetCaCertFailed
+                | Self::MscepFailed
+                | Self::PoolStopped
+                | Self::IisBusy
+                | Self::MscepNotFound
+                | Self::Redirected
+                | Self::UnexpectedStatus
+                | Self::PkiOperationPage
+                | Self::Tls(_)
+                | Self::NameNotResolved
+                | Self::NotConnected
+                | Self::ConnectTimeout
+                | Self::ConnectionClosed
+                | Self::AnswerInvalid
+                | Self::AnswerLate
+                | Self::AnswerBroken
+        )
+    }
+}
+
 /// Who made an answer, by its Server field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answerer {
@@ -172,5 +201,65 @@ pub fn of_failure(failure: &Failure) -> Anomaly {
         Failure::Unsent(_) | Failure::Closed { .. } => Anomaly::ConnectionClosed,
         Failure::Invalid(_) | Failure::Framing(_) | Failure::Upgrade => Anomaly::AnswerInvalid,
         Failure::ResponseTimeout => Anomaly::AnswerLate,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_reason_means_one_thing_and_comes_with_advice() {
+        let mut reasons = HashSet::new();
+        for anomaly in Anomaly::all() {
+            assert!(reasons.insert(anomaly.reason()), "{anomaly:?}");
+            let advice = anomaly.advice();
+            assert!(advice.len() > 30 && !advice.contains('\n') && !advice.ends_with('.'));
+        }
+    }
+
+    #[test]
+    fn statuses_around_the_limits() {
+        let seen = |uri_bytes, status, answerer| {
+            let asked = Asked {
+                operation: Some(Operation::GetCACaps),
+                uri_bytes,
+                policy_module: PolicyModule::Intune,
+            };
+            of_answer(asked, StatusCode::from_u16(status).unwrap(), answerer)
+        };
+        use Answerer::{HttpSys, Other};
+        for (uri_bytes, status, answerer, expected) in [
+            (2_048, 404, Other, Some(Anomaly::MscepNotFound)),
+            (2_049, 404, Other, Some(Anomaly::RequestFiltering)),
+            (2_048, 400, HttpSys, Some(Anomaly::HttpSysInvalid)),
+            (2_049, 400, HttpSys, Some(Anomaly::HttpSysLimit)),
+            (2_049, 414, Other, Some(Anomaly::HttpSysLimit)),
+            (100, 400, Other, Some(Anomaly::UnexpectedStatus)),
+            (100, 200, Other, None),
+            (100, 204, Other, None),
+            (100, 503, HttpSys, Some(Anomaly::PoolStopped)),
+            (100, 503, Other, Some(Anomaly::IisBusy)),
+        ] {
+            let found = seen(uri_bytes, status, answerer);
+            assert_eq!(found, expected, "{uri_bytes} {status} {answerer:?}");
+        }
+    }
+
+    #[test]
+    fn http_sys_is_known_by_its_server_field() {
+        for (server, expected) in [
+            ("Microsoft-HTTPAPI/2.0", Answerer::HttpSys),
+            ("microsoft-httpapi/9", Answerer::HttpSys),
+            ("Microsoft-IIS/10.0", Answerer::Other),
+            ("Microsoft", Answerer::Other),
+        ] {
+            let mut fields = http::HeaderMap::new();
+            fields.insert(SERVER, http::HeaderValue::from_static(server));
+            assert_eq!(Answerer::of(&fields), expected, "{server}");
+        }
+        assert_eq!(Answerer::of(&http::HeaderMap::new()), Answerer::Other);
     }
 }

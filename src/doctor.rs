@@ -87,14 +87,20 @@ pub async fn examine(file: &Path, watch: &mut dyn FnMut(&str)) -> Result<Report,
         .collect();
 
     let mut applications = Vec::new();
-    for (application, Files { identities, trust }) in config.applications.iter().zip(files) {
-        let upstream =
-            trust.map(|trust| generation::upstream(&config, application, trust, &metrics));
+    for (application, files) in config.applications.iter().zip(files) {
+        let Files {
+            identities,
+            roots,
+            trust,
+        } = files;
+        let settings = generation::settings(&config, application, roots);
+        let metrics = metrics.upstream(&application.name);
+        let upstream = trust.map(|trust| Upstream::new(settings, trust.config, metrics, 1));
         let subject = Subject {
             config: &config,
             application,
             identities,
-            upstream,
+            upstream: upstream.map(Arc::new),
             now: SystemTime::now(),
         };
         let mut notes = Notes::new(&application.name, watch);

@@ -10,10 +10,12 @@ mod handshake;
 pub mod head;
 mod lent;
 pub mod proxy_protocol;
+mod pulse;
 mod share;
 mod slots;
 mod writer;
 
 pub use accept::{Edge, Worker};
+pub use pulse::Pulse;
 pub use share::{Handed, Shares};
 pub use slots::Slots;

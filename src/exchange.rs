@@ -1,11 +1,12 @@
 //! The life of one request, from its head to the head of the answer: THE place to see what
 //! happens in which order.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Instant;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Response;
 use tokio::runtime::Handle;
@@ -17,7 +18,7 @@ use crate::buffers::Lease;
 use crate::client::Peer;
 use crate::gate::{self, Admitted};
 use crate::generation::{Generation, Published};
-use crate::head::{Head, Host};
+use crate::head::{Head, Host, Method};
 use crate::insight::{Asked, Insight};
 use crate::process::Process;
 use crate::record::Record;
@@ -29,7 +30,11 @@ use crate::upstream::{self, Answer, Outgoing, Place, fields};
 #[derive(Clone)]
 pub struct Exchange {
     pub process: Arc<Process>,
+    /// What a reload replaces.
+    pub current: Arc<ArcSwap<Generation>>,
     pub generation: Arc<Generation>,
+    /// The connection was opened before the last reload, and is to end with its next answer.
+    pub outdated: bool,
     pub peer: Arc<Peer>,
     /// The worker that serves the connection, from 0.
     pub worker: usize,
@@ -60,6 +65,26 @@ pub trait RequestBody {
 }
 
 impl Exchange {
+    /// Called when a request has begun: after a reload it is judged by the new rules.
+    pub fn renew(&mut self) {
+        if !self.generation.is_replaced() {
+            return;
+        }
+        self.generation = self.current.load_full();
+        self.outdated = true;
+        let find = |name: &Arc<str>| self.generation.site.find(name);
+        let application = self.peer.sni.as_ref().and_then(find);
+        self.peer = Arc::new(Peer {
+            application,
+            ..Peer::clone(&self.peer)
+        });
+    }
+
+    /// Whether the connection is to end once what was asked on it is answered.
+    pub fn is_outdated(&self) -> bool {
+        self.outdated || self.generation.is_replaced()
+    }
+
     /// Answers a request whose head could be read. `number`: which of its connection, from 1.
     pub async fn answer<B: RequestBody>(
         &self,
@@ -67,6 +92,10 @@ impl Exchange {
         head: Head,
         body: &mut B,
     ) -> Response<Body> {
+        // A load balancer asks often and wants no line of log for it.
+        if self.asks_whether_it_serves(&head) {
+            return Response::new(Body::own(Bytes::from_static(b"ready\n")));
+        }
         let mut record = Record::start(
             &self.process,
             &self.generation.site,
@@ -80,10 +109,20 @@ impl Exchange {
         };
         let is_enrolment = record.operation == Some(Operation::PKIOperation);
         let answer = self.clone().call(call, head, record);
-        match is_enrolment {
-            true => ToTheEnd::new(answer, &self.process.unattended).await,
-            false => answer.await,
+        if !is_enrolment {
+            return answer.await;
         }
+        let mut response = ToTheEnd::new(answer, &self.process.unattended).await;
+        if has_left(body) {
+            response.body_mut().left_early();
+        }
+        response
+    }
+
+    fn asks_whether_it_serves(&self, head: &Head) -> bool {
+        let path = self.generation.probe_path.as_ref();
+        path.is_some_and(|path| path.as_str().as_bytes() == head.target.path())
+            && matches!(head.method, Method::Get | Method::Head)
     }
 
     /// Answers a request whose head could not be read.
@@ -299,6 +338,13 @@ impl Drop for ToTheEnd<'_> {
             self.unattended.spawn(call);
         }
     }
+}
+
+/// Whether the client has closed the connection by now.
+fn has_left<B: RequestBody>(body: &mut B) -> bool {
+    pin!(body.left())
+        .poll(&mut Context::from_waker(Waker::noop()))
+        .is_ready()
 }
 
 /// Host as the client wrote it, its port included. The gate has checked it.

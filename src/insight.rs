@@ -3,6 +3,7 @@
 
 mod application;
 mod audit;
+mod health;
 mod recent;
 mod tap;
 
@@ -16,6 +17,7 @@ use http::{HeaderValue, Response, StatusCode};
 use application::Device;
 pub use application::{Application, Applications};
 pub use audit::Audit;
+pub use health::{Condition, Health, Illness, Probe, Thresholds};
 use tap::Tap;
 
 use crate::client::ClientKey;
@@ -159,9 +161,27 @@ impl Insight {
             Some(Operation::GetCACertChain | Operation::GetNextCACert) | None => {}
         }
         let now = Instant::now();
+        if self.forwarded && end != End::Other {
+            self.application.health.served(self.illness(), now);
+        }
         for anomaly in &self.anomalies {
             self.application.tell(*anomaly, 1, now);
         }
+    }
+
+    /// What makes NDES ill, where it is NDES's own.
+    fn illness(&self) -> Option<Illness> {
+        let mut anomalies = self.anomalies.iter().copied();
+        let anomaly = anomalies.find(|anomaly| anomaly.is_of_server())?;
+        let operation = self.asked.operation.map_or("a request", Operation::as_str);
+        let status = self.status.map(|status| format!(" ({})", status.as_u16()));
+        Some(Illness {
+            anomaly,
+            detail: format!(
+                "devices get this for {operation}{}",
+                status.unwrap_or_default()
+            ),
+        })
     }
 
     fn read_cert_rep(&mut self, body: Option<Bytes>) {

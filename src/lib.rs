@@ -5,9 +5,9 @@
 //!
 //! ```text
 //! 11  doctor                           examines the whole way
-//! 10  app  check  demo  healthcheck    wire it, bind it; what would be published; try it; ask it
+//! 10  app  check  demo  healthcheck  import_wap    wire it, bind it; what would be published; try it; ask it
 //! 9   edge  admin                      own sockets and tasks
-//! 8   exchange                         the life of one request
+//! 8   exchange  reload  probe          the life of one request; a new generation; how NDES is
 //! 7   body                             its answer, on the way out
 //! 6   generation  record               what a reload replaces; what a request leaves behind
 //! 5   process                          what outlives every reload
@@ -15,7 +15,7 @@
 //! 3   gate  diagnosis                  judgement
 //! 2   site  upstream  log              what is published; the way to NDES; where lines go
 //! 1   config  metrics  tls  buffers    what was written, counted, trusted, lent
-//! 0   head  scep  client  rejection  problem  text  shutdown
+//! 0   head  scep  client  rejection  problem  text  shutdown  systemd
 //! ```
 
 pub mod admin;
@@ -34,16 +34,20 @@ pub mod gate;
 pub mod generation;
 pub mod head;
 pub mod healthcheck;
+pub mod import_wap;
 pub mod insight;
 pub mod log;
 pub mod metrics;
+pub mod probe;
 pub mod problem;
 pub mod process;
 pub mod record;
 pub mod rejection;
+pub mod reload;
 pub mod scep;
 pub mod shutdown;
 pub mod site;
+pub mod systemd;
 pub mod text;
 pub mod tls;
 pub mod upstream;

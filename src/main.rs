@@ -14,8 +14,10 @@ use ndes_proxy::demo::{self, Demo};
 use ndes_proxy::doctor;
 use ndes_proxy::doctor::terminal::{self, Progress};
 use ndes_proxy::healthcheck;
+use ndes_proxy::import_wap;
 use ndes_proxy::log;
 use ndes_proxy::problem::{Place, Problems};
+use ndes_proxy::systemd::Systemd;
 
 /// Publishes Microsoft NDES (SCEP) to the Internet.
 #[derive(Parser)]
@@ -35,6 +37,14 @@ enum Command {
     Demo(demo::Arguments),
     /// Examine the whole way from a device to NDES and say what to do; exit 0, 1 (problems) or 2
     Doctor(Doctor),
+    /// Write a configuration of what Web Application Proxy publishes
+    ///
+    /// FILE is what `Get-WebApplicationProxyApplication | ConvertTo-Json` gave on the WAP server.
+    /// The configuration goes to standard output, what is lost or left out also to standard error.
+    ImportWap {
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
     /// Ask the running proxy whether it is ready (for containers); exit 0 or 1
     Healthcheck(File),
 }
@@ -71,6 +81,7 @@ fn main() -> ExitCode {
         Command::Check(File { config }) => check(&config),
         Command::Doctor(Doctor { file, json }) => doctor(&file.config, json),
         Command::Demo(arguments) => demo(arguments),
+        Command::ImportWap { file } => import_wap(&file),
         Command::Healthcheck(File { config }) => match healthcheck::ask(&config) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
@@ -79,14 +90,24 @@ fn main() -> ExitCode {
 }
 
 fn run(file: &Path) -> ExitCode {
+    // First of all: it takes what it uses out of the environment.
+    let systemd = match Systemd::from_env() {
+        Ok(systemd) => systemd,
+        Err(error) => return fail(&format!("what systemd passes cannot be used: {error}"), 1),
+    };
     match Config::load(file) {
-        Ok((config, warnings)) => serve(&config, warnings, |_| {}),
+        Ok((config, warnings)) => serve(&config, warnings, systemd, |_| {}),
         Err(problems) => fail(&problems, EX_CONFIG),
     }
 }
 
 /// Serves until a signal. `announce` is called with the bound proxy.
-fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bound)) -> ExitCode {
+fn serve(
+    config: &Config,
+    mut warnings: Problems,
+    systemd: Systemd,
+    announce: impl FnOnce(&app::Bound),
+) -> ExitCode {
     let system = Place::file(Path::new("system"));
     let findings = check::system_findings(config).into_iter();
     warnings
@@ -99,11 +120,11 @@ fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bo
     };
     runtime.block_on(async {
         // Before anything is bound: whoever sees an open port may send a signal.
-        let stop = match signalled() {
-            Ok(stop) => stop,
-            Err(error) => return fail(&error, 1),
+        let (stop, mut hangup) = match (signalled(), signal(SignalKind::hangup())) {
+            (Ok(stop), Ok(hangup)) => (stop, hangup),
+            (Err(error), _) | (_, Err(error)) => return fail(&error, 1),
         };
-        let bound = match app::build(config, warnings) {
+        let bound = match app::build(config, warnings, systemd) {
             Ok(bound) => bound,
             Err(error @ StartError::Configuration(_)) => return fail(&error, EX_CONFIG),
             Err(error) => return fail(&error, 1),
@@ -116,6 +137,12 @@ fn serve(config: &Config, mut warnings: Problems, announce: impl FnOnce(&app::Bo
             tracing::warn!("{warning}");
         }
         announce(&bound);
+        let reload = bound.reload.clone();
+        tokio::spawn(async move {
+            while hangup.recv().await.is_some() {
+                reload.reload();
+            }
+        });
         match bound.run(stop, Some(lines)).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
@@ -176,6 +203,25 @@ fn doctor(file: &Path, json: bool) -> ExitCode {
 
 #[expect(
     clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the answer of the command"
+)]
+fn import_wap(file: &Path) -> ExitCode {
+    match import_wap::load(file) {
+        Ok(imported) => {
+            print!("{}", imported.configuration);
+            eprint!("{}", imported.warnings);
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprint!("{problems}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stdout,
     reason = "the guide is the answer of the command"
 )]
 fn demo(arguments: demo::Arguments) -> ExitCode {
@@ -193,7 +239,7 @@ fn demo(arguments: demo::Arguments) -> ExitCode {
         Err(error) => return fail(&error, 1),
     };
     match Config::load(&demo.config_file()) {
-        Ok((config, warnings)) => serve(&config, warnings, |bound| {
+        Ok((config, warnings)) => serve(&config, warnings, Systemd::default(), |bound| {
             println!("{}", demo.guide(bound.https[0], bound.admin))
         }),
         Err(problems) => fail(&problems, EX_CONFIG),

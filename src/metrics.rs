@@ -15,7 +15,7 @@ use prometheus::{
 use crate::head::Method;
 use crate::rejection::Rejection;
 use crate::scep::Operation;
-pub use labels::{Accepted, Handshake, Incomplete};
+pub use labels::{Accepted, Handshake, Incomplete, Reload};
 use scep::Scep;
 pub use scep::ScepMetrics;
 use series::{counter, counters, gauge, gauges, histograms, opts, register};
@@ -34,10 +34,15 @@ pub struct Metrics {
     upstream_response: HistogramVec,
     upstream_errors: IntCounterVec,
     upstream_connections: IntCounterVec,
+    upstream_healthy: IntGaugeVec,
+    upstream_certificate: IntGaugeVec,
     upstream_in_flight: IntGaugeVec,
     upstream_waiting: IntGaugeVec,
     incomplete: IntCounterVec,
     pub certificate_not_after: IntGaugeVec,
+    reloads: IntCounterVec,
+    pub reload_last_successful: IntGauge,
+    pub reload_last_success: IntGauge,
     pub buffered_bytes: IntGauge,
     pub panics: IntCounter,
     pub log_lines_dropped: IntCounter,
@@ -123,6 +128,21 @@ impl Metrics {
                 "Connections to upstreams, opened or taken from the pool.",
                 &["application", "source"],
             )?,
+            upstream_healthy: register(
+                r,
+                IntGaugeVec::new(
+                    opts(
+                        "upstream_healthy",
+                        "1 where NDES is well, 0 where it is ill; the reason is in the label.",
+                    ),
+                    &["application", "reason"],
+                )?,
+            )?,
+            upstream_certificate: gauges(
+                r,
+                "upstream_certificate_not_after_seconds",
+                "Expiry of the certificate that NDES presents, seconds since 1970.",
+            )?,
             upstream_in_flight: gauges(
                 r,
                 "upstream_in_flight",
@@ -148,6 +168,22 @@ impl Metrics {
                     ),
                     &["application", "key"],
                 )?,
+            )?,
+            reloads: counters(
+                r,
+                "reloads_total",
+                "Reloads of configuration and certificates, by result.",
+                &["result"],
+            )?,
+            reload_last_successful: gauge(
+                r,
+                "reload_last_successful",
+                "1 where the last reload, or the start, took effect; 0 where it was refused.",
+            )?,
+            reload_last_success: gauge(
+                r,
+                "reload_last_success_timestamp_seconds",
+                "When what runs now was loaded, seconds since 1970.",
             )?,
             buffered_bytes: gauge(r, "buffered_bytes", "Request bodies held in memory.")?,
             panics: counter(
@@ -228,6 +264,14 @@ impl Metrics {
         self.incomplete.with_label_values(&[cause.as_str()]).inc();
     }
 
+    pub fn health(&self, application: &str) -> HealthMetrics {
+        HealthMetrics {
+            application: application.to_owned(),
+            healthy: self.upstream_healthy.clone(),
+            shown: std::sync::Mutex::default(),
+        }
+    }
+
     pub fn queue(&self, application: &str) -> QueueMetrics {
         QueueMetrics {
             in_flight: self.upstream_in_flight.with_label_values(&[application]),
@@ -240,12 +284,37 @@ impl Metrics {
         self.scep.of(application)
     }
 
+    /// Takes away the gauges of an application that is not published any more. Its counters stay:
+    /// what they counted has happened.
+    pub fn forget_application(&self, application: &str) {
+        for gauges in [
+            &self.upstream_in_flight,
+            &self.upstream_waiting,
+            &self.upstream_certificate,
+        ] {
+            // An error says that it is gone already.
+            _ = gauges.remove_label_values(&[application]);
+        }
+    }
+
+    /// Shows both results before there is any.
+    pub fn show_reloads(&self) {
+        for result in [Reload::Success, Reload::Failure] {
+            self.reloads.with_label_values(&[result.as_str()]);
+        }
+    }
+
+    pub fn reloaded(&self, result: Reload) {
+        self.reloads.with_label_values(&[result.as_str()]).inc();
+    }
+
     /// The series of one upstream, resolved once.
     pub fn upstream(&self, application: &str) -> UpstreamMetrics {
         UpstreamMetrics {
             application: application.to_owned(),
             response: self.upstream_response.clone(),
             errors: self.upstream_errors.clone(),
+            certificate: self.upstream_certificate.clone(),
             opened: self
                 .upstream_connections
                 .with_label_values(&[application, "opened"]),
@@ -268,6 +337,40 @@ pub struct Answered<'a> {
     pub uri_bytes: Option<usize>,
 }
 
+/// How one upstream is: one series, whose label tells why.
+pub struct HealthMetrics {
+    application: String,
+    healthy: IntGaugeVec,
+    shown: std::sync::Mutex<Option<&'static str>>,
+}
+
+impl HealthMetrics {
+    /// `ill`: the reason; none where it is well.
+    pub fn show(&self, ill: Option<&'static str>) {
+        let reason = ill.unwrap_or("none");
+        self.hide();
+        *self.shown() = Some(reason);
+        self.healthy
+            .with_label_values(&[&self.application[..], reason])
+            .set(i64::from(ill.is_none()));
+    }
+
+    pub fn hide(&self) {
+        if let Some(before) = self.shown().take() {
+            // An error says that it is gone already.
+            _ = self
+                .healthy
+                .remove_label_values(&[&self.application[..], before]);
+        }
+    }
+
+    fn shown(&self) -> std::sync::MutexGuard<'_, Option<&'static str>> {
+        self.shown
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
 /// How full one upstream is.
 pub struct QueueMetrics {
     pub in_flight: IntGauge,
@@ -278,6 +381,7 @@ pub struct UpstreamMetrics {
     application: String,
     response: HistogramVec,
     errors: IntCounterVec,
+    certificate: IntGaugeVec,
     pub opened: IntCounter,
     pub reused: IntCounter,
 }
@@ -288,6 +392,13 @@ impl UpstreamMetrics {
         self.response
             .with_label_values(&[&self.application, operation])
             .observe(after.as_secs_f64());
+    }
+
+    /// `not_after`: seconds since 1970.
+    pub fn certificate(&self, not_after: i64) {
+        self.certificate
+            .with_label_values(&[&self.application])
+            .set(not_after);
     }
 
     pub fn failed(&self, kind: &'static str) {

@@ -44,8 +44,10 @@ pub struct Record {
     rejection: Option<Rejection>,
     sent: usize,
     incomplete: Option<Incomplete>,
-    /// The client left, and what follows is read for the record only.
-    client_gone: bool,
+    /// The client left before it had the answer, or seems to.
+    pub client_gone: bool,
+    /// What follows is read for the record only.
+    unattended: bool,
     /// All of the answer has come.
     whole: bool,
 }
@@ -78,6 +80,7 @@ impl Record {
             // Until its end is seen, the answer has broken off; most often the client has left.
             incomplete: Some(Incomplete::Client),
             client_gone: false,
+            unattended: false,
             whole: false,
         })
     }
@@ -110,20 +113,21 @@ impl Record {
         if let Some(insight) = &mut self.insight {
             insight.passed(data);
         }
-        if !self.client_gone {
+        if !self.unattended {
             self.sent += data.len();
         }
     }
 
     pub fn completed(&mut self) {
-        self.incomplete = self.client_gone.then_some(Incomplete::Client);
+        self.incomplete = self.unattended.then_some(Incomplete::Client);
         self.whole = true;
     }
 
     /// The client has left. Whether the rest of the answer is to be read all the same: NDES has
     /// used up the challenge of an enrolment, and nobody else will learn its outcome.
     pub fn goes_on_without_client(&mut self) -> bool {
-        let first = !std::mem::replace(&mut self.client_gone, true);
+        self.client_gone = true;
+        let first = !std::mem::replace(&mut self.unattended, true);
         let is_enrolment = self.operation == Some(Operation::PKIOperation);
         first && is_enrolment && !self.process.is_cutting() && Handle::try_current().is_ok()
     }
@@ -200,7 +204,7 @@ impl Record {
             application: self.application_name(),
             client: self.peer.address.ip().to_canonical(),
             reason: self.rejection.map(Rejection::reason),
-            client_gone: self.incomplete == Some(Incomplete::Client),
+            client_gone: self.client_gone || self.incomplete == Some(Incomplete::Client),
             duration_ms: milliseconds(duration),
             upstream_ms: self.upstream.map(milliseconds),
         });

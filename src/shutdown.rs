@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Begins once; parts ask whether it has, or wait for it. Clones share it.
 #[derive(Clone)]
@@ -45,6 +45,10 @@ impl Trigger {
     }
 }
 
+/// How long a client may take to notice that it is to go: to send what it had begun to send, and to
+/// read what is written.
+pub const FAREWELL: Duration = Duration::from_secs(2);
+
 impl Shutdown {
     pub fn has_begun(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
@@ -54,6 +58,14 @@ impl Shutdown {
     pub async fn begun(&self) {
         // An error means that the trigger is gone: then nothing goes on either.
         _ = self.begun.clone().wait_for(Option::is_some).await;
+    }
+
+    /// Returns when a connection without a request has nothing more to wait for. A request that was
+    /// on its way when the shutdown began is still answered: closed at once, it would be lost.
+    pub async fn farewell(&self) {
+        self.begun().await;
+        let deadline = self.deadline();
+        sleep_until(deadline.min(Instant::now() + FAREWELL)).await;
     }
 
     /// When what is in flight is cut. Now, where the shutdown has not begun.

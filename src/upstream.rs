@@ -17,14 +17,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, response};
 use http_body::Body as _;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use rustls::ClientConfig;
+use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout, timeout_at};
 use tower::retry::{Policy, RetryLayer};
 use tower::util::BoxCloneSyncService;
@@ -43,11 +44,8 @@ pub use queue::{Busy, Place, Queue};
 
 /// One NDES server.
 pub struct Upstream {
-    pub origin: Origin,
-    pub address: Option<SocketAddr>,
-    pub server_name: DnsName,
+    pub settings: Settings,
     pub tls: Arc<ClientConfig>,
-    pub timeouts: Timeouts,
     pub metrics: UpstreamMetrics,
     pool: Pool,
     /// What the name resolved to last, for when the name server fails.
@@ -56,7 +54,19 @@ pub struct Upstream {
     failure_log: DefaultDirectRateLimiter,
 }
 
-#[derive(Clone, Copy, Debug)]
+/// All that makes an upstream the one it is: with equal settings its connections and TLS sessions
+/// are as good after a reload as before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    pub origin: Origin,
+    pub address: Option<SocketAddr>,
+    pub server_name: DnsName,
+    pub roots: Vec<CertificateDer<'static>>,
+    pub pin_sha256: Option<[u8; 32]>,
+    pub timeouts: Timeouts,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     pub connect: Duration,
     pub response: Duration,
@@ -87,6 +97,38 @@ pub struct Answer {
     pub deadline: Instant,
     pub loan: Loan,
     pub after: Duration,
+}
+
+impl Answer {
+    /// All of a short answer, for whoever asks on the proxy's own behalf.
+    pub async fn whole(self, most: usize) -> Result<(response::Parts, Bytes), Failure> {
+        let Self {
+            response,
+            first,
+            deadline,
+            mut loan,
+            ..
+        } = self;
+        let (parts, mut incoming) = response.into_parts();
+        let mut body = BytesMut::new();
+        let mut next = first;
+        while let Some(data) = next {
+            if body.len() + data.len() > most {
+                return Err(Failure::Framing("longer than any answer of SCEP"));
+            }
+            body.extend_from_slice(&data);
+            let read = timeout_at(deadline, poll_fn(|cx| poll_data(&mut incoming, cx))).await;
+            next = match read {
+                Ok(read) => read.map_err(|error| Failure::Closed {
+                    error,
+                    reused: false,
+                })?,
+                Err(_elapsed) => return Err(Failure::ResponseTimeout),
+            };
+        }
+        loan.give_back();
+        Ok((parts, body.freeze()))
+    }
 }
 
 /// Everything between an admitted request and NDES, in order.
@@ -146,22 +188,16 @@ impl Outgoing {
 
 impl Upstream {
     pub fn new(
-        origin: Origin,
-        address: Option<SocketAddr>,
-        server_name: DnsName,
+        settings: Settings,
         tls: Arc<ClientConfig>,
-        timeouts: Timeouts,
         metrics: UpstreamMetrics,
         workers: usize,
     ) -> Self {
         let quota = Quota::per_second(std::num::NonZeroU32::MIN)
             .allow_burst(const { std::num::NonZeroU32::new(10).expect("positive") });
         Self {
-            origin,
-            address,
-            server_name,
+            settings,
             tls,
-            timeouts,
             metrics,
             pool: Pool::new(workers),
             resolved: std::sync::Mutex::default(),
@@ -177,7 +213,7 @@ impl Upstream {
             if self.failure_log.check().is_ok() {
                 warn!(
                     target: "upstream",
-                    upstream = %self.origin.host,
+                    upstream = %self.settings.origin.host,
                     operation = request.operation.map(Operation::as_str),
                     kind = failure.kind(),
                     repeated = request.repeats,
@@ -201,15 +237,15 @@ impl Upstream {
                 connection
             }
             None => {
-                let connection = timeout(self.timeouts.connect, self.connect()).await;
+                let connection = timeout(self.settings.timeouts.connect, self.connect()).await;
                 let connection = connection.unwrap_or(Err(Failure::ConnectTimeout))?;
                 self.metrics.opened.inc();
                 connection
             }
         };
         let limit = match request.operation {
-            Some(Operation::PKIOperation) => self.timeouts.pki_operation,
-            _ => self.timeouts.response,
+            Some(Operation::PKIOperation) => self.settings.timeouts.pki_operation,
+            _ => self.settings.timeouts.response,
         };
         let (started, before) = (Instant::now(), connection.passed());
         let sending = connection.sender.try_send_request(request.to_http());
@@ -224,7 +260,7 @@ impl Upstream {
                     reused: connection.reused,
                     new_handshake: passed.handshakes > before.handshakes,
                 };
-                return Err(breakdown.failure(error.into_error(), &self.server_name));
+                return Err(breakdown.failure(error.into_error(), &self.settings.server_name));
             }
             Ok(Ok(response)) => response,
         };
@@ -237,7 +273,7 @@ impl Upstream {
         let after = started.elapsed();
         self.metrics.responded(request.operation, after);
         // While the client has no head yet, an answer that breaks off can still become a 502.
-        let deadline = Instant::now() + self.timeouts.body;
+        let deadline = Instant::now() + self.settings.timeouts.body;
         let first = poll_fn(|cx| poll_data(&mut body, cx));
         let first = match timeout_at(deadline, first).await {
             Ok(first) => first.map_err(|error| Failure::Closed {

@@ -1,15 +1,15 @@
 //! `[[application]]`: what is published, under which names, and the NDES behind it.
 
 use std::collections::HashSet;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::read::Section;
+use super::listen::Listen;
+use super::read::{Document, Section};
 use super::scep::{self, PolicyModule, ScepPolicy};
-use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin, PublishedPath};
+use super::types::{DnsName, PublishedPath};
+use super::upstream::{self, Upstream};
 use crate::head::Method;
 use crate::problem::{Finding, Located, Place};
 use crate::scep::Operation;
@@ -47,25 +47,6 @@ pub enum ClientAddress {
     XForwardedFor,
     /// RFC 7239.
     Forwarded,
-}
-
-#[derive(Clone, Debug)]
-pub struct Upstream {
-    pub place: Place,
-    pub origin: Origin,
-    /// Dialled instead of resolving the host of `origin`.
-    pub address: Option<SocketAddr>,
-    /// Verified in the certificate, sent as SNI and Host.
-    pub server_name: DnsName,
-    pub ca_roots: Vec<Located<PathBuf>>,
-    /// For a certificate without SAN: its key, verified instead of the name.
-    pub pin_sha256: Option<Pin>,
-    /// Requests at a time.
-    pub max_in_flight: usize,
-    /// How long a request may wait for its turn.
-    pub queue: Duration,
-    /// MaxRequestBytes of HTTP.sys: request line and fields together.
-    pub max_request_head_bytes: Option<usize>,
 }
 
 const PATHS: [&str; 5] = [
@@ -110,12 +91,27 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, directory: &Path) -> Vec<Appl
     applications
 }
 
+/// The probe path is answered by the proxy: NDES would never see it.
+pub(super) fn check_probe_path(document: &Document<'_>, listen: &Listen, all: &[Application]) {
+    let Some(probe) = &listen.probe_path else {
+        return;
+    };
+    let same = |path: &PublishedPath| path.as_str().eq_ignore_ascii_case(probe.as_str());
+    for application in all.iter().filter(|one| one.paths.iter().any(same)) {
+        let finding = Finding::error(
+            format!("{} is listen.probe_path, too", probe.as_str()),
+            "give probe_path a path of its own, as \"/healthz\"",
+        );
+        document.report(&application.place, finding);
+    }
+}
+
 fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
     let place = section.place("");
     let cure = "write public_names = [\"scep.example.com\"]: the names that devices use";
     let public_names = plain(section.required_list::<DnsName>("public_names", cure));
     let certificates = certificates(&mut section, directory);
-    let upstream = upstream(&mut section, directory);
+    let upstream = upstream::read(&mut section, directory);
     let dangerous = section.value_or("allow_dangerous_paths", false);
     let paths = paths(&mut section, dangerous);
     let default_name = public_names
@@ -207,46 +203,7 @@ fn certificates(section: &mut Section<'_, '_>, directory: &Path) -> Vec<Certific
     files
 }
 
-fn upstream(section: &mut Section<'_, '_>, directory: &Path) -> Option<Upstream> {
-    let cure = "write [[application.upstream]] with url and ca_roots";
-    let mut tables = section.required_sections("upstream", cure).into_iter();
-    let mut table = tables.next()?;
-    for extra in tables {
-        let cure = "keep the first [[application.upstream]] only, for now";
-        extra.document.report(
-            &extra.place(""),
-            Finding::warning("a second upstream is not used yet", cure),
-        );
-    }
-    let place = table.place("");
-    let origin = table.required::<Origin>("url", "write url = \"https://ndes.corp.local\"");
-    let cure = "write ca_roots = [\"corp-root.pem\"]: the root of the CA that issued the certificate of NDES";
-    let ca_roots = table.required_list::<PathBuf>("ca_roots", cure);
-    let address = table.value::<DialAddress>("address");
-    let server_name = table.value::<DnsName>("server_name");
-    let pin_sha256 = table.value::<Pin>("pin_sha256").map(|pin| pin.value);
-    let max_in_flight = table.value_or("max_in_flight", Count::<1, 100_000>(256)).0;
-    let queue = table.value_or("queue", Period(Duration::from_secs(15))).0;
-    let max_request_head_bytes = table.value::<Count<256, 16_777_216>>("max_request_head_bytes");
-    table.finish();
-    let origin = origin?.value;
-    Some(Upstream {
-        place,
-        address: address.map(|address| address.value.with_port(origin.port)),
-        server_name: server_name.map_or_else(|| origin.host.clone(), |name| name.value),
-        ca_roots: ca_roots?
-            .into_iter()
-            .map(|root| below(directory, root))
-            .collect(),
-        pin_sha256,
-        max_in_flight,
-        queue,
-        max_request_head_bytes: max_request_head_bytes.map(|bytes| bytes.value.0),
-        origin,
-    })
-}
-
-fn below(directory: &Path, path: Located<PathBuf>) -> Located<PathBuf> {
+pub(super) fn below(directory: &Path, path: Located<PathBuf>) -> Located<PathBuf> {
     Located {
         value: directory.join(path.value),
         place: path.place,

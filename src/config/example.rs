@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde::de::DeserializeOwned;
 
+use super::reload::Interval;
 use super::scep::{Message, OnUnreadable, PolicyModule, WeakestCipher, WeakestDigest};
 use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin, PublishedPath, Quota};
 use super::{ClientAddress, LogFormat, LogLevel, Protocol};
@@ -40,6 +41,7 @@ examples! {
     PublishedPath: "\"/certsrv/mscep/mscep.dll\"",
     Pin: "the 64 hexadecimal digits in double quotes",
     Period: "\"30s\"",
+    Interval: "\"5s\" or \"off\"",
     Quota: "{ per_second = 100, burst = 1000 }, both at least 1",
     Protocol: "\"http/1.1\"",
     LogFormat: "\"text\"",

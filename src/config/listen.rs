@@ -6,7 +6,7 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use super::read::Section;
-use super::types::Count;
+use super::types::{Count, PublishedPath};
 use crate::problem::{Finding, Located};
 
 #[derive(Clone, Debug)]
@@ -18,6 +18,8 @@ pub struct Listen {
     pub workers: usize,
     /// Where connections begin with a PROXY protocol header: the networks it is believed from.
     pub proxies: Option<Vec<IpNet>>,
+    /// Where load balancers ask whether the proxy serves, under any host.
+    pub probe_path: Option<PublishedPath>,
 }
 
 /// What ALPN offers (RFC 7301).
@@ -39,6 +41,7 @@ pub(super) fn listen(mut section: Section<'_, '_>) -> Listen {
         protocols: or_default(protocols, [Protocol::Http1]),
         workers: section.value_or("workers", Count::<1, 1024>(cores)).0,
         proxies: proxies(&mut section),
+        probe_path: section.value("probe_path").map(|path| path.value),
     };
     let mut seen = vec![listen.admin];
     for address in &listen.https {

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::read::Section;
 use super::types::Quota;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimit {
     pub per_client: Quota,
     pub refused_per_client: Quota,
@@ -16,7 +16,7 @@ pub struct RateLimit {
     pub networks: Vec<NetworkRate>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkRate {
     pub cidr: IpNet,
     pub per_client: Quota,

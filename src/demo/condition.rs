@@ -103,6 +103,19 @@ impl Condition {
         })
     }
 
+    /// Whether GetCACert gives other certificates than those installed.
+    pub(super) fn is_of_certificates(self) -> bool {
+        matches!(
+            self,
+            Self::RaMissing
+                | Self::RaExpired
+                | Self::RaExpiring
+                | Self::CaRenewed
+                | Self::CaSha1
+                | Self::CaPss
+        )
+    }
+
     /// What is left of `limits`.
     pub(super) fn limits(self, limits: &HttpSysLimits) -> HttpSysLimits {
         let mut limits = limits.clone();

@@ -91,3 +91,25 @@ async fn the_commands_of_the_guide_ask_for_targets_of_the_lengths_it_says() {
     assert_eq!((targets[2].len(), targets[3].len()), (65534, 65535));
     assert!(guide.ends_with("\ncurl -s http://127.0.0.1:9464/metrics\n"));
 }
+
+#[tokio::test]
+async fn the_guide_says_when_the_ndes_is_ill() {
+    let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    for (condition, words) in [
+        (Condition::PoolStopped, "\nIt is ill (pool-stopped): "),
+        (Condition::Healthy, "\nThe throw-away files"),
+    ] {
+        let options = Options {
+            https: free,
+            admin: free,
+            ndes: ndes::Options {
+                condition,
+                ..ndes::Options::default()
+            },
+        };
+        let demo = Demo::prepare(options).await.unwrap();
+        let guide = demo.guide(free, free);
+        let after = guide.split(&demo.ndes.address.to_string()).nth(1).unwrap();
+        assert!(after.starts_with(&format!(".{words}")), "{guide}");
+    }
+}

@@ -67,7 +67,7 @@ pub(super) async fn connect(subject: &Subject<'_>, notes: &mut Notes<'_>) -> Opt
         return None;
     }
     let mut fields = HeaderMap::new();
-    fields.insert(HOST, upstream.server_name.to_header());
+    fields.insert(HOST, upstream.settings.server_name.to_header());
     fields.insert(USER_AGENT, ask::AGENT);
     let path = subject.application.paths.first()?;
     Some(Direct {
@@ -82,8 +82,8 @@ async fn open(
     upstream: &Upstream,
     notes: &mut Notes<'_>,
 ) -> Result<(), (Step, Failure)> {
-    let limit = upstream.timeouts.connect;
-    let host = &upstream.origin.host;
+    let limit = upstream.settings.timeouts.connect;
+    let host = &upstream.settings.origin.host;
 
     notes.begin(Step::UpstreamDns, &format!("resolving {host}"));
     let looking_up = timeout(NAME_TIME, upstream.addresses()).await;
@@ -98,7 +98,7 @@ async fn open(
     let told = told.join(", ");
     notes.ok(
         Step::UpstreamDns,
-        match upstream.address {
+        match upstream.settings.address {
             Some(_) => format!("{host} is {told}, as address says"),
             None => format!("{host} is {told}"),
         },
@@ -113,7 +113,7 @@ async fn open(
 
     notes.begin(
         Step::UpstreamTls,
-        &format!("TLS with {}", upstream.server_name),
+        &format!("TLS with {}", upstream.settings.server_name),
     );
     let tls = timeout(limit, upstream.secure(tcp)).await;
     let tls = tls
@@ -137,7 +137,7 @@ fn verified(
     let Some(leaf) = chain.first() else { return };
     let by = match subject.application.upstream.pin_sha256 {
         Some(_) => "the pinned key".to_owned(),
-        None => format!("the name {}", upstream.server_name),
+        None => format!("the name {}", upstream.settings.server_name),
     };
     notes.ok(
         Step::UpstreamTls,

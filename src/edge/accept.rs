@@ -19,6 +19,7 @@ use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
 use super::proxy_protocol::{self, Source};
+use super::pulse::Pulse;
 use super::share::{Arrived, Handed, Shares};
 use super::slots::{Slot, Slots};
 use super::{h1, h2, handshake};
@@ -36,6 +37,7 @@ pub struct Edge {
     pub current: Arc<ArcSwap<Generation>>,
     pub slots: Arc<Slots>,
     pub shares: Shares,
+    pub pulse: Pulse,
     /// Where connections begin with a PROXY protocol header: whose is believed.
     pub proxies: Option<Arc<[IpNet]>>,
     pub shutdown: Shutdown,
@@ -84,9 +86,11 @@ impl Worker {
             .map(TcpListener::from_std)
             .collect::<io::Result<Vec<_>>>()?;
         let mut connections = JoinSet::new();
+        let mut beat = self.edge.pulse.of(self.index);
         loop {
             tokio::select! {
                 () = self.edge.shutdown.begun() => break,
+                () = beat.answer() => {}
                 Some(ended) = connections.join_next() => {
                     if ended.is_err_and(|error| error.is_panic()) {
                         self.edge.process.metrics.panics.inc();
@@ -115,9 +119,21 @@ impl Worker {
             }
         }
         drop(listeners);
+        // What others have accepted for this one; they keep what comes now.
+        self.inbox.close();
+        while let Some(handed) = self.inbox.recv().await {
+            if let Ok(arrived) = handed.arrive() {
+                connections.spawn(serve(self.index, self.edge.clone(), arrived));
+            }
+        }
         let unattended = self.edge.process.unattended.clone();
         let drained = async {
-            while connections.join_next().await.is_some() {}
+            loop {
+                tokio::select! {
+                    ended = connections.join_next() => if ended.is_none() { break },
+                    () = beat.answer() => {}
+                }
+            }
             unattended.close();
             unattended.wait().await;
         };
@@ -168,8 +184,8 @@ async fn serve(worker: usize, edge: Edge, arrived: Arrived) {
     let shutdown = edge.shutdown.clone();
     let greeted = tokio::select! {
         greeted = greet(worker, edge, tcp, from, &mut slot) => greeted,
-        // It has asked for nothing yet; silent connections are not worth the wait.
-        () = shutdown.begun() => return,
+        // It has asked for nothing yet; silent connections are not worth a longer wait.
+        () = shutdown.farewell() => return,
     };
     match greeted {
         Some((exchange, stream, true)) => h2::serve(exchange, stream, slot, shutdown).await,
@@ -222,7 +238,9 @@ async fn greet(
     };
     let exchange = Exchange {
         process: edge.process,
+        current: edge.current,
         generation,
+        outdated: false,
         peer: Arc::new(peer),
         worker,
     };

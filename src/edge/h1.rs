@@ -17,7 +17,7 @@ use crate::rejection::Rejection;
 use crate::shutdown::Shutdown;
 
 pub(super) async fn serve(
-    exchange: Exchange,
+    mut exchange: Exchange,
     stream: TlsStream<TcpStream>,
     slot: Slot,
     shutdown: Shutdown,
@@ -25,7 +25,14 @@ pub(super) async fn serve(
     let mut connection = Connection::new(stream);
     let mut number = 0;
     let unread = loop {
-        let Some(next) = next(&exchange, &mut connection, &slot, &shutdown, number == 0).await
+        let Some(next) = next(
+            &mut exchange,
+            &mut connection,
+            &slot,
+            &shutdown,
+            number == 0,
+        )
+        .await
         else {
             break false;
         };
@@ -50,7 +57,7 @@ enum After {
 
 /// The next head, or why it is refused. None where the connection has ended, or is to end.
 async fn next(
-    exchange: &Exchange,
+    exchange: &mut Exchange,
     connection: &mut Connection,
     slot: &Slot,
     shutdown: &Shutdown,
@@ -69,9 +76,11 @@ async fn next(
             biased;
             begun = timeout_at(began + patience, connection.begun()) => if !matches!(begun, Ok(Ok(true))) { return None },
             () = idle.ended() => return None,
-            () = shutdown.begun() => return None,
+            () = shutdown.farewell() => return None,
         }
     }
+    exchange.renew();
+    let timeouts = &exchange.generation.timeouts;
     // A new connection has the time of one head in all.
     let deadline = if first { began } else { Instant::now() } + timeouts.request_head;
     match connection.head(&exchange.generation.limits, deadline).await {
@@ -111,7 +120,8 @@ async fn answer(
             (response, form, unread)
         }
     };
-    let keep_alive = form.keep_alive && !unread && !shutdown.has_begun();
+    let ending = shutdown.has_begun() || exchange.is_outdated();
+    let keep_alive = form.keep_alive && !unread && !ending;
     let deadline = Instant::now() + exchange.generation.timeouts.response_write;
     let writing = writer::write(connection, response, Form { keep_alive, ..form });
     let kept = timeout_at(deadline, writing).await??;

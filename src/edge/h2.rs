@@ -77,7 +77,7 @@ async fn converse(
         },
         () = idle.ended() => return false,
         // Nothing is to be finished, and a client that does not even greet would hold this up.
-        () = shutdown.begun() => return false,
+        () = shutdown.farewell() => return false,
     };
     drop(idle);
     Session::new(exchange, watch, connection)

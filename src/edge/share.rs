@@ -75,16 +75,15 @@ impl Shares {
                 load,
             });
         }
-        // A worker that has ended takes no more: then the connection ends here.
-        if let Ok(tcp) = tcp.into_std() {
-            _ = share.inbox.send(Handed {
-                tcp,
-                from,
-                slot,
-                load,
-            });
-        }
-        None
+        let handed = Handed {
+            tcp: tcp.into_std().ok()?,
+            from,
+            slot,
+            load,
+        };
+        // A worker that is about to end takes no more: then it stays here.
+        let refused = share.inbox.send(handed).err()?;
+        refused.0.arrive().ok()
     }
 }
 

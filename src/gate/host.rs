@@ -7,6 +7,10 @@ use crate::site::Site;
 
 /// The index of the application, or why there is none.
 pub(super) fn application(head: &Head, peer: &Peer, site: &Site) -> Result<usize, Rejection> {
+    // The name of its certificate was published when the connection began, and is no more.
+    if peer.sni.is_some() && peer.application.is_none() {
+        return Err(Rejection::HostNotPublished);
+    }
     let host = match (&head.host, head.version) {
         (Host::Several, _) => return Err(Rejection::HostInvalid),
         (Host::One(host), _) => Some(&host[..]),

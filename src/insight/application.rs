@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tracing::warn;
 
+use super::health::Health;
 use super::recent::Recent;
 use crate::client::ClientKey;
 use crate::diagnosis::{Anomaly, of_certificates};
@@ -23,6 +24,7 @@ pub struct Applications(Mutex<HashMap<String, Arc<Application>>>);
 pub struct Application {
     name: String,
     pub(super) metrics: ScepMetrics,
+    pub health: Health,
     /// What GetCACert gave last; empty until it was asked.
     certificates: ArcSwap<Vec<Certificate>>,
     /// Transactions that were answered PENDING, since their first message.
@@ -60,6 +62,7 @@ impl Applications {
         let new = Arc::new(Application {
             name: name.to_owned(),
             metrics: metrics.scep(name),
+            health: Health::new(name, metrics.health(name)),
             certificates: ArcSwap::default(),
             polled: Mutex::new(Recent::new(MOST, POLLING)),
             fetched: Mutex::new(Recent::new(MOST, FETCHED)),
@@ -81,7 +84,7 @@ impl Applications {
 
 impl Application {
     /// Counts anomalies, and says in the log what they mean.
-    pub(super) fn tell(&self, anomaly: Anomaly, times: u64, now: Instant) {
+    pub fn tell(&self, anomaly: Anomaly, times: u64, now: Instant) {
         let reason = anomaly.reason();
         self.metrics.anomaly(reason, times);
         let times = {
@@ -139,6 +142,19 @@ impl Application {
         }
     }
 
+    /// What NDES hands out; empty until it was asked.
+    pub fn certificates(&self) -> Arc<Vec<Certificate>> {
+        self.certificates.load_full()
+    }
+
+    /// Takes away its gauges: it is not published any more.
+    pub fn hide(&self) {
+        self.health.hide();
+        for role in ROLES {
+            self.metrics.certificate(role.as_str(), None);
+        }
+    }
+
     /// Whether a message is for none of the certificates that NDES hands out. False where that is
     /// not known.
     pub(super) fn is_stale(&self, recipients: &[Recipient]) -> bool {
@@ -151,7 +167,7 @@ impl Application {
     }
 
     /// NDES has handed out `certificates`. What is wrong with them.
-    pub(super) fn learn(&self, certificates: Vec<Certificate>) -> Vec<Anomaly> {
+    pub fn learn(&self, certificates: Vec<Certificate>) -> Vec<Anomaly> {
         for role in ROLES {
             let these = certificates.iter().filter(|one| one.role() == role);
             let first = these.filter_map(|one| one.not_after).min();
@@ -188,6 +204,71 @@ fn now() -> i64 {
     since.map_or(0, |since| since.as_secs() as i64)
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn application(metrics: &Metrics) -> Arc<Application> {
+        Applications::default().get("ndes", metrics)
+    }
+
+    fn counted(metrics: &Metrics, reason: &str) -> usize {
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let series = format!("anomalies_total{{application=\"ndes\",reason=\"{reason}\"}} ");
+        let value = text.lines().find_map(|line| line.split_once(&series));
+        value.map_or(0, |(_, value)| value.parse().unwrap())
+    }
+
+    #[test]
+    fn a_device_that_does_not_come_back_is_counted_once() {
+        let metrics = Metrics::new().unwrap();
+        let (application, start) = (application(&metrics), Instant::now());
+        let device = |number| application.device(ClientKey::V4(Ipv4Addr::from(number)), None);
+        for number in 0..5 {
+            application.fetched(device(number), start);
+        }
+        application.enrols(&device(3));
+        application.expire(start + FETCHED - Duration::from_secs(1));
+        assert_eq!(counted(&metrics, "no_pki_operation"), 0);
+        for later in [0, 1, 100] {
+            application.expire(start + FETCHED + Duration::from_secs(later));
+            assert_eq!(counted(&metrics, "no_pki_operation"), 4);
+        }
+    }
+
+    /// Behind one address a User-Agent tells devices apart.
+    #[test]
+    fn devices_behind_one_address() {
+        let metrics = Metrics::new().unwrap();
+        let (application, start) = (application(&metrics), Instant::now());
+        let office = ClientKey::V4(Ipv4Addr::LOCALHOST);
+        let agents = ["one", "two"].map(HeaderValue::from_static);
+        for agent in &agents {
+            application.fetched(application.device(office, Some(agent)), start);
+        }
+        application.enrols(&application.device(office, Some(&agents[1])));
+        application.expire(start + FETCHED);
+        assert_eq!(counted(&metrics, "no_pki_operation"), 1);
+    }
+
+    #[test]
+    fn every_anomaly_is_counted_and_one_line_a_minute_told() {
+        let metrics = Metrics::new().unwrap();
+        let (application, start) = (application(&metrics), Instant::now());
+        let untold = |reason: &str| lock(&application.told)[reason].untold;
+        for second in 0..90 {
+            application.tell(Anomaly::PoolStopped, 2, start + Duration::from_secs(second));
+        }
+        assert_eq!(counted(&metrics, "pool_stopped"), 180);
+        // The first and that of second 60 were lines; what came since waits for the next.
+        assert_eq!(untold("pool_stopped"), 2 * 29);
+        application.tell(Anomaly::IisBusy, 1, start);
+        assert_eq!(untold("iis_busy"), 0, "each reason for itself");
+    }
 }

@@ -78,3 +78,20 @@ impl Incomplete {
         }
     }
 }
+
+/// What became of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    Success,
+    /// All of the old stays.
+    Failure,
+}
+
+impl Reload {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failure => "failure",
+        }
+    }
+}

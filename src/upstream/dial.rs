@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 use super::pool::Connection;
 use super::wire::Wire;
 use super::{Failure, Upstream};
+use crate::tls::certificate::Certificate;
 use crate::tls::refusal;
 
 /// What an answer's head may take; NDES's are below 1 KB.
@@ -25,13 +26,14 @@ const MOST_HEAD: usize = 64 << 10;
 impl Upstream {
     /// A verified connection. Bounded in time by the caller.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
-        let tcp = first_to_answer(&self.addresses().await?, self.timeouts.connect).await?;
+        let tcp = first_to_answer(&self.addresses().await?, self.settings.timeouts.connect).await?;
         // A head and a body must not wait for each other's acknowledgement.
         tcp.set_nodelay(true)
             .map_err(|error| Failure::Connect(error.to_string()))?;
         let (wire, watch) = Wire::new(tcp);
         let tls = self.secure(wire).await?;
 
+        self.note_expiry(tls.get_ref().1.peer_certificates());
         let mut http = http1::Builder::new();
         http.max_buf_size(MOST_HEAD);
         let (sender, connection) = http
@@ -48,7 +50,7 @@ impl Upstream {
     where
         W: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = ServerName::try_from(self.server_name.as_str().to_owned())
+        let name = ServerName::try_from(self.settings.server_name.as_str().to_owned())
             .map_err(|error| Failure::Name(io::Error::other(error)))?;
         let tls = TlsConnector::from(self.tls.clone())
             .connect(name.clone(), wire)
@@ -56,14 +58,26 @@ impl Upstream {
         tls.map_err(|error| Failure::Tls(refusal::classify(&error, &name)))
     }
 
+    fn note_expiry(&self, presented: Option<&[CertificateDer<'_>]>) {
+        let leaf = presented.and_then(<[_]>::first);
+        if let Some(Ok(leaf)) = leaf.map(Certificate::read) {
+            self.metrics.certificate(leaf.not_after);
+        }
+    }
+
     /// Resolved anew for each connection: the system's resolver minds the time to live, so an
     /// answer is never used beyond it. Where the name server fails, the last answer serves.
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
-        if let Some(address) = self.address {
+        if let Some(address) = self.settings.address {
             return Ok(vec![address]);
         }
         let last = || self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
-        match tokio::net::lookup_host((self.origin.host.as_str(), self.origin.port)).await {
+        match tokio::net::lookup_host((
+            self.settings.origin.host.as_str(),
+            self.settings.origin.port,
+        ))
+        .await
+        {
             Ok(found) => {
                 let found: Vec<SocketAddr> = found.collect();
                 last().clone_from(&found);

@@ -17,15 +17,16 @@ use crate::metrics::QueueMetrics;
 
 /// The places of one upstream.
 pub struct Queue {
-    /// Requests at a time.
-    places: usize,
-    patience: Duration,
     metrics: QueueMetrics,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// Requests at a time.
+    places: usize,
+    /// How long one may wait.
+    patience: Duration,
     taken: usize,
     /// How many of them each client has.
     holders: HashMap<ClientKey, usize>,
@@ -50,36 +51,68 @@ const LENGTH: usize = 4;
 
 impl Queue {
     pub fn new(places: usize, patience: Duration, metrics: QueueMetrics) -> Arc<Self> {
-        Arc::new(Self {
+        let state = State {
             places,
             patience,
+            ..State::default()
+        };
+        Arc::new(Self {
             metrics,
-            state: Mutex::default(),
+            state: Mutex::new(state),
         })
+    }
+
+    /// From now on other bounds. Who has a place keeps it; who waits does so for as long as it was
+    /// promised.
+    pub fn resize(self: &Arc<Self>, places: usize, patience: Duration) {
+        let mut state = self.state();
+        (state.places, state.patience) = (places, patience);
+        self.let_in(state);
     }
 
     /// A place, at once or in turn.
     pub async fn enter(self: &Arc<Self>, client: ClientKey) -> Result<Place, Busy> {
-        let mut waiting = {
+        let (mut waiting, patience) = {
             let mut state = self.state();
             // A place is free only while all that wait have their share already.
-            if state.taken < self.places && self.within_share(&state, client) {
-                state.taken += 1;
-                *state.holders.entry(client).or_default() += 1;
+            if state.taken < state.places && state.within_share(client) {
+                let place = self.place(&mut state, client);
                 self.show(&state);
-                return Ok(Place {
-                    queue: self.clone(),
-                    client,
-                });
+                return Ok(place);
             }
             let waiting = self.wait(&mut state, client)?;
             self.show(&state);
-            waiting
+            (waiting, state.patience)
         };
-        match timeout(self.patience, &mut waiting.turn).await {
+        match timeout(patience, &mut waiting.turn).await {
             Ok(Ok(place)) => Ok(place),
             Ok(Err(_)) | Err(_) => Err(Busy),
         }
+    }
+
+    fn place(self: &Arc<Self>, state: &mut State, client: ClientKey) -> Place {
+        state.taken += 1;
+        *state.holders.entry(client).or_default() += 1;
+        Place {
+            queue: self.clone(),
+            client,
+        }
+    }
+
+    /// Gives free places to those who wait.
+    fn let_in<'q>(self: &'q Arc<Self>, mut state: MutexGuard<'q, State>) {
+        while state.taken < state.places {
+            let Some((client, sender)) = state.next() else {
+                break;
+            };
+            let place = self.place(&mut state, client);
+            self.show(&state);
+            drop(state);
+            // Whoever has given up in between drops the place, and with it lets the next one in.
+            _ = sender.send(place);
+            state = self.state();
+        }
+        self.show(&state);
     }
 
     fn show(&self, state: &State) {
@@ -88,7 +121,7 @@ impl Queue {
     }
 
     fn wait(&self, state: &mut State, client: ClientKey) -> Result<Waiting<'_>, Busy> {
-        let longest = self.places * LENGTH;
+        let longest = state.places * LENGTH;
         let own = state.waiting.get(&client).map_or(0, VecDeque::len);
         // Half of the queue is always left to others.
         if state.length >= longest || own >= longest / 2 {
@@ -106,12 +139,6 @@ impl Queue {
             client,
             turn,
         })
-    }
-
-    /// One place in eight is never held by the client that holds all the others.
-    fn within_share(&self, state: &State, client: ClientKey) -> bool {
-        let held = state.holders.get(&client).copied().unwrap_or(0);
-        held < self.places - self.places / 8
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -137,6 +164,22 @@ impl Drop for Waiting<'_> {
 }
 
 impl State {
+    /// One place in eight is never held by the client that holds all the others.
+    fn within_share(&self, client: ClientKey) -> bool {
+        let held = self.holders.get(&client).copied().unwrap_or(0);
+        held < self.places - self.places / 8
+    }
+
+    fn leave(&mut self, client: ClientKey) {
+        self.taken -= 1;
+        if let Some(held) = self.holders.get_mut(&client) {
+            *held -= 1;
+            if *held == 0 {
+                self.holders.remove(&client);
+            }
+        }
+    }
+
     fn forget_who_gave_up(&mut self, client: ClientKey) {
         let Some(line) = self.waiting.get_mut(&client) else {
             return;
@@ -151,13 +194,10 @@ impl State {
     }
 
     /// Takes the next one that still waits out of the queue, each client in its turn.
-    fn next(
-        &mut self,
-        within_share: impl Fn(&Self, ClientKey) -> bool,
-    ) -> Option<(ClientKey, oneshot::Sender<Place>)> {
+    fn next(&mut self) -> Option<(ClientKey, oneshot::Sender<Place>)> {
         for _ in 0..self.turns.len() {
             let client = self.turns.pop_front()?;
-            if !within_share(self, client) {
+            if !self.within_share(client) {
                 self.turns.push_back(client);
                 continue;
             }
@@ -184,28 +224,8 @@ impl Drop for Place {
     fn drop(&mut self) {
         let queue = self.queue.clone();
         let mut state = queue.state();
-        state.taken -= 1;
-        if let Some(held) = state.holders.get_mut(&self.client) {
-            *held -= 1;
-            if *held == 0 {
-                state.holders.remove(&self.client);
-            }
-        }
-        let next = state.next(|state, client| queue.within_share(state, client));
-        let Some((client, sender)) = next else {
-            return queue.show(&state);
-        };
-        {
-            state.taken += 1;
-            *state.holders.entry(client).or_default() += 1;
-            queue.show(&state);
-            drop(state);
-            // Whoever has given up in between drops the place, and with it lets the next one in.
-            _ = sender.send(Self {
-                queue: queue.clone(),
-                client,
-            });
-        }
+        state.leave(self.client);
+        queue.let_in(state);
     }
 }
 
@@ -249,6 +269,29 @@ mod tests {
         drop(second);
         assert!(queue.enter(B).await.is_ok(), "who gave up holds no place");
         assert_eq!(waiting_and_taken(&queue), (0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn new_bounds_count_for_those_who_are_there() {
+        let queue = queue(2);
+        let (first, second) = (queue.enter(A).await.unwrap(), queue.enter(B).await.unwrap());
+        let waiting = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.enter(C).await.map(drop) }
+        });
+        settle().await;
+        queue.resize(1, Duration::from_secs(1));
+        drop(first);
+        settle().await;
+        assert_eq!(waiting_and_taken(&queue), (1, 1), "one place only");
+        queue.resize(2, Duration::from_secs(1));
+        assert_eq!(waiting.await.unwrap(), Ok(()), "the new place");
+        drop(second);
+        assert_eq!(waiting_and_taken(&queue), (0, 0));
+        let _all = (queue.enter(A).await.unwrap(), queue.enter(B).await.unwrap());
+        let began = tokio::time::Instant::now();
+        assert_eq!(queue.enter(C).await.err(), Some(Busy));
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]

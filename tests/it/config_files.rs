@@ -35,13 +35,17 @@ fn parse(text: &str) -> Config {
 fn seven_lines_are_enough_and_all_else_has_its_default() {
     assert_eq!(MINIMAL.lines().filter(|line| !line.is_empty()).count(), 6);
     let Config {
+        file,
         listen,
         limits,
         timeouts,
         rate_limit,
+        reload,
         log,
         applications,
     } = parse(MINIMAL);
+    assert_eq!(file, Path::new("/etc/p/ndes-proxy.toml"));
+    assert_eq!(reload.interval, Some(Duration::from_secs(5)));
 
     assert_eq!(listen.https, [SocketAddr::from(([0, 0, 0, 0], 443))]);
     assert_eq!(listen.admin, SocketAddr::from(([127, 0, 0, 1], 9464)));

@@ -4,9 +4,10 @@ mod conformance;
 mod ends;
 mod limits;
 mod malformed;
-mod wire;
+pub mod wire;
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -29,7 +30,7 @@ fn offered(config: &mut Config) {
     config.listen.protocols = vec![Protocol::Http1, Protocol::H2];
 }
 
-fn run<T>(test: impl Future<Output = T>) -> T {
+pub(super) fn run<T>(test: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -38,8 +39,12 @@ fn run<T>(test: impl Future<Output = T>) -> T {
 }
 
 async fn connect(proxy: &Proxy) -> SendRequest<Full<Bytes>> {
-    let config = Connect::to(proxy.https).alpn(&["h2"]).config();
-    let tcp = TcpStream::connect(proxy.https).await.unwrap();
+    connect_to(proxy.https).await
+}
+
+pub(super) async fn connect_to(https: SocketAddr) -> SendRequest<Full<Bytes>> {
+    let config = Connect::to(https).alpn(&["h2"]).config();
+    let tcp = TcpStream::connect(https).await.unwrap();
     let name = ServerName::try_from(PUBLIC).unwrap();
     let connector = TlsConnector::from(Arc::new(config));
     let tls = connector.connect(name, tcp).await.unwrap();
@@ -59,7 +64,7 @@ fn uri(authority: &str, target: &str) -> Uri {
     Uri::from_parts(parts).unwrap()
 }
 
-fn get(target: &str) -> Request<Full<Bytes>> {
+pub(super) fn get(target: &str) -> Request<Full<Bytes>> {
     Request::get(uri(PUBLIC, target))
         .body(Full::default())
         .unwrap()

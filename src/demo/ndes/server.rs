@@ -117,6 +117,7 @@ impl Server {
         match (operation, scep_server) {
             (Some(GET_CA_CAPS), None) => capabilities(CAPABILITIES),
             (Some(GET_CA_CERT), None) => now.certificates(),
+            (Some(GET_CA_CERT), _) if now.condition.is_of_certificates() => now.certificates(),
             (Some(GET_CA_CAPS | GET_CA_CERT), Some(server)) => relayed(server.get(raw_query).await),
             (Some(PKI_OPERATION), Some(server)) => match message(head, &query, body) {
                 Some(message) => relayed(server.pki_operation(message).await),

@@ -444,6 +444,14 @@ async fn scep_server(answer: &'static [u8]) -> (ScepServer, JoinHandle<Asked>) {
     (url.parse().unwrap(), asked)
 }
 
+/// Bound but not listening: the port refuses, and nobody else gets it.
+fn dead_scep_server() -> (TcpSocket, ScepServer) {
+    let dead = TcpSocket::new_v4().unwrap();
+    dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let url = format!("http://{}/scep", dead.local_addr().unwrap());
+    (dead, url.parse().unwrap())
+}
+
 struct Asked {
     head: String,
     body: Vec<u8>,
@@ -528,12 +536,9 @@ async fn capabilities_and_certificates_come_from_the_scep_server_too() {
 
 #[tokio::test]
 async fn a_message_that_is_no_base64_and_a_dead_scep_server_are_500() {
-    // Bound but not listening: the port refuses, and nobody else gets it.
-    let dead = TcpSocket::new_v4().unwrap();
-    dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
-    let url = format!("http://{}/scep", dead.local_addr().unwrap());
+    let (_dead, server) = dead_scep_server();
     let options = Options {
-        scep_server: Some(url.parse().unwrap()),
+        scep_server: Some(server),
         ..Options::default()
     };
     let fixture = Fixture::start(options).await;

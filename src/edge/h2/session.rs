@@ -4,7 +4,6 @@
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
@@ -23,11 +22,7 @@ use super::watch::{Watch, Watched};
 use crate::exchange::Exchange;
 use crate::metrics::Metrics;
 use crate::rejection::Rejection;
-use crate::shutdown::Shutdown;
-
-/// How long a client that is told to go away may take to say that it has heard, and then to take
-/// what is written.
-const FAREWELL: Duration = Duration::from_secs(2);
+use crate::shutdown::{FAREWELL, Shutdown};
 
 pub(super) type Io = Watched<Lent<TlsStream<TcpStream>>>;
 type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>>;
@@ -185,9 +180,13 @@ impl Session {
             return;
         }
         self.number += 1;
+        self.exchange.renew();
         let exchange = self.exchange.clone();
         self.streams
             .spawn(stream::serve(exchange, self.number, request, respond));
+        if self.exchange.outdated {
+            self.leave();
+        }
     }
 
     fn ended(&mut self, joined: Result<Ended, JoinError>) {

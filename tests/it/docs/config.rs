@@ -29,6 +29,7 @@ fn every_value_in_the_full_file_is_the_default() {
             format!("{:#?}", config.limits),
             format!("{:#?}", config.timeouts),
             format!("{:#?}", config.rate_limit),
+            format!("{:#?}", config.reload),
             format!("{:#?}", config.log),
             format!("{:#?}", application.public_names),
             format!("{:#?}", application.paths),
@@ -41,6 +42,7 @@ fn every_value_in_the_full_file_is_the_default() {
             format!("{:#?}", upstream.address),
             format!("{:#?}", upstream.server_name),
             format!("{:#?}", upstream.pin_sha256),
+            format!("{:#?}", upstream.probe),
         ]
     };
     assert_eq!(said(&full), said(&minimal));

@@ -10,7 +10,7 @@ use ndes_proxy::config::{Config, PolicyModule};
 use ndes_proxy::diagnosis::Anomaly;
 use ndes_proxy::head::Method;
 use ndes_proxy::insight::{Asked, Insight};
-use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics};
+use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
 use ndes_proxy::process::Process;
 use ndes_proxy::record::Record;
 use ndes_proxy::rejection::Rejection;
@@ -99,6 +99,7 @@ fn label_values() {
             "src/metrics/labels.rs",
             "impl Handshake {",
         ),
+        of("reloads_total", "src/metrics/labels.rs", "impl Reload {"),
         of("requests_total", "src/head.rs", "pub fn as_str("),
         of(
             "upstream_connections_total",
@@ -270,9 +271,12 @@ fn touched() -> Metrics {
     scep.unreadable("request", "truncated");
     scep.certificate("ca", Some(0));
     scep.anomaly("refused", 1);
+    metrics.health("a").show(None);
     let upstream = metrics.upstream("a");
+    upstream.certificate(0);
     upstream.responded(None, Duration::ZERO);
     upstream.failed("timeout");
+    metrics.reloaded(Reload::Success);
     let queue = metrics.queue("a");
     queue.in_flight.set(0);
     queue.waiting.set(0);

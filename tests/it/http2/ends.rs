@@ -90,6 +90,37 @@ fn idle_connections_are_told_to_go_at_shutdown() {
 }
 
 #[test]
+fn after_a_reload_the_next_request_is_the_last_and_those_before_it_end() {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |request, wire| {
+        if request.connection == 0 {
+            held.pass();
+        }
+        wire.send(answer(200, &[], b"whole"));
+    });
+    let binary = Binary::listening(origin.address, "protocols = [\"h2\"]", "");
+    let mut raw = Raw::silent(&Connect::to(binary.https));
+    raw.send(&[PREFACE.to_vec(), settings(&[]), get(1)]);
+    origin.await_requests(1);
+    binary.reload();
+    raw.send(&[get(3)]);
+    let (mut told, mut answered) = (false, false);
+    while !told || !answered {
+        let frame = raw.frame().expect("the connection goes on");
+        told |= frame.kind == GOAWAY && frame.code() == 0;
+        answered |= frame.kind == HEADERS && frame.stream == 3;
+        if frame.kind == PING && frame.flags == 0 {
+            raw.send(&[super::wire::frame(PING, ACK, 0, &frame.payload)]);
+        }
+    }
+    gate.open();
+    assert_eq!(raw.outcome(1), Outcome::Answer(200));
+    assert!(raw.last_goaway().is_none_or(|code| code == 0));
+    assert_eq!(raw.connection.end(), End::CloseNotify);
+}
+
+#[test]
 fn what_is_in_flight_at_the_deadline_is_cut_and_logged() {
     let gate = Gate::default();
     let held = gate.clone();

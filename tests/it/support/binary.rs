@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
@@ -11,7 +12,7 @@ use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::proxy::{SETTINGS, application, write_files};
+use super::proxy::{SETTINGS, application, ask, metric, write_files};
 use super::{PATIENCE, PUBLIC, eventually};
 
 /// `ndes-proxy run`, until it ends or is dropped. Its log is JSON.
@@ -23,7 +24,7 @@ pub struct Binary {
     /// While this is locked, nobody reads what the program writes.
     output: Arc<Mutex<()>>,
     reader: Option<JoinHandle<()>>,
-    _files: TempDir,
+    files: Arc<TempDir>,
 }
 
 impl Binary {
@@ -43,13 +44,18 @@ impl Binary {
             application(PUBLIC, "public", upstream)
         );
         std::fs::write(&config, text).unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"))
-            .arg("run")
-            .arg("--config")
-            .arg(&config)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start(Arc::new(files), |_| {})
+    }
+
+    /// With the configuration that is in `files`. `change` may add to the environment.
+    pub fn start(files: Arc<TempDir>, change: impl FnOnce(&mut Command)) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"));
+        command.arg("run").arg("--config");
+        command
+            .arg(files.path().join("ndes-proxy.toml"))
+            .stdout(Stdio::piped());
+        change(&mut command);
+        let mut process = command.spawn().unwrap();
 
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -72,7 +78,7 @@ impl Binary {
             lines,
             output,
             reader: Some(reader),
-            _files: files,
+            files,
         };
         eventually("serving", || binary.serving().is_some());
         let serving = binary.serving().unwrap();
@@ -90,6 +96,33 @@ impl Binary {
     /// Reads no more of the log until the result is dropped.
     pub fn block_output(&self) -> MutexGuard<'_, ()> {
         self.output.lock().unwrap()
+    }
+
+    /// Where its configuration is, `ndes-proxy.toml`, with the files that it names.
+    pub fn directory(&self) -> &Path {
+        self.files.path()
+    }
+
+    /// Asks for a reload and waits until there was one, whatever came of it.
+    pub fn reload(&self) {
+        let reloads = || self.metric("ndes_proxy_reloads_total", &[]);
+        let before = reloads();
+        self.signal(Signal::HUP);
+        eventually("a reload", || reloads() > before);
+    }
+
+    /// The sum of the series `name` that have these labels; 0 where there is none.
+    pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
+        let text = String::from_utf8(ask(self.admin, "/metrics").body).unwrap();
+        metric(&text, name, labels)
+    }
+
+    /// The log lines so far whose message begins so.
+    pub fn messages(&self, start: &str) -> Vec<String> {
+        let lines = self.lines();
+        let messages = lines.iter().filter_map(|line| line["message"].as_str());
+        let found = messages.filter(|message| message.starts_with(start));
+        found.map(str::to_owned).collect()
     }
 
     /// All log lines so far.

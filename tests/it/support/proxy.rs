@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use ndes_proxy::app;
 use ndes_proxy::config::Config;
+use ndes_proxy::systemd::Systemd;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 
@@ -47,7 +48,7 @@ impl Proxy {
         let (mut config, warnings) =
             Config::parse(&files.path().join("ndes-proxy.toml"), &text).expect("configuration");
         change(&mut config);
-        let bound = app::build(&config, warnings).expect("the app");
+        let bound = app::build(&config, warnings, Systemd::default()).expect("the app");
 
         let (listeners, admin) = (bound.https.clone(), bound.admin);
         let (stop, stopped) = oneshot::channel();
@@ -155,7 +156,8 @@ impl Stopping {
     }
 }
 
-/// `[[application]]` for `public_name` with the certificate `{stem}.pem`.
+/// `[[application]]` for `public_name` with the certificate `{stem}.pem`. NDES is asked by nobody
+/// but the test.
 pub fn application(public_name: &str, stem: &str, upstream: SocketAddr) -> String {
     format!(
         r#"
@@ -167,6 +169,7 @@ certificate = {{ chain = "{stem}.pem", key = "{stem}.key" }}
 url = "https://{INTERNAL}"
 address = "{upstream}"
 ca_roots = ["internal-root.pem"]
+probe = {{ interval = "off" }}
 "#
     )
 }

@@ -167,6 +167,27 @@ async fn a_ca_without_ra_sends_its_certificate_bare() {
 }
 
 #[tokio::test]
+async fn a_condition_comes_before_the_scep_server() {
+    // Whatever is relayed is 500.
+    let (_dead, server) = dead_scep_server();
+    let options = Options {
+        scep_server: Some(server),
+        ..Options::default()
+    };
+    let fixture = Fixture::start(options).await;
+    for (condition, operation, status) in [
+        (Condition::PkiOperationForbidden, "PKIOperation", 403),
+        (Condition::CapabilitiesOld, "GetCACaps", 200),
+        (Condition::RaExpired, "GetCACert", 200),
+        (Condition::Healthy, "GetCACert", 500),
+    ] {
+        fixture.ndes.set(condition).unwrap();
+        let reply = fixture.operation(operation).await;
+        assert_eq!(reply.status, status, "{condition:?}");
+    }
+}
+
+#[tokio::test]
 async fn limits_as_installed_are_those_of_windows() {
     let fixture = Fixture::start(Options::default()).await;
     let start = format!("{MSCEP}?operation=GetCACaps&message=");

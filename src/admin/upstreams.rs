@@ -1,0 +1,121 @@
+//! How each NDES is, for people and for programs.
+
+use std::fmt::Write;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use crate::generation::{Generation, Published};
+use crate::insight::Condition;
+use crate::scep::Certificate;
+
+/// One NDES; times as in RFC 3339.
+#[derive(Serialize)]
+pub(super) struct Upstream<'a> {
+    application: &'a str,
+    upstream: String,
+    /// Absent while nobody has asked.
+    healthy: Option<bool>,
+    since: String,
+    /// The word of a diagnosis, where it is ill, with what was seen and what to do.
+    reason: Option<&'static str>,
+    detail: Option<String>,
+    advice: Option<&'static str>,
+    last_probe: Option<LastProbe>,
+    /// What it hands out by GetCACert.
+    certificates: Vec<Presented>,
+}
+
+#[derive(Serialize)]
+struct LastProbe {
+    at: String,
+    milliseconds: f64,
+    reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Presented {
+    role: &'static str,
+    subject: Option<String>,
+    serial: String,
+    not_after: Option<String>,
+}
+
+pub(super) fn of(generation: &Generation) -> Vec<Upstream<'_>> {
+    generation
+        .named()
+        .map(|(name, published)| upstream(name, published))
+        .collect()
+}
+
+/// The same in a line each.
+pub(super) fn lines(generation: &Generation) -> String {
+    let mut text = String::new();
+    for (name, published) in generation.named() {
+        let Condition {
+            unknown,
+            ill,
+            since,
+            ..
+        } = published.scep.health.condition();
+        let since = humantime::format_rfc3339_seconds(since);
+        // Writing to a string does not fail.
+        _ = match ill {
+            Some(ill) => writeln!(
+                text,
+                "upstream {name}: ill since {since}: {}: {}; {}",
+                ill.anomaly.reason(),
+                ill.detail,
+                ill.anomaly.advice()
+            ),
+            None if unknown => writeln!(text, "upstream {name}: not asked yet"),
+            None => writeln!(text, "upstream {name}: well since {since}"),
+        };
+    }
+    text
+}
+
+fn upstream<'a>(name: &'a str, published: &Published) -> Upstream<'a> {
+    let condition = published.scep.health.condition();
+    let ill = condition.ill.as_ref();
+    Upstream {
+        application: name,
+        upstream: published.upstream_name(),
+        healthy: (!condition.unknown).then_some(ill.is_none()),
+        since: rfc3339(condition.since),
+        reason: ill.map(|ill| ill.anomaly.reason()),
+        detail: ill.map(|ill| ill.detail.clone()),
+        advice: ill.map(|ill| ill.anomaly.advice()),
+        last_probe: condition.last_probe.map(|probe| LastProbe {
+            at: rfc3339(probe.at),
+            milliseconds: probe.took.as_secs_f64() * 1e3,
+            reason: probe.found.map(|ill| ill.anomaly.reason()),
+        }),
+        certificates: published
+            .scep
+            .certificates()
+            .iter()
+            .map(presented)
+            .collect(),
+    }
+}
+
+fn presented(certificate: &Certificate) -> Presented {
+    let not_after = certificate.not_after.and_then(|seconds| {
+        let seconds = u64::try_from(seconds).ok().filter(|s| *s < YEAR_10000)?;
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
+    });
+    Presented {
+        role: certificate.role().as_str(),
+        subject: certificate.subject.clone(),
+        serial: certificate.serial.clone(),
+        not_after: not_after.map(rfc3339),
+    }
+}
+
+/// What RFC 3339 cannot say.
+const YEAR_10000: u64 = 253_402_300_800;
+
+fn rfc3339(time: SystemTime) -> String {
+    humantime::format_rfc3339_seconds(time).to_string()
+}

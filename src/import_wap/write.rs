@@ -1,0 +1,217 @@
+//! The configuration as text. Nothing of the input stands in it but DNS names, ports, hexadecimal
+//! digits and what `quoted` made harmless.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::judge::{Left, Taken};
+use super::lines::Lines;
+use super::notes::notes;
+use super::publication::{Publication, quoted};
+
+pub(super) fn configuration(file: &Path, taken: &[Taken<'_>], left: &[Left<'_>]) -> String {
+    let mut configuration = Configuration::default();
+    configuration.introduction(file, taken, left);
+    configuration.listen(taken);
+    configuration.timeouts(taken);
+    for site in taken {
+        configuration.application(site);
+        configuration.upstream(site);
+    }
+    configuration.lines.into_text()
+}
+
+/// The sections of the file.
+#[derive(Default)]
+struct Configuration {
+    lines: Lines,
+    names: Vec<String>,
+    /// Thumbprint -> name of the files without their ending: publications may share a certificate.
+    exported: HashMap<String, String>,
+    /// Whether it has been said how to get the root.
+    root_explained: bool,
+}
+
+impl Configuration {
+    fn introduction(&mut self, file: &Path, taken: &[Taken<'_>], left: &[Left<'_>]) {
+        let lines = &mut self.lines;
+        let from = quoted(&file.display().to_string());
+        let (some, all) = (taken.len(), taken.len() + left.len());
+        lines.comment(&format!(
+            "Made by `ndes-proxy import-wap` from {from}: {some} of {all} publications of Web Application Proxy."
+        ));
+        lines.comment("To do: put the files named below beside this one, then run");
+        lines.command("ndes-proxy check --config ndes-proxy.toml");
+        for site in taken {
+            for finding in site.findings() {
+                lines.comment("");
+                lines.comment(&format!("WARNING, {}: {}.", site.publication, finding.what));
+                lines.comment(&sentence(&finding.cure));
+            }
+        }
+        if !left.is_empty() {
+            lines.comment("");
+            lines.comment("Not taken over:");
+        }
+        for Left {
+            publication,
+            finding,
+            ..
+        } in left
+        {
+            let url = url(&publication.external_url);
+            let cure = sentence(&finding.cure);
+            lines.item(&format!("{publication} ({url}): {}. {cure}", finding.what));
+        }
+    }
+
+    fn listen(&mut self, taken: &[Taken<'_>]) {
+        let mut ports: Vec<u16> = taken.iter().flat_map(|site| site.ports.clone()).collect();
+        ports.sort_unstable();
+        ports.dedup();
+        if ports == [443] {
+            return;
+        }
+        let listeners: Vec<_> = ports
+            .iter()
+            .map(|port| format!("\"0.0.0.0:{port}\""))
+            .collect();
+        self.lines.line("\n[listen]");
+        self.lines
+            .comment("The ports of the published URLs. Each serves every application.");
+        self.lines
+            .line(&format!("https = [{}]", listeners.join(", ")));
+    }
+
+    fn timeouts(&mut self, taken: &[Taken<'_>]) {
+        let seconds = |publication: &Publication| publication.inactive_transactions_timeout_sec;
+        let said = taken.iter().filter_map(|site| seconds(site.publication));
+        let Some(longest) = said.filter(|said| *said != WAP_TIMEOUT).max() else {
+            return;
+        };
+        self.lines.line("\n[timeouts]");
+        self.lines.comment(&format!(
+            "InactiveTransactionsTimeoutSec was {longest}; the default is 180 s, for all applications together."
+        ));
+        let seconds = longest.clamp(1, MOST_SECONDS);
+        self.lines
+            .line(&format!("upstream_pki_operation = \"{seconds}s\""));
+    }
+
+    fn application(&mut self, site: &Taken<'_>) {
+        let publication = site.publication;
+        let (from, to) = (
+            url(&publication.external_url),
+            url(&publication.backend_server_url),
+        );
+        self.lines.line("");
+        self.lines
+            .comment(&format!("{publication}: {from} -> {to}"));
+        for note in notes(publication) {
+            self.lines.comment(&note);
+        }
+        let name = self.name(site);
+        self.lines.line("[[application]]");
+        self.lines.line(&format!("name = \"{name}\""));
+        self.lines
+            .line(&format!("public_names = [\"{}\"]", site.public_name));
+        let stem = self.export(site);
+        self.lines.line(&format!(
+            "certificate = {{ chain = \"{stem}.pem\", key = \"{stem}.key\" }}"
+        ));
+    }
+
+    fn upstream(&mut self, site: &Taken<'_>) {
+        let lines = &mut self.lines;
+        let port = match site.upstream.port {
+            443 => String::new(),
+            port => format!(":{port}"),
+        };
+        lines.line("\n[[application.upstream]]");
+        lines.line(&format!("url = \"https://{}{port}\"", site.upstream.host));
+        if !self.root_explained {
+            lines.comment(
+                "WAP trusted the roots of Windows, the proxy trusts these alone. \
+                 On the CA that issued the certificate of NDES:",
+            );
+            lines.command("certutil -ca.cert corp-root.cer");
+            self.root_explained = true;
+        }
+        lines.line("ca_roots = [\"corp-root.cer\"]");
+    }
+
+    /// How to get the public certificate out of Windows. Returns the name of its files without
+    /// their ending.
+    fn export(&mut self, site: &Taken<'_>) -> String {
+        let lines = &mut self.lines;
+        let stem = site.public_name.to_string();
+        let Some(thumbprint) = thumbprint(site.publication) else {
+            lines.comment(
+                "The certificate of this name with its intermediates, and its key, as PEM:",
+            );
+            return stem;
+        };
+        if let Some(known) = self.exported.get(&thumbprint) {
+            return known.clone();
+        }
+        lines.comment("On the WAP server:");
+        lines.command(&format!(
+            "certutil -p PASSWORD -exportPFX My {thumbprint} {stem}.pfx"
+        ));
+        lines.comment("On Linux, with -legacy where openssl says that RC2 is unsupported:");
+        lines.command(&format!(
+            "openssl pkcs12 -in {stem}.pfx -nokeys -out {stem}.pem"
+        ));
+        lines.command(&format!(
+            "openssl pkcs12 -in {stem}.pfx -nocerts -nodes -out {stem}.key"
+        ));
+        lines.command(&format!("chmod 600 {stem}.key"));
+        self.exported.insert(thumbprint, stem.clone());
+        stem
+    }
+
+    /// The name of the publication as a metric label may be, and as no other application is called.
+    fn name(&mut self, site: &Taken<'_>) -> String {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let words = site.publication.name().split(|c| !plain(c));
+        let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+        let mut base = match words.as_slice() {
+            [] => site.public_name.to_string(),
+            words => words.join("-"),
+        };
+        // All ASCII; room for a number.
+        base.truncate(56);
+        let mut name = base.clone();
+        let mut number = 2;
+        while self.names.contains(&name) {
+            name = format!("{base}-{number}");
+            number += 1;
+        }
+        self.names.push(name.clone());
+        name
+    }
+}
+
+fn url(url: &Option<String>) -> String {
+    quoted(url.as_deref().unwrap_or_default())
+}
+
+/// SHA-1 of a certificate, as Windows names it; spaces may stand between the digits.
+fn thumbprint(publication: &Publication) -> Option<String> {
+    let text = publication.external_certificate_thumbprint.as_ref()?;
+    let digits: String = text.chars().filter(|c| *c != ' ').collect();
+    let whole = digits.len() == 40 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+    whole.then(|| digits.to_ascii_uppercase())
+}
+
+fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(chars).chain(['.']).collect()
+}
+
+/// WAP's own default of InactiveTransactionsTimeoutSec.
+const WAP_TIMEOUT: u32 = 300;
+
+/// The most that the configuration takes: 24 hours.
+const MOST_SECONDS: u32 = 86_400;

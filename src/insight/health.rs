@@ -1,0 +1,305 @@
+//! Whether an NDES is well: by the probes of the proxy, and by what its devices get.
+//!
+//! The two are judged apart. A probe proves that NDES answers; whether it enrols, only devices
+//! show. Either can find it ill, each recovers by its own evidence, and so neither talks over the
+//! other.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::{Duration, Instant, SystemTime};
+
+use tracing::{info, warn};
+
+use super::application::lock;
+use crate::diagnosis::Anomaly;
+use crate::metrics::HealthMetrics;
+
+/// How an NDES is.
+pub struct Health {
+    application: String,
+    metrics: HealthMetrics,
+    state: Mutex<State>,
+}
+
+/// What makes it ill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Illness {
+    pub anomaly: Anomaly,
+    /// What was seen, in words; bounded, without control characters.
+    pub detail: String,
+}
+
+/// What is known of it.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// Nobody has asked yet.
+    pub unknown: bool,
+    /// None where it is well.
+    pub ill: Option<Illness>,
+    /// Since when it is so.
+    pub since: SystemTime,
+    pub last_probe: Option<Probe>,
+}
+
+/// One look at it.
+#[derive(Clone, Debug)]
+pub struct Probe {
+    pub at: SystemTime,
+    pub took: Duration,
+    pub found: Option<Illness>,
+}
+
+/// How many in a row it takes to change one's mind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    pub failures: u32,
+    pub successes: u32,
+}
+
+struct State {
+    probes: Opinion,
+    traffic: Opinion,
+    /// The last time that a device was failed.
+    failed: Option<Instant>,
+    since: SystemTime,
+    last_probe: Option<Probe>,
+    known: bool,
+}
+
+/// What one kind of evidence says.
+#[derive(Default)]
+struct Opinion {
+    ill: Option<Illness>,
+    /// Evidence in a row that says otherwise.
+    contrary: u32,
+}
+
+/// One device can fail as it likes; some in a row are NDES's own failure.
+const TRAFFIC: Thresholds = Thresholds {
+    failures: 5,
+    successes: 1,
+};
+/// Where devices have stopped to come, nothing is known of how they fare.
+const STALE: Duration = Duration::from_secs(10 * 60);
+
+impl Opinion {
+    fn hear(&mut self, found: Option<Illness>, thresholds: Thresholds) {
+        if self.ill.is_some() == found.is_some() {
+            self.contrary = 0;
+            // The newest reason is the one to see.
+            self.ill = found;
+            return;
+        }
+        self.contrary += 1;
+        let enough = match found {
+            Some(_) => thresholds.failures,
+            None => thresholds.successes,
+        };
+        if self.contrary >= enough {
+            self.contrary = 0;
+            self.ill = found;
+        }
+    }
+}
+
+impl Health {
+    pub(super) fn new(application: &str, metrics: HealthMetrics) -> Self {
+        Self {
+            application: application.to_owned(),
+            metrics,
+            state: Mutex::new(State {
+                probes: Opinion::default(),
+                traffic: Opinion::default(),
+                failed: None,
+                since: SystemTime::now(),
+                last_probe: None,
+                known: false,
+            }),
+        }
+    }
+
+    /// A probe has come to an end.
+    pub fn probed(&self, probe: Probe, thresholds: Thresholds, now: Instant) {
+        let mut state = lock(&self.state);
+        let found = probe.found.clone();
+        // The first look decides: nothing was known before.
+        let thresholds = match state.last_probe.replace(probe) {
+            Some(_) => thresholds,
+            None => Thresholds {
+                failures: 1,
+                successes: 1,
+            },
+        };
+        let is_stale = |failed: Instant| now.saturating_duration_since(failed) >= STALE;
+        self.change(state, |state| {
+            if state.failed.is_some_and(is_stale) {
+                state.traffic = Opinion::default();
+            }
+            state.probes.hear(found, thresholds);
+        });
+    }
+
+    /// A device has got an answer, or none, for a reason that lies with NDES.
+    pub(super) fn served(&self, found: Option<Illness>, now: Instant) {
+        let mut state = lock(&self.state);
+        if found.is_some() {
+            state.failed = Some(now);
+        } else if state.traffic.ill.is_none() && state.traffic.contrary == 0 && state.known {
+            // As almost always.
+            return;
+        }
+        self.change(state, |state| state.traffic.hear(found, TRAFFIC));
+    }
+
+    pub fn condition(&self) -> Condition {
+        let state = lock(&self.state);
+        Condition {
+            unknown: !state.known,
+            ill: state.ill().cloned(),
+            since: state.since,
+            last_probe: state.last_probe.clone(),
+        }
+    }
+
+    /// Takes away its gauge.
+    pub(super) fn hide(&self) {
+        self.metrics.hide();
+    }
+
+    fn change(&self, mut state: MutexGuard<'_, State>, hear: impl FnOnce(&mut State)) {
+        let before = state.ill().map(|ill| ill.anomaly);
+        hear(&mut state);
+        let after = state.ill().map(|ill| ill.anomaly);
+        if before == after && state.known {
+            return;
+        }
+        if before.is_some() != after.is_some() || !state.known {
+            state.since = SystemTime::now();
+        }
+        let application = &self.application;
+        match state.ill() {
+            Some(ill) => warn!(
+                target: "health",
+                application,
+                reason = ill.anomaly.reason(),
+                detail = ill.detail,
+                "NDES is ill: {}", ill.anomaly.advice()
+            ),
+            None if state.known => info!(target: "health", application, "NDES is well again"),
+            None => info!(target: "health", application, "NDES is well"),
+        }
+        state.known = true;
+        self.metrics.show(after.map(Anomaly::reason));
+    }
+}
+
+impl State {
+    fn ill(&self) -> Option<&Illness> {
+        self.probes.ill.as_ref().or(self.traffic.ill.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+
+    const TWO: Thresholds = Thresholds {
+        failures: 3,
+        successes: 2,
+    };
+
+    fn illness(anomaly: Anomaly) -> Option<Illness> {
+        Some(Illness {
+            anomaly,
+            detail: "seen".to_owned(),
+        })
+    }
+
+    fn health() -> (Metrics, Health) {
+        let metrics = Metrics::new().unwrap();
+        let health = Health::new("ndes", metrics.health("ndes"));
+        (metrics, health)
+    }
+
+    fn probe(health: &Health, found: Option<Illness>) -> Option<&'static str> {
+        let probe = Probe {
+            at: SystemTime::now(),
+            took: Duration::ZERO,
+            found,
+        };
+        health.probed(probe, TWO, Instant::now());
+        reason(health)
+    }
+
+    fn reason(health: &Health) -> Option<&'static str> {
+        health.condition().ill.map(|ill| ill.anomaly.reason())
+    }
+
+    fn series(metrics: &Metrics) -> Vec<String> {
+        let text = String::from_utf8(metrics.text().unwrap()).unwrap();
+        let lines = text
+            .lines()
+            .filter(|line| line.starts_with("ndes_proxy_upstream_healthy{"));
+        lines.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_first_probe_decides_and_then_the_thresholds() {
+        let (metrics, health) = health();
+        let stopped = || illness(Anomaly::PoolStopped);
+        assert!(series(&metrics).is_empty(), "nothing is known");
+        assert_eq!(probe(&health, stopped()), Some("pool_stopped"));
+        assert_eq!(probe(&health, None), Some("pool_stopped"));
+        assert_eq!(probe(&health, stopped()), Some("pool_stopped"));
+        assert_eq!(probe(&health, None), Some("pool_stopped"), "two in a row");
+        assert_eq!(probe(&health, None), None);
+        assert_eq!(probe(&health, stopped()), None);
+        assert_eq!(probe(&health, stopped()), None);
+        assert_eq!(probe(&health, stopped()), Some("pool_stopped"));
+        assert_eq!(
+            series(&metrics),
+            ["ndes_proxy_upstream_healthy{application=\"ndes\",reason=\"pool_stopped\"} 0"]
+        );
+        assert_eq!(probe(&health, illness(Anomaly::IisBusy)), Some("iis_busy"));
+        assert_eq!(series(&metrics).len(), 1, "one series, whatever the reason");
+    }
+
+    #[test]
+    fn devices_that_fail_in_a_row_are_believed_though_probes_succeed() {
+        let (_metrics, health) = health();
+        let (late, now) = (|| illness(Anomaly::AnswerLate), Instant::now());
+        assert_eq!(probe(&health, None), None);
+        for _ in 0..TRAFFIC.failures - 1 {
+            health.served(late(), now);
+        }
+        health.served(None, now);
+        assert_eq!(reason(&health), None, "not in a row");
+        for _ in 0..TRAFFIC.failures {
+            health.served(late(), now);
+        }
+        assert_eq!(reason(&health), Some("upstream_timeout"));
+        assert_eq!(probe(&health, None), Some("upstream_timeout"));
+        health.served(None, now);
+        assert_eq!(reason(&health), None);
+    }
+
+    #[test]
+    fn devices_that_come_no_more_say_nothing() {
+        let (_metrics, health) = health();
+        let now = Instant::now();
+        for _ in 0..TRAFFIC.failures {
+            health.served(illness(Anomaly::AnswerLate), now);
+        }
+        let probe = |at| {
+            let probe = Probe {
+                at: SystemTime::now(),
+                took: Duration::ZERO,
+                found: None,
+            };
+            health.probed(probe, TWO, at);
+            reason(&health)
+        };
+        assert_eq!(probe(now + STALE / 2), Some("upstream_timeout"));
+        assert_eq!(probe(now + STALE), None);
+    }
+}

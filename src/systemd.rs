@@ -1,0 +1,145 @@
+//! What systemd hands to a service, and what it wants to hear from it: sd_listen_fds(3),
+//! sd_notify(3), sd_watchdog_enabled(3). Under another supervisor none of it is there, and nothing
+//! happens.
+
+use std::env;
+use std::ffi::OsString;
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
+use std::time::Duration;
+
+use listenfd::ListenFd;
+use rustix::time::{ClockId, clock_gettime};
+use tracing::warn;
+
+/// All of it, taken from the environment once.
+#[derive(Default)]
+pub struct Systemd {
+    pub manager: Manager,
+    pub sockets: Sockets,
+    /// How often it wants to hear that all is well, at least.
+    pub watchdog: Option<Duration>,
+}
+
+/// Listening sockets that were opened before the process was started, and outlive it.
+#[derive(Default)]
+pub struct Sockets(Vec<(SocketAddr, TcpListener)>);
+
+/// The service manager, where there is one. Clones share the socket.
+#[derive(Clone, Default)]
+pub struct Manager(Option<Arc<Notify>>);
+
+struct Notify {
+    socket: UnixDatagram,
+    address: std::os::unix::net::SocketAddr,
+}
+
+impl Systemd {
+    /// To be called while the process has one thread: what was taken is removed from the environment.
+    ///
+    /// # Errors
+    /// A variable of systemd is there, but not what it stands for.
+    pub fn from_env() -> io::Result<Self> {
+        let ours = |pid: &str| pid.parse() == Ok(std::process::id());
+        let watchdog = env::var("WATCHDOG_USEC").ok();
+        let watchdog = watchdog.filter(|_| env::var("WATCHDOG_PID").map_or(true, |pid| ours(&pid)));
+        let watchdog = watchdog.and_then(|text| text.parse().ok());
+        Ok(Self {
+            manager: Manager::at(env::var_os("NOTIFY_SOCKET"))?,
+            sockets: Sockets::from_env()?,
+            watchdog: watchdog
+                .map(Duration::from_micros)
+                .filter(|time| !time.is_zero()),
+        })
+    }
+}
+
+impl Sockets {
+    fn from_env() -> io::Result<Self> {
+        let mut passed = ListenFd::from_env();
+        let mut sockets = Vec::new();
+        for index in 0..passed.len() {
+            let Some(socket) = passed.take_tcp_listener(index)? else {
+                continue;
+            };
+            socket.set_nonblocking(true)?;
+            sockets.push((socket.local_addr()?, socket));
+        }
+        Ok(Self(sockets))
+    }
+
+    /// The socket that listens on `address`, if it was passed. `[::]` listens on `0.0.0.0` too.
+    pub fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
+        let covers = |passed: &SocketAddr| match (passed.ip(), address.ip()) {
+            (IpAddr::V6(passed), IpAddr::V4(wanted)) => {
+                passed.is_unspecified() && wanted.is_unspecified()
+            }
+            (passed, wanted) => passed == wanted,
+        };
+        let found =
+            |(passed, _): &(SocketAddr, _)| passed.port() == address.port() && covers(passed);
+        let at = self.0.iter().position(found)?;
+        Some(self.0.swap_remove(at).1)
+    }
+
+    /// One that nobody has taken.
+    pub fn left(&self) -> Option<SocketAddr> {
+        self.0.first().map(|(address, _)| *address)
+    }
+}
+
+impl Manager {
+    /// `address` as in NOTIFY_SOCKET: a path, or `@name` for one without a file.
+    fn at(address: Option<OsString>) -> io::Result<Self> {
+        use std::os::unix::net::SocketAddr;
+
+        let Some(address) = address else {
+            return Ok(Self(None));
+        };
+        let address = match address.as_bytes() {
+            [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
+            _ => SocketAddr::from_pathname(&address)?,
+        };
+        let socket = UnixDatagram::unbound()?;
+        Ok(Self(Some(Arc::new(Notify { socket, address }))))
+    }
+
+    pub fn ready(&self, status: &str) {
+        self.tell(&format!("READY=1\nSTATUS={}", one_line(status)));
+    }
+
+    /// `ready` comes next.
+    pub fn reloading(&self) {
+        let now = clock_gettime(ClockId::Monotonic);
+        let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
+        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+    }
+
+    pub fn stopping(&self, status: &str) {
+        self.tell(&format!("STOPPING=1\nSTATUS={}", one_line(status)));
+    }
+
+    /// All is well.
+    pub fn alive(&self) {
+        self.tell("WATCHDOG=1");
+    }
+
+    fn tell(&self, state: &str) {
+        let Some(notify) = &self.0 else { return };
+        if let Err(error) = notify
+            .socket
+            .send_to_addr(state.as_bytes(), &notify.address)
+        {
+            warn!("systemd cannot be told {state:?}: {error}");
+        }
+    }
+}
+
+/// A status of several lines would be several assignments.
+fn one_line(status: &str) -> String {
+    status.replace(['\n', '\r'], " ")
+}

@@ -1,0 +1,195 @@
+//! How NDES is: asked by the proxy itself, told to whoever asks the proxy.
+
+use std::time::Duration;
+
+use ndes_proxy::config::Config;
+use ndes_proxy::demo::condition::Condition;
+use ndes_proxy::demo::enrolment::Enrolment;
+use ndes_proxy::demo::ndes::Options;
+use serde_json::Value;
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::support::pki::pki;
+use crate::support::upstream_tls as tls;
+use crate::support::{MSCEP, Ndes, OTHER, Origin, Proxy, eventually, tcp};
+
+const HEALTHY: &str = "ndes_proxy_upstream_healthy";
+
+fn often(config: &mut Config) {
+    let probe = &mut config.applications[0].upstream.probe;
+    probe.interval = Some(Duration::from_millis(20));
+    probe.certificates = Duration::from_millis(20);
+}
+
+fn upstream(proxy: &Proxy) -> Value {
+    let answer = proxy.ask_admin("/upstreams");
+    assert_eq!(answer.field("content-type"), Some("application/json"));
+    serde_json::from_slice::<Value>(&answer.body).unwrap()[0].take()
+}
+
+fn await_reason(proxy: &Proxy, reason: Option<&str>) -> Value {
+    eventually(&format!("{reason:?}"), || {
+        let upstream = upstream(proxy);
+        upstream["reason"].as_str() == reason && upstream["healthy"] == reason.is_none()
+    });
+    upstream(proxy)
+}
+
+#[test]
+fn a_healthy_ndes_is_told_so_with_its_certificates() {
+    let ndes = Ndes::start();
+    let proxy = Proxy::start(ndes.address, often);
+    let found = await_reason(&proxy, None);
+    assert_eq!(found["application"], "public");
+    assert_eq!(found["upstream"], "ndes.corp.test:443");
+    assert!(found["last_probe"]["milliseconds"].as_f64().unwrap() > 0.0);
+    eventually("certificates", || {
+        upstream(&proxy)["certificates"].as_array().unwrap().len() == 3
+    });
+    let roles = upstream(&proxy)["certificates"].clone();
+    let roles: Vec<_> = roles
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["role"].clone())
+        .collect();
+    assert_eq!(roles, ["ca", "ra-signing", "ra-encryption"]);
+    assert_eq!(proxy.metric(HEALTHY, &[("reason", "none")]), 1.0);
+    let (_, leaf) = X509Certificate::from_der(&pki().internal.chain[0]).unwrap();
+    assert_eq!(
+        proxy.metric("ndes_proxy_upstream_certificate_not_after_seconds", &[]),
+        leaf.validity().not_after.timestamp() as f64
+    );
+    assert!(
+        proxy.metric(
+            "ndes_proxy_scep_ca_certificate_not_after_seconds",
+            &[("role", "ca")]
+        ) > 0.0
+    );
+    // Nothing of it counts as a request of a device.
+    assert_eq!(proxy.metric("ndes_proxy_requests_total", &[]), 0.0);
+    let asked = ndes.requests();
+    assert!(
+        !asked
+            .iter()
+            .any(|seen| seen.target.contains("PKIOperation"))
+    );
+}
+
+#[test]
+fn an_ill_ndes_is_told_with_its_reason_and_the_proxy_stays_ready() {
+    for (condition, reason) in [
+        (Condition::PoolStopped, "pool_stopped"),
+        (Condition::PoolBusy, "iis_busy"),
+        (Condition::PolicyModuleMissing, "policy_module_missing"),
+        (Condition::Unauthorized, "windows_authentication"),
+        (Condition::NotInstalled, "mscep_not_found"),
+        (Condition::CapabilitiesFail, "mscep_failed"),
+        (Condition::CapabilitiesEmpty, "post_not_offered"),
+        (Condition::CertificatesFail, "get_ca_cert_failed"),
+        (Condition::CertificatesUnreadable, "get_ca_cert_unreadable"),
+        (Condition::RaExpired, "ra_certificate_expired"),
+        (Condition::HangsUp, "upstream_closed"),
+    ] {
+        let ndes = Ndes::start();
+        let proxy = Proxy::start(ndes.address, often);
+        await_reason(&proxy, None);
+        ndes.set(condition);
+        let found = await_reason(&proxy, Some(reason));
+        assert!(!found["advice"].as_str().unwrap().is_empty());
+        assert_eq!(proxy.metric(HEALTHY, &[]), 0.0);
+        assert!(
+            proxy
+                .metrics()
+                .contains(&format!("reason=\"{reason}\"}} 0"))
+        );
+        let ready = proxy.ask_admin("/readyz?verbose");
+        assert_eq!(ready.status, 200);
+        let text = String::from_utf8(ready.body).unwrap();
+        assert!(
+            text.contains("upstream public: ill since") && text.contains(reason),
+            "{text}"
+        );
+        assert_eq!(proxy.ask_admin("/readyz").body, b"ready\n");
+        ndes.set(Condition::Healthy);
+        await_reason(&proxy, None);
+    }
+}
+
+#[test]
+fn an_upstream_that_cannot_be_reached_or_trusted() {
+    let stranger = Ndes::with_certificate(&tls::of_a_stranger(), Options::default());
+    for (upstream, reason) in [
+        (tcp::nobody(), "upstream_connect"),
+        (stranger.address, "unknown_issuer"),
+        (tls::without_common_cipher(), "no_common_cipher"),
+    ] {
+        let proxy = Proxy::start(upstream, often);
+        let found = await_reason(&proxy, Some(reason));
+        assert!(found["detail"].as_str().unwrap().len() > 20);
+    }
+}
+
+/// Probes say that all is well; only those who want to enrol know better.
+#[test]
+fn devices_that_fail_in_a_row_make_it_ill_and_one_success_well() {
+    let ndes = Ndes::start();
+    ndes.set_enrolment(Enrolment::Success);
+    let proxy = Proxy::start(ndes.address, often);
+    await_reason(&proxy, None);
+    ndes.set(Condition::PkiOperationForbidden);
+    let message = super::insight::message(super::insight::PKCS_REQ);
+    let enrol = || super::insight::enrol(&proxy, &message).status;
+    for _ in 0..5 {
+        assert_eq!(enrol(), 403);
+    }
+    await_reason(&proxy, Some("pki_operation_forbidden"));
+    ndes.set(Condition::Healthy);
+    assert_eq!(enrol(), 200);
+    await_reason(&proxy, None);
+}
+
+#[test]
+fn probes_that_are_off_ask_nothing() {
+    let origin = Origin::ok();
+    let proxy = Proxy::start(origin.address, |_| {});
+    assert_eq!(upstream(&proxy)["healthy"], Value::Null);
+    let text = proxy.ask_admin("/readyz?verbose").body;
+    assert!(
+        String::from_utf8(text)
+            .unwrap()
+            .contains("upstream public: not asked yet")
+    );
+    proxy.get(&format!("{MSCEP}?operation=GetCACaps"));
+    origin.only_request();
+}
+
+#[test]
+fn the_probe_path_is_answered_for_any_host_without_ndes() {
+    let origin = Origin::ok();
+    let proxy = Proxy::start(origin.address, |config| {
+        let path = "/healthz".to_owned();
+        config.listen.probe_path = Some(path.try_into().unwrap());
+    });
+    for host in [OTHER, "192.0.2.1", "nobody.test"] {
+        let mut connection = proxy.connect();
+        for _ in 0..3 {
+            connection.send(format!("GET /healthz?x HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            let answer = connection.response();
+            assert_eq!((answer.status, &answer.body[..]), (200, &b"ready\n"[..]));
+            connection.send(format!("HEAD /healthz HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert_eq!(connection.response_to_head().status, 200);
+        }
+    }
+    proxy
+        .get("/healthz/")
+        .assert_refused(404, "path_not_published");
+    proxy
+        .get("/HEALTHZ")
+        .assert_refused(404, "path_not_published");
+    proxy
+        .post("/healthz", b"")
+        .assert_refused(404, "path_not_published");
+    origin.assert_untouched();
+    proxy.await_metric("ndes_proxy_requests_total", &[], 3.0);
+}

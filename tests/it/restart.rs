@@ -1,0 +1,249 @@
+//! One process follows another on sockets that outlive both, and systemd hears what it wants to hear.
+//! The test holds the sockets, as systemd does for a socket unit.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rustix::io::{FdFlags, fcntl_dupfd_cloexec, fcntl_setfd};
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::support::binary::Binary;
+use crate::support::origin::answer;
+use crate::support::proxy::{SETTINGS, application, write_files};
+use crate::support::{Connect, End, MSCEP, Origin, PATIENCE, PUBLIC, eventually};
+
+/// Sockets, and a configuration that names their addresses.
+struct Holder {
+    https: TcpListener,
+    admin: TcpListener,
+    files: Arc<TempDir>,
+}
+
+impl Holder {
+    fn new(upstream: SocketAddr) -> Self {
+        let listen = || TcpListener::bind("127.0.0.1:0").unwrap();
+        let (https, admin) = (listen(), listen());
+        let files = tempfile::tempdir().unwrap();
+        write_files(files.path());
+        let settings = SETTINGS
+            .replace(
+                "https = [\"127.0.0.1:0\"]",
+                &format!("https = [\"{}\"]", https.local_addr().unwrap()),
+            )
+            .replace(
+                "admin = \"127.0.0.1:0\"",
+                &format!("admin = \"{}\"", admin.local_addr().unwrap()),
+            );
+        let text = format!(
+            "{settings}[log]\nformat = \"json\"\n{}",
+            application(PUBLIC, "public", upstream)
+        );
+        std::fs::write(files.path().join("ndes-proxy.toml"), text).unwrap();
+        Self {
+            https,
+            admin,
+            files: Arc::new(files),
+        }
+    }
+
+    fn address(&self) -> SocketAddr {
+        self.https.local_addr().unwrap()
+    }
+
+    fn start(&self) -> Binary {
+        // One after the other: descriptors that are to be inherited have numbers in a row.
+        static NUMBERS: Mutex<()> = Mutex::new(());
+        let _one = NUMBERS.lock().unwrap();
+        let passed = in_a_row([self.https.as_fd(), self.admin.as_fd()]);
+        Binary::start(self.files.clone(), |command| pass(command, &passed))
+    }
+}
+
+/// Duplicates whose numbers follow each other, and which a new process inherits.
+fn in_a_row<const N: usize>(sockets: [std::os::fd::BorrowedFd<'_>; N]) -> Vec<OwnedFd> {
+    let first = (500..).step_by(10).find_map(|first| {
+        let at = |(index, socket): (i32, std::os::fd::BorrowedFd<'_>)| {
+            let duplicate = fcntl_dupfd_cloexec(socket, first + index).unwrap();
+            (duplicate.as_raw_fd() == first + index).then_some(duplicate)
+        };
+        (0..).zip(sockets).map(at).collect::<Option<Vec<_>>>()
+    });
+    let passed = first.unwrap();
+    for socket in &passed {
+        fcntl_setfd(socket, FdFlags::empty()).unwrap();
+    }
+    passed
+}
+
+fn pass(command: &mut Command, sockets: &[OwnedFd]) {
+    command.env("LISTEN_FDS", sockets.len().to_string());
+    // systemd always begins at 3; here 3 is taken.
+    command.env("LISTEN_FDS_FIRST_FD", sockets[0].as_raw_fd().to_string());
+}
+
+/// What clients have seen.
+#[derive(Default)]
+struct Seen {
+    stop: AtomicBool,
+    answers: AtomicUsize,
+    connections: AtomicUsize,
+}
+
+/// Clients that ask without a pause, and fail at whatever is not a whole answer.
+fn clients(https: SocketAddr, seen: &Arc<Seen>) -> Vec<std::thread::JoinHandle<()>> {
+    let client = |number: usize| {
+        let seen = seen.clone();
+        // Some keep their connection, some open one for each request.
+        let most = if number.is_multiple_of(2) {
+            usize::MAX
+        } else {
+            1
+        };
+        std::thread::spawn(move || {
+            while !seen.stop.load(Ordering::SeqCst) {
+                let mut connection = Connect::to(https).open();
+                seen.connections.fetch_add(1, Ordering::SeqCst);
+                for _ in 0..most {
+                    let response = connection.get(MSCEP);
+                    assert_eq!((response.status, response.body.len()), (200, 20_000));
+                    seen.answers.fetch_add(1, Ordering::SeqCst);
+                    if response.field("connection") == Some("close") {
+                        assert_eq!(connection.end(), End::CloseNotify);
+                        break;
+                    }
+                    if seen.stop.load(Ordering::SeqCst) {
+                        break;
+                    }
+                }
+            }
+        })
+    };
+    (0..6).map(client).collect()
+}
+
+#[expect(clippy::print_stdout, reason = "figures, for whoever asks for them")]
+/// Restarts `times`; `follow` ends one process and starts the next.
+fn restarts(times: usize, follow: impl Fn(&Holder, Binary) -> Binary) {
+    let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
+    let holder = Holder::new(origin.address);
+    let mut serving = holder.start();
+    assert_eq!(serving.https, holder.address());
+    let seen = Arc::new(Seen::default());
+    let clients = clients(holder.address(), &seen);
+    let more = |count: usize| {
+        let before = seen.answers.load(Ordering::SeqCst);
+        eventually("load", || {
+            seen.answers.load(Ordering::SeqCst) > before + count
+        });
+    };
+    for _ in 0..times {
+        more(100);
+        serving = follow(&holder, serving);
+        more(100);
+    }
+    seen.stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.join().expect("nothing was refused, reset or lost");
+    }
+    println!(
+        "{times} restarts, {} requests on {} connections: none refused, reset or lost",
+        seen.answers.load(Ordering::SeqCst),
+        seen.connections.load(Ordering::SeqCst),
+    );
+}
+
+fn ended_well(old: Binary) {
+    let (status, lines) = old.wait();
+    assert_eq!(status.code(), Some(0));
+    assert!(lines.iter().all(|line| line["incomplete"].is_null()));
+}
+
+#[test]
+fn a_new_process_serves_before_the_old_one_has_drained() {
+    restarts(5, |holder, old| {
+        let new = holder.start();
+        old.signal(Signal::TERM);
+        ended_well(old);
+        new
+    });
+}
+
+#[test]
+fn clients_wait_in_the_socket_while_there_is_no_process() {
+    restarts(3, |holder, old| {
+        old.signal(Signal::TERM);
+        ended_well(old);
+        holder.start()
+    });
+}
+
+#[test]
+fn a_passed_socket_that_nobody_listens_on_is_refused() {
+    let origin = Origin::ok();
+    let holder = Holder::new(origin.address);
+    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"));
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(holder.files.path().join("ndes-proxy.toml"));
+    let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd(), stranger.as_fd()]);
+    pass(&mut command, &passed);
+    let ran = command.output().unwrap();
+    assert_eq!(ran.status.code(), Some(1));
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert!(
+        said.contains(&stranger.local_addr().unwrap().to_string()),
+        "{said}"
+    );
+    assert!(said.contains("ListenStream="), "{said}");
+}
+
+#[test]
+fn systemd_hears_of_start_reload_and_end() {
+    let origin = Origin::ok();
+    let holder = Holder::new(origin.address);
+    let path = holder.files.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd()]);
+    let binary = Binary::start(holder.files.clone(), |command| {
+        pass(command, &passed);
+        command
+            .env("NOTIFY_SOCKET", &path)
+            .env("WATCHDOG_USEC", "200000");
+    });
+    let hear = || {
+        let mut text = [0; 4_096];
+        let length = systemd.recv(&mut text).expect("a word");
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    };
+    let next = |start: &str| loop {
+        let heard = hear();
+        if heard.starts_with(start) {
+            return heard;
+        }
+        assert_eq!(heard, "WATCHDOG=1");
+    };
+    assert_eq!(next("READY=1"), "READY=1\nSTATUS=serving");
+    for _ in 0..4 {
+        assert_eq!(hear(), "WATCHDOG=1");
+    }
+    binary.signal(Signal::HUP);
+    let reloading = next("RELOADING=1");
+    let (_, time) = reloading.split_once("\nMONOTONIC_USEC=").unwrap();
+    assert!(time.parse::<u64>().unwrap() > 0);
+    assert!(next("READY=1").contains("STATUS=configuration and certificates are in use"));
+    std::fs::write(holder.files.path().join("public.key"), "no key").unwrap();
+    binary.signal(Signal::HUP);
+    next("RELOADING=1");
+    assert!(next("READY=1").contains("STATUS=last reload refused"));
+    binary.signal(Signal::TERM);
+    assert!(next("STOPPING=1").contains("STATUS=stopping"));
+    assert_eq!(binary.wait().0.code(), Some(0));
+}

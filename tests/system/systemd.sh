@@ -1,0 +1,73 @@
+#!/usr/bin/env bash
+# The units in config/: systemd's own verdict, the sockets as systemd passes them, and whether what
+# the program does under them is what they allow.
+# shellcheck source=tests/system/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+isolate "$@"
+
+# verify wants the commands of the unit to be there.
+mkdir "$work/units"
+cp "$root"/config/ndes-proxy.{service,socket} "$work/units/"
+sed -i "s|/usr/local/bin/ndes-proxy|$ndes_proxy|" "$work/units/ndes-proxy.service"
+systemd-analyze verify "$work"/units/* >"$work/verify.log" 2>&1 || fail "systemd-analyze verify"
+[ ! -s "$work/verify.log" ] || fail "systemd-analyze verify is not silent"
+pass "systemd-analyze verify is silent"
+
+# The threshold counts in tenths.
+systemd-analyze security --offline=true --threshold=15 --no-pager "$work/units/ndes-proxy.service" \
+    >"$work/security.log" 2>&1 || fail "systemd-analyze security: more than 1.5"
+pass "systemd-analyze security: $(sed -n 's/.*: \([0-9.]* [A-Z]*\).*/\1/p' "$work/security.log")"
+
+# The system calls that the unit lets through.
+calls() {
+    local name
+    systemd-analyze syscall-filter --no-pager "$1" | sed '1d; s/#.*//' | while read -r name; do
+        case $name in
+            '') ;;
+            @*) calls "$name" ;;
+            *) echo "$name" ;;
+        esac
+    done
+}
+denied=$(sed -n 's/^SystemCallFilter=~//p' "$root/config/ndes-proxy.service")
+{
+    comm -23 <(calls @system-service | sort -u) <(for set in $denied; do calls "$set"; done | sort -u)
+    # Always let through by systemd.
+    calls @default
+} | sort -u >"$work/allowed"
+
+start_demo
+demo_dir=${demo_ca%/*}
+sed -e 's|^https = .*|https = ["127.0.0.1:443"]|' -e 's|^admin = .*|admin = "127.0.0.1:9465"|' \
+    "$demo_dir/ndes-proxy.toml" >"$demo_dir/passed.toml"
+grep -q '"127.0.0.1:443"' "$demo_dir/passed.toml" || fail "the demo's configuration has no https line"
+chmod -R a+rX "$demo_dir"
+chmod a+rwx "$work"
+# The ports are opened by systemd-socket-activate; the program is another user's, without rights.
+start passed systemd-socket-activate -l 127.0.0.1:443 -l 127.0.0.1:9465 \
+    setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs --bounding-set=-all \
+    strace -D -f -qq -o "$work/strace" \
+    "$ndes_proxy" run --config "$demo_dir/passed.toml"
+put_over /etc/hosts <<<"127.0.0.1 localhost scep.example.test"
+ask() {
+    curl -sS --cacert "$demo_ca" -o /dev/null -w '%{http_code}' "https://scep.example.test$1"
+}
+wait_for 10 "the sockets" curl -fsS http://127.0.0.1:9465/livez
+[ "$(ask '/certsrv/mscep/mscep.dll?operation=GetCACaps')" = 200 ] || fail "GetCACaps on a passed socket"
+[ "$(ask '/certsrv/mscep_admin/')" = 404 ] || fail "a refusal on a passed socket"
+kill -HUP "${pid[passed]}"
+reloaded() {
+    curl -fsS http://127.0.0.1:9465/metrics | grep -q '^ndes_proxy_reloads_total{result="success"} 1$'
+}
+wait_for 10 "a reload" reloaded
+kill -TERM "${pid[passed]}"
+wait "${pid[passed]}" || fail "the program ends with $?"
+unset 'pid[passed]'
+grep -q 'message\|stopped' "$work/passed.log" || fail "no word of its end"
+pass "a user without rights serves port 443 on sockets of systemd"
+
+sed -n 's/^[0-9]* *\([a-z_0-9]*\)(.*/\1/p' "$work/strace" | sort -u >"$work/made"
+[ "$(wc -l <"$work/made")" -gt 20 ] || fail "strace has seen next to nothing"
+comm -23 "$work/made" "$work/allowed" >"$work/forbidden"
+[ ! -s "$work/forbidden" ] || fail "not let through by the unit: $(tr '\n' ' ' <"$work/forbidden")"
+pass "all $(wc -l <"$work/made") system calls are let through by the unit"
