@@ -59,7 +59,10 @@ impl Answered {
         let status = self.fields.get(PROXY_STATUS)?.to_str().ok()?;
         let rest = status.strip_prefix("ndes-proxy;")?;
         let (_, reason) = rest.split_once("details=\"")?;
-        reason.split('"').next()
+        let reason = reason.split('"').next()?;
+        // Whatever else stands there is not from the proxy, and does not go to a terminal.
+        let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+        (reason.len() <= 64 && reason.bytes().all(is_word)).then_some(reason)
     }
 }
 
@@ -101,4 +104,49 @@ pub(super) fn add(body: &mut BytesMut, bytes: &[u8]) -> Result<(), Unanswered> {
     }
     body.extend_from_slice(bytes);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rejection::Rejection;
+
+    fn answered(name: http::HeaderName, value: &'static str) -> Answered {
+        let mut fields = HeaderMap::new();
+        fields.insert(name, HeaderValue::from_static(value));
+        Answered {
+            status: StatusCode::NOT_FOUND,
+            fields,
+            body: Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn answers_of_the_proxy_are_known_by_their_reason() {
+        for rejection in Rejection::ALL {
+            let (head, body) = rejection.into_response().into_parts();
+            let answer = Answered {
+                status: head.status,
+                fields: head.headers,
+                body,
+            };
+            assert_eq!(answer.reason_of_proxy(), Some(rejection.reason()));
+        }
+        for other in [
+            "another; error=x; details=\"path_not_published\"",
+            "ndes-proxy; error=x",
+            "ndes-proxy; details=\"<b>\"",
+            "ndes-proxy; details=\"a b\"",
+        ] {
+            assert_eq!(answered(PROXY_STATUS, other).reason_of_proxy(), None);
+        }
+    }
+
+    #[test]
+    fn who_answered_is_told_without_what_a_terminal_would_obey() {
+        let told = |value| answered(SERVER, value).told();
+        assert_eq!(told("Microsoft-HTTPAPI/2.0"), "404 by HTTP.sys");
+        assert_eq!(told("Microsoft-IIS/10.0"), "404 by Microsoft-IIS/10.0");
+        assert_eq!(told("a\tb"), "404 by a\\tb");
+    }
 }

@@ -1,9 +1,10 @@
 //! The longest URI that NDES takes, and whose limit it is.
 
-use crate::diagnosis::Asked;
+use crate::diagnosis::{Anomaly, Asked};
 use crate::scep::Operation;
 
 use super::direct::Direct;
+use super::ladder::GET_CA_CAPS;
 use super::limits::{Bound, Refusal, Shape};
 use super::{Notes, Step, Subject};
 
@@ -40,7 +41,8 @@ pub(super) async fn measure(
         beside_uri: direct.head_beside_uri(),
     };
     let mut bound = None;
-    let mut passes = 0;
+    // What GetCACaps itself took.
+    let mut passes = shape.before_query + GET_CA_CAPS.len();
     for rung in RUNGS {
         match try_one(subject, direct, rung, notes).await {
             None => passes = rung,
@@ -60,8 +62,8 @@ pub(super) async fn measure(
         return Some(LONGEST);
     };
     for _ in 0..MOST_BETWEEN {
-        // A server that only stays silent costs a deadline each time.
-        if bound.refusal.told.is_none() {
+        // A server that stays silent costs a deadline each time.
+        if bound.refusal.anomaly == Anomaly::AnswerLate {
             break;
         }
         let Some(size) = shape.next(&bound) else {
@@ -76,7 +78,7 @@ pub(super) async fn measure(
         }
     }
     notes.add(shape.finding(&bound));
-    Some(bound.passes).filter(|passes| *passes > 0)
+    Some(bound.passes)
 }
 
 /// None where a URI of `size` bytes passes.
@@ -89,7 +91,8 @@ async fn try_one(
     notes.begin(Step::UrlLength, &format!("a URI of {size} bytes"));
     let asked = Asked {
         operation: Some(Operation::GetCACaps),
-        uri_bytes: size,
+        // The same path with less of a query passed: whatever comes now is for the length.
+        uri_bytes: usize::MAX,
         policy_module: subject.application.policy_module,
     };
     let answer = direct

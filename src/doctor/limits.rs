@@ -17,7 +17,7 @@ pub(super) struct Bound {
 /// How a URI that is too long is answered.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    anomaly: Anomaly,
+    pub(super) anomaly: Anomaly,
     /// As `404 by Microsoft-IIS/10.0`; none where no answer came.
     pub(super) told: Option<String>,
     answerer: Answerer,
@@ -49,20 +49,27 @@ impl Refusal {
     }
 }
 
+const DEVICE_BETWEEN: &str = "let the device between proxy and IIS (load balancer, firewall, \
+     another proxy) take URIs of 65534 bytes";
+
 impl Shape {
     /// What to try between the two: where a known limit would lie, then the middle.
     pub(super) fn next(self, bound: &Bound) -> Option<usize> {
+        let query = |limit: usize| limit + self.before_query;
         // HTTP.sys is not said to count the empty line.
-        let head = |limit: usize| [limit - self.beside_uri, limit - self.beside_uri + 2];
-        let guesses = [
-            2_048 + self.before_query,
-            4_096,
-            4_096 + self.before_query,
-            8_192 + self.before_query,
-            16_384,
-        ];
-        let guesses = guesses.into_iter().chain(head(16_384)).chain(head(65_534));
-        let around = guesses.flat_map(|longest| [longest, longest + 1]);
+        let head = |limit: usize| limit - self.beside_uri;
+        let guesses = match bound.refusal.anomaly {
+            Anomaly::RequestFiltering => &[query(2_048), 4_096, query(4_096), query(8_192)][..],
+            Anomaly::HttpSysLimit => &[
+                16_384,
+                head(16_384),
+                head(16_384) + 2,
+                head(65_534),
+                head(65_534) + 2,
+            ],
+            _ => &[],
+        };
+        let around = guesses.iter().flat_map(|longest| [*longest, longest + 1]);
         let mut open = around.filter(|size| (bound.passes + 1..bound.fails).contains(size));
         let middle = bound.passes.midpoint(bound.fails);
         open.next()
@@ -82,21 +89,30 @@ impl Shape {
         let limit = self.limit(bound);
         let separator = if limit.is_empty() { "" } else { ": " };
         let what = format!("a URI of {passes} bytes passes, {told}{separator}{limit}");
-        let finding = Finding::anomaly(Step::UrlLength, refusal.anomaly, what);
-        if *passes < DEVICES_NEED {
-            finding
-        } else if self.head_is(*passes, 65_534) {
-            Finding {
-                cure: Some(
-                    "nothing for devices of today (40 KB at most); for all 65534 bytes set \
-                     MaxRequestBytes to 131072 and restart the machine, as only that makes \
-                     HTTP.sys read it"
-                        .to_owned(),
-                ),
-                ..finding.mild()
+        let finding = Finding {
+            cure: Some(self.cure(bound)),
+            ..Finding::anomaly(Step::UrlLength, refusal.anomaly, what)
+        };
+        match *passes < DEVICES_NEED {
+            true => finding,
+            false => finding.mild(),
+        }
+    }
+
+    fn cure(self, bound: &Bound) -> String {
+        let http_sys = Anomaly::HttpSysLimit.advice();
+        match (bound.refusal.anomaly, bound.refusal.answerer) {
+            (Anomaly::HttpSysLimit, Answerer::HttpSys) if self.head_is(bound.passes, 65_534) => {
+                "nothing for devices of today (40 KB at most); for all 65534 bytes set \
+                 MaxRequestBytes to 131072 and restart the machine, as only that makes HTTP.sys \
+                 read it"
+                    .to_owned()
             }
-        } else {
-            finding.mild()
+            (Anomaly::HttpSysLimit, Answerer::Other)
+            | (Anomaly::ConnectionClosed | Anomaly::AnswerBroken | Anomaly::AnswerLate, _) => {
+                format!("{DEVICE_BETWEEN}; if there is none: {http_sys}")
+            }
+            (anomaly, _) => anomaly.advice().to_owned(),
         }
     }
 
@@ -141,8 +157,11 @@ impl Shape {
             Anomaly::HttpSysLimit => {
                 "not by HTTP.sys as it seems: perhaps a device between proxy and IIS".to_owned()
             }
-            Anomaly::HttpSysInvalid => {
-                "UrlSegmentMaxLength of HTTP.sys, as even a short URI fails".to_owned()
+            Anomaly::ConnectionClosed | Anomaly::AnswerBroken => {
+                "the connection closes, as at a limit of HTTP.sys or of a device between".to_owned()
+            }
+            Anomaly::AnswerLate => {
+                "left hanging, as by a device between that cannot hold it".to_owned()
             }
             _ => String::new(),
         }

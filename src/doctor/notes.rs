@@ -63,3 +63,35 @@ impl<'a> Notes<'a> {
         self.examined
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Level;
+
+    #[test]
+    fn what_is_not_reached_in_time_is_left_out() {
+        let mut watch = |_: &str| {};
+        let mut notes = Notes::new("ndes", &mut watch);
+        notes.leave_out(&[Step::PublicNoSni, Step::UrlLength]);
+        notes.begin(Step::GetCaCert, "GetCACert");
+        notes.out_of_time(Duration::from_secs(180));
+        let examined = notes.into_examined();
+        let [finding] = &examined.findings[..] else {
+            panic!("{:?}", examined.findings);
+        };
+        assert_eq!(
+            (finding.level, finding.step),
+            (Level::Problem, Step::GetCaCert)
+        );
+        let left_out = [
+            Step::PublicNoSni,
+            Step::UrlLength,
+            Step::ThroughForbidden,
+            Step::ThroughBareGet,
+            Step::ThroughGetCaCaps,
+            Step::ThroughUrlLength,
+        ];
+        assert_eq!(examined.left_out, left_out);
+    }
+}

@@ -18,7 +18,7 @@ use crate::support::upstream_tls::{
     not_yet_valid, of_a_stranger, of_an_impostor, of_other_names, old, plain_http,
     without_common_cipher, without_intermediate, without_the_name,
 };
-use crate::support::{INTERNAL, MSCEP, Ndes, Origin, tcp};
+use crate::support::{INTERNAL, MSCEP, Ndes, Origin, Wire, tcp};
 
 #[test]
 fn every_condition_of_ndes_is_found_and_told_once() {
@@ -243,21 +243,70 @@ fn segments_that_may_not_be_long_are_told_at_once() {
     assert!(told(&report).contains("UrlSegmentMaxLength"));
 }
 
+/// Answers GetCACaps like NDES up to a URI of `longest` bytes, and longer ones by `script`.
+fn limited(longest: usize, script: fn(&mut Wire)) -> Origin {
+    Origin::start(move |request, wire| {
+        if request.target().len() > longest {
+            return script(wire);
+        }
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\nPOSTPKIOperation\n");
+    })
+}
+
 #[test]
-fn a_limit_that_only_leaves_requests_hanging_is_found() {
-    let origin = Origin::start(|request, wire| match request.target().len() {
-        ..5_100 => wire.send("HTTP/1.1 200 OK\r\nContent-Length: 17\r\n\r\nPOSTPKIOperation\n"),
-        _ => wire.until_closed(),
-    });
-    let timeouts = "[timeouts]\nupstream_response = \"300ms\"\n";
-    let text = listen(tcp::nobody()) + timeouts + &application(origin.address);
-    let report = Patient::new().examine_text(&text);
-    let found = ill_on(Side::Upstream, &report);
-    let expected = problem("url_length", "upstream_timeout");
-    assert!(found.contains(&expected), "{found:?}");
-    let told = told(&report);
-    let words = "a URI of 4096 bytes passes, one of 8192 gets no answer";
-    assert!(told.contains(words), "{told}");
+fn a_limit_of_somebody_else_is_told_apart() {
+    let cases: [(fn(&mut Wire), _, _); 4] = [
+        // WAP did so before its update.
+        (
+            |wire| wire.until_closed(),
+            "upstream_timeout",
+            "a URI of 4096 bytes passes, one of 8192 gets no answer: left hanging",
+        ),
+        (
+            |wire| wire.reset(),
+            "upstream_closed",
+            "a URI of 5100 bytes passes, one of 5101 gets no answer: the connection closes",
+        ),
+        (
+            |wire| wire.send("HTTP/1.1 414 \r\nContent-Length: 0\r\n\r\n"),
+            "http_sys_limit",
+            "a URI of 5100 bytes passes, one of 5101 is answered 414 by a server that does not say \
+             its name: not by HTTP.sys",
+        ),
+        (
+            |wire| wire.send("HTTP/1.1 431 \r\nServer: lb\x1b\r\nContent-Length: 0\r\n\r\n"),
+            "upstream_invalid",
+            "a URI of 5100 bytes passes, one of 5101 gets no answer",
+        ),
+    ];
+    for (script, reason, words) in cases {
+        let origin = limited(5_100, script);
+        let timeouts = "[timeouts]\nupstream_response = \"300ms\"\n";
+        let text = listen(tcp::nobody()) + timeouts + &application(origin.address);
+        let report = Patient::new().examine_text(&text);
+        let found = ill_on(Side::Upstream, &report);
+        let expected = problem("url_length", reason);
+        assert!(found.contains(&expected), "{found:?}");
+        let told = told(&report);
+        assert!(told.contains(words), "{words:?} is not in {told}");
+    }
+}
+
+#[test]
+fn even_the_first_length_may_be_too_long() {
+    let limits = HttpSysLimits {
+        max_query_string: 1_000,
+        ..HttpSysLimits::default()
+    };
+    let options = Options {
+        limits,
+        ..Options::default()
+    };
+    let ndes = Ndes::with_options(options);
+    let report = Patient::new().examine(tcp::nobody(), ndes.address);
+    let expected = [problem("url_length", "request_filtering")];
+    assert_eq!(ill_on(Side::Upstream, &report), expected);
+    assert!(told(&report).contains("maxQueryString of request filtering is 1000"));
 }
 
 #[test]
