@@ -194,7 +194,7 @@ const ROLES: [Role; 4] = [Role::Ca, Role::Ra, Role::RaSigning, Role::RaEncryptio
 /// Fingerprints in order, whatever order NDES gives them in.
 fn ra_certificates(certificates: &[Certificate]) -> Vec<[u8; 32]> {
     let ra = certificates.iter().filter(|one| one.role().is_ra());
-    let mut fingerprints: Vec<_> = ra.map(|one| one.sha256).collect();
+    let mut fingerprints: Vec<_> = ra.filter_map(|one| one.sha256).collect();
     fingerprints.sort_unstable();
     fingerprints
 }

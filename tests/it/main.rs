@@ -30,6 +30,7 @@ mod queue;
 mod rates;
 mod reload;
 mod restart;
+mod scep_bytes;
 mod shutdown;
 mod slow;
 mod support;

@@ -1,0 +1,75 @@
+//! What it costs to read a PKIOperation of 12 KB and its answer, as the proxy does for each: the
+//! message of the query, its values, SHA-256 for the audit log. No TLS, no sockets.
+
+use std::hint::black_box;
+use std::path::Path;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+
+use ndes_proxy::scep::{Message, message_of_query};
+
+/// jscep with many SANs: BER with split strings, and `+`, `/` and `=` as they are. Of the exchanges
+/// in tests/corpus the nearest to 12 KB with an answer.
+const EXCHANGE: &str = "128-big-jscep-rsa2048-san90-get-pkioperation";
+/// certmonger: DER, every `+` and `/` escaped.
+const ESCAPED: &str = "146-extra-certmonger-get-pkioperation";
+
+fn reading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scep");
+    for (client, id) in [("jscep", EXCHANGE), ("certmonger", ESCAPED)] {
+        let query = query(&raw(id, "req"));
+        let body = message_of_query(&query).expect("a message");
+        let answer = body_of(&raw(id, "resp"));
+        let request = |cms: &[u8]| (Message::read(cms).expect("a request"), sha256(cms));
+        let get = |query: &[u8]| request(&message_of_query(query).expect("a message"));
+        let reply = |cms: &[u8]| Message::read(cms).expect("an answer");
+
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(format!("{client}: POST"), |bencher| {
+            bencher.iter(|| request(black_box(&body)));
+        });
+        group.bench_function(format!("{client}: GET"), |bencher| {
+            bencher.iter(|| get(black_box(&query)));
+        });
+        group.bench_function(format!("{client}: answer"), |bencher| {
+            bencher.iter(|| reply(black_box(&answer)));
+        });
+        group.bench_function(format!("{client}: POST and answer"), |bencher| {
+            bencher.iter(|| (request(black_box(&body)), reply(black_box(&answer))));
+        });
+        group.bench_function(format!("{client}: GET and answer"), |bencher| {
+            bencher.iter(|| (get(black_box(&query)), reply(black_box(&answer))));
+        });
+        group.bench_function(format!("{client}: GET, base64 only"), |bencher| {
+            bencher.iter(|| message_of_query(black_box(&query)));
+        });
+        group.bench_function(format!("{client}: SHA-256 only"), |bencher| {
+            bencher.iter(|| sha256(black_box(&body)));
+        });
+    }
+    group.finish();
+}
+
+fn raw(id: &str, kind: &str) -> Vec<u8> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/raw");
+    std::fs::read(corpus.join(format!("{id}.{kind}"))).expect("the corpus")
+}
+
+fn query(request: &[u8]) -> Vec<u8> {
+    let target = request.split(|byte| *byte == b' ').nth(1);
+    let target = target.expect("a request line");
+    let at = target.iter().position(|byte| *byte == b'?');
+    target[at.expect("a query") + 1..].to_vec()
+}
+
+fn body_of(answer: &[u8]) -> Vec<u8> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    answer[end.expect("a head") + 4..].to_vec()
+}
+
+fn sha256(bytes: &[u8]) -> aws_lc_rs::digest::Digest {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes)
+}
+
+criterion_group!(benches, reading);
+criterion_main!(benches);
