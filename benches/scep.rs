@@ -2,11 +2,20 @@
 //! message of the query, its values, SHA-256 for the audit log. No TLS, no sockets.
 
 use std::hint::black_box;
+use std::net::Ipv4Addr;
 use std::path::Path;
 
+use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::Response;
+use http::uri::PathAndQuery;
 
-use ndes_proxy::scep::{Message, message_of_query};
+use ndes_proxy::client::ClientKey;
+use ndes_proxy::config::PolicyModule;
+use ndes_proxy::head::Method;
+use ndes_proxy::insight::{Applications, Asked, Audit, End, Insight};
+use ndes_proxy::metrics::Metrics;
+use ndes_proxy::scep::{Message, Operation, message_of_query};
 
 /// jscep with many SANs: BER with split strings, and `+`, `/` and `=` as they are. Of the exchanges
 /// in tests/corpus the nearest to 12 KB with an answer.
@@ -50,6 +59,58 @@ fn reading(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// All that the proxy does about SCEP for one exchange: counters, audit line, diagnosis. The lines go
+/// nowhere, but are formatted.
+fn insight(criterion: &mut Criterion) {
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink);
+    tracing::subscriber::set_global_default(subscriber.finish()).expect("the only one");
+    let metrics = Metrics::new().expect("metrics");
+    let application = Applications::default().get("ndes", &metrics);
+    let id = "118-big-scepclient-rsa4096-post-post-pkioperation";
+    let (body, answer) = (
+        Bytes::from(body_of(&raw(id, "req"))),
+        Bytes::from(body_of(&raw(id, "resp"))),
+    );
+    let target = PathAndQuery::from_static("/certsrv/mscep/mscep.dll?operation=PKIOperation");
+    let asked = Asked {
+        method: Method::Post,
+        operation: Some(Operation::PKIOperation),
+        target: &target,
+        body: &body,
+        client: ClientKey::V4(Ipv4Addr::LOCALHOST),
+        user_agent: None,
+        policy_module: PolicyModule::Intune,
+    };
+    let response = Response::new(());
+    let exchange = || {
+        let mut insight = Insight::begin(&application, black_box(&asked));
+        insight.answered(&response);
+        insight.passed(&answer);
+        insight.ended(End::Whole);
+        insight
+    };
+    let mut group = criterion.benchmark_group("insight");
+    group.bench_function("begin", |bencher| {
+        bencher.iter(|| Insight::begin(&application, black_box(&asked)));
+    });
+    group.bench_function("begin to end", |bencher| bencher.iter(exchange));
+    group.bench_function("audit line", |bencher| {
+        let insight = exchange();
+        bencher.iter(|| {
+            insight.audit(&Audit {
+                request_id: format_args!("67000000.1-{}", black_box(1)),
+                application: Some("ndes"),
+                client: Ipv4Addr::LOCALHOST.into(),
+                reason: None,
+                client_gone: false,
+                duration_ms: black_box(1.25),
+                upstream_ms: Some(1.0),
+            });
+        });
+    });
+    group.finish();
+}
+
 fn raw(id: &str, kind: &str) -> Vec<u8> {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/raw");
     std::fs::read(corpus.join(format!("{id}.{kind}"))).expect("the corpus")
@@ -71,5 +132,5 @@ fn sha256(bytes: &[u8]) -> aws_lc_rs::digest::Digest {
     aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes)
 }
 
-criterion_group!(benches, reading);
+criterion_group!(benches, reading, insight);
 criterion_main!(benches);

@@ -1,5 +1,7 @@
-//! Everything that the configuration decides and a reload would replace, built whole or not at
-//! all. `run`, `check` and a reload use this one builder.
+//! Everything that the configuration decides and a reload replaces, built whole or not at all.
+//! `run`, `check` and a reload use this one builder.
+
+mod gauges;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +17,6 @@ use crate::config::{
     Application, ClientAddress, Config, Limits, PolicyModule, Protocol, ScepPolicy, Timeouts,
 };
 use crate::insight;
-use crate::metrics::Metrics;
 use crate::problem::{Located, Problems};
 use crate::process::Process;
 use crate::site::Site;
@@ -209,37 +210,6 @@ impl Generation {
             .iter()
             .map(|application| &application.name[..]);
         names.zip(&self.applications)
-    }
-
-    /// Sets the gauges of what there is, and takes away those of what has gone since `previous`.
-    fn show(&self, metrics: &Metrics, previous: Option<&Self>) {
-        for (name, before) in previous.iter().flat_map(|previous| previous.named()) {
-            let now = self.published(name);
-            if now.is_none() {
-                metrics.forget_application(name);
-                before.scep.hide();
-            }
-            for Identity { key, .. } in &before.identities {
-                let kept = now.is_some_and(|now| now.identities.iter().any(|now| now.key == *key));
-                if !kept {
-                    // An error says that it is gone already.
-                    _ = metrics
-                        .certificate_not_after
-                        .remove_label_values(&[name, key]);
-                }
-            }
-        }
-        for (name, Published { identities, .. }) in self.named() {
-            for identity in identities {
-                // Of two certificates with the same kind of key the earlier end is the one to see.
-                let alike = identities.iter().filter(|other| other.key == identity.key);
-                let first = alike.map(|other| other.not_after).min();
-                let gauge = metrics
-                    .certificate_not_after
-                    .with_label_values(&[name, &identity.key]);
-                gauge.set(first.unwrap_or(identity.not_after));
-            }
-        }
     }
 }
 

@@ -15,6 +15,7 @@
 //! 3   gate  diagnosis                  judgement
 //! 2   site  upstream  log              what is published; the way to NDES; where lines go
 //! 1   config  metrics  tls  buffers    what was written, counted, trusted, lent
+//! 1   handover                         the way to the next process
 //! 0   head  scep  client  rejection  problem  text  shutdown  systemd
 //! ```
 
@@ -32,6 +33,7 @@ pub mod edge;
 pub mod exchange;
 pub mod gate;
 pub mod generation;
+pub mod handover;
 pub mod head;
 pub mod healthcheck;
 pub mod import_wap;

@@ -1,22 +1,26 @@
 //! The command line.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use ndes_proxy::app::{self, StartError};
+use ndes_proxy::app::{self, Ending, StartError};
 use ndes_proxy::check;
 use ndes_proxy::config::Config;
 use ndes_proxy::demo::{self, Demo};
 use ndes_proxy::doctor;
 use ndes_proxy::doctor::terminal::{self, Progress};
+use ndes_proxy::handover::Handover;
 use ndes_proxy::healthcheck;
 use ndes_proxy::import_wap;
 use ndes_proxy::log;
 use ndes_proxy::problem::{Place, Problems};
+use ndes_proxy::reload;
 use ndes_proxy::systemd::Systemd;
 
 /// Publishes Microsoft NDES (SCEP) to the Internet.
@@ -120,9 +124,9 @@ fn serve(
     };
     runtime.block_on(async {
         // Before anything is bound: whoever sees an open port may send a signal.
-        let (stop, mut hangup) = match (signalled(), signal(SignalKind::hangup())) {
-            (Ok(stop), Ok(hangup)) => (stop, hangup),
-            (Err(error), _) | (_, Err(error)) => return fail(&error, 1),
+        let signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return fail(&error, 1),
         };
         let bound = match app::build(config, warnings, systemd) {
             Ok(bound) => bound,
@@ -137,12 +141,11 @@ fn serve(
             tracing::warn!("{warning}");
         }
         announce(&bound);
-        let reload = bound.reload.clone();
-        tokio::spawn(async move {
-            while hangup.recv().await.is_some() {
-                reload.reload();
-            }
-        });
+        let handover = match bound.handover() {
+            Ok(handover) => handover,
+            Err(error) => return fail(&error, 1),
+        };
+        let stop = signals.obey(bound.reload.clone(), handover);
         match bound.run(stop, Some(lines)).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
@@ -150,18 +153,46 @@ fn serve(
     })
 }
 
-/// Returns at SIGTERM or SIGINT.
-fn signalled() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    Ok(async move {
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Returns at SIGTERM or SIGINT, or when another process serves after SIGUSR2.
+    async fn obey(mut self, reload: reload::Request, handover: Handover) -> Ending {
+        let reload = async {
+            while self.hangup.recv().await.is_some() {
+                reload.reload();
+            }
+            pending::<Infallible>().await
+        };
+        let follow = async {
+            while self.user2.recv().await.is_some() {
+                if handover.start().await {
+                    return;
+                }
+            }
+            pending().await
+        };
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => Ending::Stop,
+            _ = self.interrupt.recv() => Ending::Stop,
+            () = follow => Ending::HandedOver,
+            never = reload => match never {},
         }
-    })
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]

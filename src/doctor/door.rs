@@ -60,11 +60,21 @@ pub(super) async fn find(
              doctor outside too",
         )),
     }
+    find_here(name, &tried, listen, notes).await
+}
+
+/// Looks for the proxy on this machine. `tried`: addresses that did not answer, with their errors.
+async fn find_here(
+    name: &DnsName,
+    tried: &str,
+    listen: &Listen,
+    notes: &mut Notes<'_>,
+) -> Option<Door> {
     let mut local = reachable_here(listen);
     local.retain(|address| !tried.contains(&address.to_string()));
     notes.begin(Step::PublicTcp, "looking for the proxy on this machine");
     let tcp = match local.is_empty() {
-        true => Err(tried.clone()),
+        true => Err(tried.to_owned()),
         false => {
             let tcp = first_to_answer(&local, CONNECT_TIME).await;
             tcp.map_err(|error| match tried.is_empty() {

@@ -58,6 +58,10 @@ impl<'a> Notes<'a> {
     }
 
     pub(super) fn into_examined(mut self) -> Examined {
+        // Of two names the one may lead on where the other does not.
+        let findings = &self.examined.findings;
+        let was_done = |step: &Step| findings.iter().any(|finding| finding.step == *step);
+        self.examined.left_out.retain(|step| !was_done(step));
         self.examined.left_out.sort_unstable();
         self.examined.left_out.dedup();
         self.examined

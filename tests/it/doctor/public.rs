@@ -154,6 +154,24 @@ fn a_name_that_is_not_published_yet_is_a_warning_and_the_proxy_here_is_examined(
 }
 
 #[test]
+fn of_two_names_each_is_examined() {
+    let (patient, ndes) = (Patient::new(), Ndes::start());
+    let proxy = patient.proxy(ndes.address, |_| {});
+    let names = format!("\"{NAME}\", \"second.localhost.invalid\"");
+    let text = text(proxy.https, ndes.address).replace(&format!("\"{NAME}\""), &names);
+    let report = patient.examine_text(&text);
+    // The proxy that runs neither publishes the second name nor has it in its certificate.
+    let expected = [
+        other(P, "configuration"),
+        other(W, "public_dns"),
+        other(P, "public_tls"),
+    ];
+    assert_eq!(ill(&report), expected, "{}", told(&report));
+    assert!(told(&report).contains("does not publish second.localhost.invalid"));
+    assert_eq!(report.applications[0].left_out, []);
+}
+
+#[test]
 fn devices_without_sni_are_thought_of() {
     let signer = aws_lc_rs::sign::any_supported_type(&key(public())).unwrap();
     let mut by_name = ResolvesServerCertUsingSni::new();
