@@ -1,8 +1,7 @@
 //! The certificates that GetCACert gives.
 
 use super::ask::Answered;
-use super::direct::RENEWAL_IS_LATE;
-use super::public::left;
+use super::public::{is_late, left};
 use super::{Finding, Notes, Step, Subject};
 use crate::client::Escaped;
 use crate::diagnosis::{Anomaly, is_page, of_certificates};
@@ -58,7 +57,7 @@ fn dates(subject: &Subject<'_>, one: &Certificate) -> Finding {
         return Finding::ok(step, who);
     };
     let told = left(end, subject.now);
-    if end - seconds(subject.now) >= RENEWAL_IS_LATE {
+    if !is_late(end, subject.now) {
         return Finding::ok(step, format!("{who}: {told}"));
     }
     let cure = match one.role().is_ra() {

@@ -12,11 +12,11 @@ use tokio_rustls::client::TlsStream;
 use tower::ServiceExt;
 
 use super::ask::{self, Answered};
-use super::public::{left, shown, tls_version};
+use super::public::{is_late, left, shown, tls_version};
 use super::{Finding, Notes, Step, Subject};
 use crate::diagnosis::{Anomaly, of_failure};
 use crate::scep::Operation;
-use crate::tls::certificate::{Certificate, seconds};
+use crate::tls::certificate::Certificate;
 use crate::tls::refusal::Kind;
 use crate::upstream::{Failure, Outgoing, Stack, Upstream, first_to_answer, poll_data, stack};
 
@@ -36,7 +36,6 @@ pub(super) enum NoAnswer {
 }
 
 const NAME_TIME: Duration = Duration::from_secs(5);
-pub(super) const RENEWAL_IS_LATE: i64 = 30 * 86_400;
 
 const AFTER_DNS: [Step; 8] = [
     Step::UpstreamTcp,
@@ -152,8 +151,7 @@ fn verified(
         return;
     };
     let end = left(first.not_after, subject.now);
-    let late = first.not_after - seconds(subject.now) < RENEWAL_IS_LATE;
-    notes.add(if late {
+    notes.add(if is_late(first.not_after, subject.now) {
         Finding::warning(
             Step::UpstreamExpiry,
             format!("{} expires soon: {end}", first.subject),

@@ -1,7 +1,7 @@
 //! Where a public name leads, and the way in.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use super::public::STEPS;
 use super::{Finding, Notes, Step, Subject};
 use crate::config::Listen;
 use crate::config::types::DnsName;
+use crate::healthcheck::reachable;
 use crate::tls::look;
 use crate::upstream::{Failure, first_to_answer};
 
@@ -70,8 +71,8 @@ async fn find_here(
     listen: &Listen,
     notes: &mut Notes<'_>,
 ) -> Option<Door> {
-    let mut local = reachable_here(listen);
-    local.retain(|address| !tried.contains(&address.to_string()));
+    let mut local: Vec<_> = listen.https.iter().copied().map(reachable).collect();
+    local.retain(|address| address.port() != 0 && !tried.contains(&address.to_string()));
     notes.begin(Step::PublicTcp, "looking for the proxy on this machine");
     let tcp = match local.is_empty() {
         true => Err(tried.to_owned()),
@@ -173,20 +174,6 @@ fn plain(failure: &Failure) -> String {
         Failure::Connect(tried) => tried.clone(),
         other => other.explained(),
     }
-}
-
-/// A listener on all addresses is reached on loopback.
-fn reachable_here(listen: &Listen) -> Vec<SocketAddr> {
-    let addresses = listen.https.iter().filter(|address| address.port() != 0);
-    let local = addresses.map(|address| {
-        let ip = match address.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-            IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-            ip => ip,
-        };
-        SocketAddr::new(ip, address.port())
-    });
-    local.collect()
 }
 
 impl Door {

@@ -115,6 +115,11 @@ pub(super) fn certificate(
     notes.add(key(&read));
 }
 
+/// Whether whoever renews the certificate should have done so by now.
+pub(super) fn is_late(end: i64, now: SystemTime) -> bool {
+    seconds(now + identity::RENEWAL_IS_LATE) > end
+}
+
 /// As `70 days left, until 2027-01-31`.
 pub(super) fn left(end: i64, now: SystemTime) -> String {
     let days = (end - seconds(now)) / 86_400;

@@ -80,7 +80,7 @@ pub fn load(
 
 /// Let's Encrypt and most tools renew with a third of the lifetime left; less is a sign that
 /// nobody does.
-const RENEWAL_IS_LATE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const RENEWAL_IS_LATE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn identity(chain: Chain, signer: Arc<dyn SigningKey>) -> Identity {
     let leaf = &chain.leaf.certificate;
