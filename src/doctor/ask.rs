@@ -9,7 +9,7 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use crate::client::Escaped;
+use crate::client::escaped;
 use crate::diagnosis::Answerer;
 use crate::rejection::PROXY_STATUS;
 
@@ -49,7 +49,7 @@ impl Answered {
         let server = self.fields.get(SERVER).map(HeaderValue::as_bytes);
         match (self.answerer(), server) {
             (Answerer::HttpSys, _) => format!("{status} by HTTP.sys"),
-            (_, Some(name)) => format!("{status} by {}", Escaped(name, 60)),
+            (_, Some(name)) => format!("{status} by {}", escaped(name, 60)),
             (_, None) => format!("{status} by a server that does not say its name"),
         }
     }

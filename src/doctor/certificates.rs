@@ -3,7 +3,7 @@
 use super::ask::Answered;
 use super::public::{is_late, left};
 use super::{Finding, Notes, Step, Subject};
-use crate::client::Escaped;
+use crate::client::escaped;
 use crate::diagnosis::{Anomaly, is_page, of_certificates};
 use crate::scep::{Certificate, Role, ca_certificates};
 use crate::tls::certificate::{date, seconds};
@@ -97,5 +97,5 @@ fn role(one: &Certificate) -> &'static str {
 
 fn name(one: &Certificate) -> String {
     let subject = one.subject.as_deref().unwrap_or("without a name");
-    Escaped(subject.as_bytes(), 120).to_string()
+    escaped(subject.as_bytes(), 120)
 }
