@@ -4,6 +4,7 @@
 //! in) -> `upstream` (NDES), and leaves a `record`. Modules use only those on lower floors:
 //!
 //! ```text
+//! 11  doctor                           examines the whole way
 //! 10  app  check  demo  healthcheck  import_wap    wire it, bind it; what would be published; try it; ask it
 //! 9   edge  admin                      own sockets and tasks
 //! 8   exchange  reload  probe          the life of one request; a new generation; how NDES is
@@ -27,6 +28,7 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod diagnosis;
+pub mod doctor;
 pub mod edge;
 pub mod exchange;
 pub mod gate;

@@ -13,6 +13,8 @@ use ndes_proxy::app::{self, Ending, StartError};
 use ndes_proxy::check;
 use ndes_proxy::config::Config;
 use ndes_proxy::demo::{self, Demo};
+use ndes_proxy::doctor;
+use ndes_proxy::doctor::terminal::{self, Progress};
 use ndes_proxy::handover::Handover;
 use ndes_proxy::healthcheck;
 use ndes_proxy::import_wap;
@@ -37,6 +39,8 @@ enum Command {
     Check(File),
     /// Try it: a proxy before a simulated NDES, on loopback addresses, with throw-away certificates
     Demo(demo::Arguments),
+    /// Examine the whole way from a device to NDES and say what to do; exit 0, 1 (problems) or 2
+    Doctor(Doctor),
     /// Write a configuration of what Web Application Proxy publishes
     ///
     /// FILE is what `Get-WebApplicationProxyApplication | ConvertTo-Json` gave on the WAP server.
@@ -60,6 +64,18 @@ struct File {
     config: PathBuf,
 }
 
+#[derive(clap::Args)]
+struct Doctor {
+    #[command(flatten)]
+    file: File,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// The doctor could not examine anything.
+const DOCTOR_CANNOT: u8 = 2;
+
 /// sysexits.h: a configuration that cannot be used.
 const EX_CONFIG: u8 = 78;
 
@@ -67,6 +83,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(File { config }) => run(&config),
         Command::Check(File { config }) => check(&config),
+        Command::Doctor(Doctor { file, json }) => doctor(&file.config, json),
         Command::Demo(arguments) => demo(arguments),
         Command::ImportWap { file } => import_wap(&file),
         Command::Healthcheck(File { config }) => match healthcheck::ask(&config) {
@@ -187,6 +204,32 @@ fn check(file: &Path) -> ExitCode {
     }
     println!("{}", report.published);
     ExitCode::SUCCESS
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+fn doctor(file: &Path, json: bool) -> ExitCode {
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, DOCTOR_CANNOT),
+    };
+    let progress = Progress::on_stderr();
+    let report = runtime.block_on(doctor::examine(file, &mut |what| progress.show(what)));
+    progress.clear();
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    let report = match report {
+        Ok(report) => report,
+        Err(problems) => return fail(&problems, DOCTOR_CANNOT),
+    };
+    if json {
+        match report.to_json() {
+            Ok(json) => println!("{json}"),
+            Err(error) => return fail(&error, DOCTOR_CANNOT),
+        }
+    } else {
+        print!("{}", report.to_text(terminal::style()));
+    }
+    ExitCode::from(u8::from(report.problems > 0))
 }
 
 #[expect(

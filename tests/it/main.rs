@@ -14,6 +14,7 @@ mod config_files;
 mod connections;
 mod corpus;
 mod docs;
+mod doctor;
 mod health;
 mod host;
 mod hostile;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ndes_proxy::client::{ClientKey, Peer};
 use ndes_proxy::config::{Config, PolicyModule};
 use ndes_proxy::diagnosis::Anomaly;
+use ndes_proxy::doctor::Step;
 use ndes_proxy::head::Method;
 use ndes_proxy::insight::{Asked, Insight};
 use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
@@ -41,6 +42,19 @@ fn refusals() {
                 rejection.reason().to_owned(),
             )
         }),
+    );
+}
+
+#[test]
+fn steps_of_the_doctor() {
+    let steps = Step::ALL.map(|step| step.word().to_owned());
+    assert_same("steps", first_words("### Steps"), steps);
+    let words = literals("src/doctor/finding.rs", "fn names(");
+    let words = words.into_iter().step_by(2);
+    assert_same(
+        "Step::ALL",
+        Step::ALL.map(|step| step.word().to_owned()),
+        words,
     );
 }
 
