@@ -13,7 +13,7 @@
 //! 4   insight                          what SCEP says on its way through
 //! 3   gate  diagnosis                  judgement
 //! 2   site  upstream  log              what is published; the way to NDES; where lines go
-//! 1   config  metrics  tls  buffers    what was written, counted, trusted, lent
+//! 1   config  metrics  history  tls  buffers    what was written, counted, remembered, trusted, lent
 //! 0   head  scep  client  rejection  problem  text  shutdown  systemd
 //! ```
 
@@ -32,6 +32,7 @@ pub mod gate;
 pub mod generation;
 pub mod head;
 pub mod healthcheck;
+pub mod history;
 pub mod import_wap;
 pub mod insight;
 pub mod log;

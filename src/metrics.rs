@@ -7,6 +7,7 @@ mod series;
 
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Registry, TextEncoder,
@@ -306,6 +307,18 @@ impl Metrics {
 
     pub fn reloaded(&self, result: Reload) {
         self.reloads.with_label_values(&[result.as_str()]).inc();
+    }
+
+    /// Expiry of the certificate that an upstream presented last, seconds since 1970; none where
+    /// none was seen.
+    pub fn upstream_certificate(&self, application: &str) -> Option<i64> {
+        let families = self.upstream_certificate.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        let mut own = series.filter(|one| {
+            let mut labels = one.get_label().iter();
+            labels.any(|label| label.value() == application)
+        });
+        own.next().map(|one| one.get_gauge().get_value() as i64)
     }
 
     /// The series of one upstream, resolved once.

@@ -31,6 +31,7 @@ mod reload;
 mod restart;
 mod shutdown;
 mod slow;
+mod status;
 mod support;
 mod timeouts;
 mod tls;
