@@ -1,15 +1,15 @@
 //! Puts the parts together: builds everything, binds every socket, and only then serves.
 
+mod threads;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
-use tokio::runtime;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tracing::{info, warn};
 
@@ -17,13 +17,14 @@ use crate::admin::Admin;
 use crate::config::Config;
 use crate::edge::{Edge, Handed, Pulse, Shares, Slots, Worker};
 use crate::generation::Generation;
+use crate::handover::Handover;
 use crate::log::Lines;
 use crate::probe::Prober;
 use crate::problem::Problems;
 use crate::process::Process;
 use crate::reload::{self, Reloader};
 use crate::shutdown::{self, Trigger};
-use crate::systemd::{Manager, Systemd};
+use crate::systemd::{Manager, Predecessor, Systemd};
 use crate::tls::server;
 
 /// Why the proxy does not start.
@@ -52,6 +53,14 @@ pub enum StartError {
     Tickets(rustls::Error),
 }
 
+/// Why the proxy is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    Stop,
+    /// Another process serves on the same sockets.
+    HandedOver,
+}
+
 /// A proxy that is bound and not serving yet: its addresses are real, port 0 included.
 pub struct Bound {
     pub https: Vec<SocketAddr>,
@@ -62,6 +71,7 @@ pub struct Bound {
     reloader: Reloader,
     manager: Manager,
     watchdog: Option<Duration>,
+    predecessor: Option<Predecessor>,
     admin_listener: std::net::TcpListener,
     /// A new process may answer there while this one still drains.
     admin_is_shared: bool,
@@ -83,6 +93,7 @@ pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bo
         manager,
         mut sockets,
         watchdog,
+        predecessor,
     } = systemd;
     let passed_admin = sockets.take(config.listen.admin);
     let admin_is_shared = passed_admin.is_some();
@@ -101,7 +112,8 @@ pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bo
         .iter()
         .map(|address| bind("listen.https", *address, sockets.take(*address)));
     let listeners = https.collect::<Result<Vec<_>, _>>()?;
-    if let Some(address) = sockets.left() {
+    // A predecessor may have listened where this one is not to listen any more.
+    if let (Some(address), None) = (sockets.left(), &predecessor) {
         return Err(StartError::Socket(address));
     }
 
@@ -139,6 +151,7 @@ pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bo
         reloader,
         manager,
         watchdog,
+        predecessor,
         admin_listener,
         admin_is_shared,
         listeners,
@@ -149,9 +162,19 @@ pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bo
 }
 
 impl Bound {
+    /// The way to a process that takes over. Its sockets listen for as long as it lives.
+    pub fn handover(&self) -> io::Result<Handover> {
+        let sockets = self.listeners.iter().chain([&self.admin_listener]);
+        Handover::new(sockets, self.manager.clone())
+    }
+
     /// Serves until `stop` returns and what was in flight then has ended. Runs the admin listener
     /// itself, so the caller's thread should do nothing else.
-    pub async fn run(self, stop: impl Future<Output = ()>, log: Option<Lines>) -> io::Result<()> {
+    pub async fn run(
+        self,
+        stop: impl Future<Output = Ending>,
+        log: Option<Lines>,
+    ) -> io::Result<()> {
         let serving = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             process: self.edge.process.clone(),
@@ -169,7 +192,7 @@ impl Bound {
                 .iter()
                 .map(std::net::TcpListener::try_clone)
                 .collect::<io::Result<_>>()?;
-            workers.push(start(Worker {
+            workers.push(threads::start(Worker {
                 index,
                 edge: self.edge.clone(),
                 listeners,
@@ -184,13 +207,20 @@ impl Bound {
         };
         let probing = tokio::spawn(prober.run());
         serving.store(true, Ordering::Relaxed);
+        if let Some(predecessor) = &self.predecessor {
+            predecessor.dismiss()?;
+        }
         self.manager.ready("serving");
         if let Some(time) = self.watchdog {
-            tokio::spawn(watch(time, self.edge.pulse.clone(), self.manager.clone()));
+            tokio::spawn(threads::watch(
+                time,
+                self.edge.pulse.clone(),
+                self.manager.clone(),
+            ));
         }
         info!(https = ?self.https, admin = %self.admin, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
 
-        stop.await;
+        let ending = stop.await;
         let time = self.edge.current.load().timeouts.shutdown;
         let open = self.edge.slots.open();
         info!(
@@ -201,11 +231,12 @@ impl Bound {
             .stopping(&format!("stopping: {open} connections open"));
         self.trigger.begin(time);
         probing.abort();
-        if self.admin_is_shared {
+        if self.admin_is_shared || ending == Ending::HandedOver {
             admin_task.abort();
         }
         let joined =
-            tokio::task::spawn_blocking(|| workers.into_iter().map(join).sum::<usize>()).await;
+            tokio::task::spawn_blocking(|| workers.into_iter().map(threads::join).sum::<usize>())
+                .await;
         match joined {
             Ok(0) => info!("stopped"),
             Ok(cut) => warn!(
@@ -216,47 +247,5 @@ impl Bound {
         }
         admin_task.abort();
         Ok(())
-    }
-}
-
-/// Tells systemd that the process works, only while each of its workers does.
-async fn watch(time: Duration, pulse: Pulse, manager: Manager) {
-    // A quarter: one round to ask, one to hear, and as much again for a busy machine.
-    let mut rounds = tokio::time::interval(time / 4);
-    loop {
-        rounds.tick().await;
-        if pulse.beats() {
-            manager.alive();
-        } else {
-            warn!("a worker does not answer; systemd restarts the process unless it soon does");
-        }
-    }
-}
-
-/// A worker's thread. Its result: connections that were cut.
-fn start(worker: Worker) -> io::Result<JoinHandle<io::Result<usize>>> {
-    let name = format!("worker-{}", worker.index);
-    let runtime = runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    std::thread::Builder::new().name(name).spawn(move || {
-        let cut = runtime.block_on(worker.run());
-        // What was cut ends here, and leaves its records.
-        drop(runtime);
-        cut
-    })
-}
-
-fn join(worker: JoinHandle<io::Result<usize>>) -> usize {
-    match worker.join() {
-        Ok(Ok(cut)) => cut,
-        Ok(Err(error)) => {
-            warn!("a worker ended: {error}");
-            0
-        }
-        Err(_panic) => {
-            warn!("a worker ended by a defect");
-            0
-        }
     }
 }

@@ -69,25 +69,20 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// Bytes that a client chose, fit for a log: at most so many of them, visible ASCII, quotes and
-/// backslashes escaped.
-pub struct Escaped<'a>(pub &'a [u8], pub usize);
-
-impl fmt::Display for Escaped<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(bytes, most) = *self;
-        write!(f, "{}", bytes[..bytes.len().min(most)].escape_ascii())?;
-        if bytes.len() > most {
-            f.write_str("...")
-        } else {
-            Ok(())
-        }
+/// Bytes that a client chose, fit for a log: at most `most` of them, visible ASCII, quotes and
+/// backslashes escaped. As a string, and not as something to display, it stands in quotes in a
+/// line of text, and what is in it cannot pass for further fields of the line.
+pub fn escaped(bytes: &[u8], most: usize) -> String {
+    let mut text = bytes[..bytes.len().min(most)].escape_ascii().to_string();
+    if bytes.len() > most {
+        text.push_str("...");
     }
+    text
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientKey, Escaped};
+    use super::{ClientKey, escaped};
 
     #[test]
     fn one_key_for_what_one_client_can_choose_freely() {
@@ -101,9 +96,24 @@ mod tests {
     #[test]
     fn what_a_client_sent_cannot_break_a_line_or_fill_it() {
         assert_eq!(
-            Escaped(b"a\r\nb\"\x1b[31m\xff", 99).to_string(),
+            escaped(b"a\r\nb\"\x1b[31m\xff", 99),
             r#"a\r\nb\"\x1b[31m\xff"#
         );
-        assert_eq!(Escaped(&[b'a'; 500], 3).to_string(), "aaa...");
+        assert_eq!(escaped(&[b'a'; 500], 3), "aaa...");
+    }
+
+    #[test]
+    fn what_a_client_sent_cannot_pass_for_a_field() {
+        let (reader, writer) = std::io::pipe().unwrap();
+        let log = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(std::sync::Mutex::new(writer));
+        tracing::subscriber::with_default(log.finish(), || {
+            let signer = escaped(b"a\" pki_status=SUCCESS \"", 99);
+            tracing::info!(signer, pki_status = "FAILURE");
+        });
+        let line = std::io::read_to_string(reader).unwrap();
+        let expected = r#"signer="a\\\" pki_status=SUCCESS \\\"" pki_status="FAILURE""#;
+        assert!(line.trim_end().ends_with(expected), "{line}");
     }
 }

@@ -46,7 +46,7 @@ pub struct Config {
     pub applications: Vec<Application>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Log {
     pub format: LogFormat,
     pub level: LogLevel,

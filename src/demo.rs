@@ -45,8 +45,9 @@ pub struct Arguments {
     /// What ails the simulated NDES, to see what devices and the proxy make of it
     #[arg(long, value_name = "CONDITION", value_enum, default_value_t)]
     ndes: Condition,
-    /// How enrolment ends: success (with a certificate for nobody), pending, or the failInfo of a
-    /// failure, as badRequest. Without it and --scep-server: 500, as for an unreadable message
+    /// How enrolment ends: success (with a certificate for nobody), pending, pending:N (success at
+    /// the Nth poll), or the failInfo of a failure, as badRequest. Without it and --scep-server:
+    /// 500, as for an unreadable message
     #[arg(long, value_name = "END", conflicts_with = "scep_server")]
     enrolment: Option<enrolment::Enrolment>,
     /// MaxRequestBytes of the simulated HTTP.sys

@@ -5,6 +5,7 @@
 //! layer of a SCEP message says is judged in `insight`; here are the words, and the plain
 //! functions from an HTTP answer, or its absence, to one of them.
 
+mod certificates;
 mod words;
 
 use http::StatusCode;
@@ -14,6 +15,7 @@ use crate::config::PolicyModule;
 use crate::scep::{FailInfo, Operation};
 use crate::tls::refusal::Kind;
 use crate::upstream::Failure;
+pub use certificates::of_certificates;
 
 /// Something between a device and NDES that is not as it should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

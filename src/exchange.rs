@@ -1,16 +1,17 @@
 //! The life of one request, from its head to the head of the answer: THE place to see what
 //! happens in which order.
 
-use std::pin::{Pin, pin};
+mod to_the_end;
+
+use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Waker};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::Response;
-use tokio::runtime::Handle;
-use tokio_util::task::TaskTracker;
+use to_the_end::ToTheEnd;
 use tower::ServiceExt;
 
 use crate::body::Body;
@@ -297,46 +298,6 @@ impl Exchange {
         };
         record.answered(response.status(), rejection);
         response.map(|body| body.recorded(record))
-    }
-}
-
-/// An enrolment at NDES, which has used up its challenge whatever becomes of the device: dropped
-/// before its end, it goes on in a task of its own, so that its outcome is known all the same.
-struct ToTheEnd<'t> {
-    call: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
-    unattended: &'t TaskTracker,
-}
-
-impl<'t> ToTheEnd<'t> {
-    fn new(
-        call: impl Future<Output = Response<Body>> + Send + 'static,
-        unattended: &'t TaskTracker,
-    ) -> Self {
-        Self {
-            call: Some(Box::pin(call)),
-            unattended,
-        }
-    }
-}
-
-impl Future for ToTheEnd<'_> {
-    type Output = Response<Body>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
-        let Some(call) = &mut self.call else {
-            return Poll::Pending;
-        };
-        let response = ready!(call.as_mut().poll(cx));
-        self.call = None;
-        Poll::Ready(response)
-    }
-}
-
-impl Drop for ToTheEnd<'_> {
-    fn drop(&mut self) {
-        if let Some(call) = self.call.take().filter(|_| Handle::try_current().is_ok()) {
-            self.unattended.spawn(call);
-        }
     }
 }
 

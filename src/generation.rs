@@ -1,5 +1,7 @@
-//! Everything that the configuration decides and a reload would replace, built whole or not at
-//! all. `run`, `check` and a reload use this one builder.
+//! Everything that the configuration decides and a reload replaces, built whole or not at all.
+//! `run`, `check` and a reload use this one builder.
+
+mod gauges;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +17,6 @@ use crate::config::{
     Application, ClientAddress, Config, Limits, PolicyModule, Protocol, ScepPolicy, Timeouts,
 };
 use crate::insight;
-use crate::metrics::Metrics;
 use crate::problem::{Located, Problems};
 use crate::process::Process;
 use crate::site::Site;
@@ -86,10 +87,12 @@ impl Probe {
 }
 
 /// What the files of an application hold, read and checked.
-struct Files {
-    identities: Vec<Identity>,
-    roots: Vec<CertificateDer<'static>>,
-    trust: client::Trust,
+pub struct Files {
+    /// Those that can be used.
+    pub identities: Vec<Identity>,
+    pub roots: Vec<CertificateDer<'static>>,
+    /// None where no root can be used.
+    pub trust: Option<client::Trust>,
 }
 
 impl Published {
@@ -124,16 +127,33 @@ impl Generation {
         }
         let mut applications = Vec::new();
         for (application, files) in config.applications.iter().zip(files) {
-            let Some(files) = files else { continue };
-            let certified = files
-                .identities
+            let Files {
+                identities,
+                roots,
+                trust: Some(trust),
+            } = files
+            else {
+                continue;
+            };
+            let certified = identities
                 .iter()
                 .map(|identity| identity.certified.clone())
                 .collect();
             match server::config(certified, alpn(config), ticketer.clone()) {
                 Ok(tls) => {
                     let before = previous.and_then(|all| all.published(&application.name));
-                    applications.push(publish(config, application, files, tls, process, before));
+                    let settings = settings(config, application, roots);
+                    let upstream = match before.filter(|one| one.upstream_settings == settings) {
+                        Some(before) => before.upstream.clone(),
+                        None => upstream::stack(Arc::new(Upstream::new(
+                            settings.clone(),
+                            trust.config,
+                            process.metrics.upstream(&application.name),
+                            config.listen.workers,
+                        ))),
+                    };
+                    let way = (settings, upstream);
+                    applications.push(publish(application, identities, tls, way, process, before));
                 }
                 Err(error) => problems.add(
                     &application.place,
@@ -191,42 +211,11 @@ impl Generation {
             .map(|application| &application.name[..]);
         names.zip(&self.applications)
     }
-
-    /// Sets the gauges of what there is, and takes away those of what has gone since `previous`.
-    fn show(&self, metrics: &Metrics, previous: Option<&Self>) {
-        for (name, before) in previous.iter().flat_map(|previous| previous.named()) {
-            let now = self.published(name);
-            if now.is_none() {
-                metrics.forget_application(name);
-                before.scep.hide();
-            }
-            for Identity { key, .. } in &before.identities {
-                let kept = now.is_some_and(|now| now.identities.iter().any(|now| now.key == *key));
-                if !kept {
-                    // An error says that it is gone already.
-                    _ = metrics
-                        .certificate_not_after
-                        .remove_label_values(&[name, key]);
-                }
-            }
-        }
-        for (name, Published { identities, .. }) in self.named() {
-            for identity in identities {
-                // Of two certificates with the same kind of key the earlier end is the one to see.
-                let alike = identities.iter().filter(|other| other.key == identity.key);
-                let first = alike.map(|other| other.not_after).min();
-                let gauge = metrics
-                    .certificate_not_after
-                    .with_label_values(&[name, &identity.key]);
-                gauge.set(first.unwrap_or(identity.not_after));
-            }
-        }
-    }
 }
 
 impl Files {
-    /// None where something is missing; `problems` then says what.
-    fn read(application: &Application, problems: &mut Problems) -> Option<Self> {
+    /// `problems` says what is missing.
+    pub fn read(application: &Application, problems: &mut Problems) -> Self {
         let names: Vec<String> = application
             .public_names
             .iter()
@@ -246,7 +235,11 @@ impl Files {
             }
         }
         if roots.is_empty() {
-            return None;
+            return Self {
+                identities,
+                roots,
+                trust: None,
+            };
         }
         let place = application
             .upstream
@@ -254,33 +247,26 @@ impl Files {
             .first()
             .map_or(&application.place, |root| &root.place);
         let pin = application.upstream.pin_sha256.map(|pin| pin.0);
-        match client::config(roots.clone(), pin, now) {
-            Ok(trust) => {
-                for warning in &trust.warnings {
-                    problems.add(place, warning.clone());
-                }
-                (identities.len() == application.certificates.len()).then_some(Self {
-                    identities,
-                    roots,
-                    trust,
-                })
-            }
-            Err(finding) => {
-                problems.add(place, finding);
-                None
-            }
+        let trust = client::config(roots.clone(), pin, now)
+            .map_err(|finding| problems.add(place, finding))
+            .ok();
+        for warning in trust.iter().flat_map(|trust| &trust.warnings) {
+            problems.add(place, warning.clone());
+        }
+        Self {
+            identities,
+            roots,
+            trust,
         }
     }
 }
 
-fn publish(
+/// What makes the NDES of `application` the one it is.
+pub fn settings(
     config: &Config,
     application: &Application,
-    files: Files,
-    tls: Arc<ServerConfig>,
-    process: &Process,
-    before: Option<&Published>,
-) -> Published {
+    roots: Vec<CertificateDer<'static>>,
+) -> upstream::Settings {
     let to = &application.upstream;
     let timeouts = upstream::Timeouts {
         connect: config.timeouts.upstream_connect,
@@ -288,28 +274,30 @@ fn publish(
         pki_operation: config.timeouts.upstream_pki_operation,
         body: config.timeouts.upstream_body,
     };
-    let settings = upstream::Settings {
+    upstream::Settings {
         origin: to.origin.clone(),
         address: to.address,
         server_name: to.server_name.clone(),
-        roots: files.roots,
+        roots,
         pin_sha256: to.pin_sha256.map(|pin| pin.0),
         timeouts,
-    };
-    let upstream = match before.filter(|before| before.upstream_settings == settings) {
-        Some(before) => before.upstream.clone(),
-        None => upstream::stack(Arc::new(Upstream::new(
-            settings.clone(),
-            files.trust.config,
-            process.metrics.upstream(&application.name),
-            config.listen.workers,
-        ))),
-    };
+    }
+}
+
+fn publish(
+    application: &Application,
+    identities: Vec<Identity>,
+    tls: Arc<ServerConfig>,
+    (upstream_settings, upstream): (upstream::Settings, upstream::Stack),
+    process: &Process,
+    before: Option<&Published>,
+) -> Published {
+    let to = &application.upstream;
     let queue = before.map(|before| before.queue.clone());
     Published {
         tls,
-        identities: files.identities,
-        upstream_settings: settings,
+        identities,
+        upstream_settings,
         upstream,
         queue: queue.unwrap_or_else(|| {
             let metrics = process.metrics.queue(&application.name);

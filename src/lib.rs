@@ -4,6 +4,7 @@
 //! in) -> `upstream` (NDES), and leaves a `record`. Modules use only those on lower floors:
 //!
 //! ```text
+//! 11  doctor                           examines the whole way
 //! 10  app  check  demo  healthcheck  import_wap    wire it, bind it; what would be published; try it; ask it
 //! 9   edge  admin                      own sockets and tasks
 //! 8   exchange  reload  probe          the life of one request; a new generation; how NDES is
@@ -13,7 +14,8 @@
 //! 4   insight                          what SCEP says on its way through
 //! 3   gate  diagnosis                  judgement
 //! 2   site  upstream  log              what is published; the way to NDES; where lines go
-//! 1   config  metrics  history  tls  buffers    what was written, counted, remembered, trusted, lent
+//! 1   config  metrics  tls  buffers    what was written, counted, trusted, lent
+//! 1   handover  history                the way to the next process; the last hour
 //! 0   head  scep  client  rejection  problem  text  shutdown  systemd
 //! ```
 
@@ -26,10 +28,12 @@ pub mod client;
 pub mod config;
 pub mod demo;
 pub mod diagnosis;
+pub mod doctor;
 pub mod edge;
 pub mod exchange;
 pub mod gate;
 pub mod generation;
+pub mod handover;
 pub mod head;
 pub mod healthcheck;
 pub mod history;

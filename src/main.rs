@@ -1,20 +1,26 @@
 //! The command line.
 
+use std::convert::Infallible;
+use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use ndes_proxy::app::{self, StartError};
+use ndes_proxy::app::{self, Ending, StartError};
 use ndes_proxy::check;
 use ndes_proxy::config::Config;
 use ndes_proxy::demo::{self, Demo};
+use ndes_proxy::doctor;
+use ndes_proxy::doctor::terminal::{self, Progress};
+use ndes_proxy::handover::Handover;
 use ndes_proxy::healthcheck;
 use ndes_proxy::import_wap;
 use ndes_proxy::log;
 use ndes_proxy::problem::{Place, Problems};
+use ndes_proxy::reload;
 use ndes_proxy::systemd::Systemd;
 
 /// Publishes Microsoft NDES (SCEP) to the Internet.
@@ -33,6 +39,8 @@ enum Command {
     Check(File),
     /// Try it: a proxy before a simulated NDES, on loopback addresses, with throw-away certificates
     Demo(demo::Arguments),
+    /// Examine the whole way from a device to NDES and say what to do; exit 0, 1 (problems) or 2
+    Doctor(Doctor),
     /// Write a configuration of what Web Application Proxy publishes
     ///
     /// FILE is what `Get-WebApplicationProxyApplication | ConvertTo-Json` gave on the WAP server.
@@ -56,6 +64,18 @@ struct File {
     config: PathBuf,
 }
 
+#[derive(clap::Args)]
+struct Doctor {
+    #[command(flatten)]
+    file: File,
+    /// One JSON object instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+/// The doctor could not examine anything.
+const DOCTOR_CANNOT: u8 = 2;
+
 /// sysexits.h: a configuration that cannot be used.
 const EX_CONFIG: u8 = 78;
 
@@ -63,6 +83,7 @@ fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Run(File { config }) => run(&config),
         Command::Check(File { config }) => check(&config),
+        Command::Doctor(Doctor { file, json }) => doctor(&file.config, json),
         Command::Demo(arguments) => demo(arguments),
         Command::ImportWap { file } => import_wap(&file),
         Command::Healthcheck(File { config }) => match healthcheck::ask(&config) {
@@ -103,9 +124,9 @@ fn serve(
     };
     runtime.block_on(async {
         // Before anything is bound: whoever sees an open port may send a signal.
-        let (stop, mut hangup) = match (signalled(), signal(SignalKind::hangup())) {
-            (Ok(stop), Ok(hangup)) => (stop, hangup),
-            (Err(error), _) | (_, Err(error)) => return fail(&error, 1),
+        let signals = match Signals::new() {
+            Ok(signals) => signals,
+            Err(error) => return fail(&error, 1),
         };
         let bound = match app::build(config, warnings, systemd) {
             Ok(bound) => bound,
@@ -120,12 +141,11 @@ fn serve(
             tracing::warn!("{warning}");
         }
         announce(&bound);
-        let reload = bound.reload.clone();
-        tokio::spawn(async move {
-            while hangup.recv().await.is_some() {
-                reload.reload();
-            }
-        });
+        let handover = match bound.handover() {
+            Ok(handover) => handover,
+            Err(error) => return fail(&error, 1),
+        };
+        let stop = signals.obey(bound.reload.clone(), handover);
         match bound.run(stop, Some(lines)).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
@@ -133,18 +153,46 @@ fn serve(
     })
 }
 
-/// Returns at SIGTERM or SIGINT.
-fn signalled() -> std::io::Result<impl Future<Output = ()>> {
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    Ok(async move {
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+    user2: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
+        })
+    }
+
+    /// Returns at SIGTERM or SIGINT, or when another process serves after SIGUSR2.
+    async fn obey(mut self, reload: reload::Request, handover: Handover) -> Ending {
+        let reload = async {
+            while self.hangup.recv().await.is_some() {
+                reload.reload();
+            }
+            pending::<Infallible>().await
+        };
+        let follow = async {
+            while self.user2.recv().await.is_some() {
+                if handover.start().await {
+                    return;
+                }
+            }
+            pending().await
+        };
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => Ending::Stop,
+            _ = self.interrupt.recv() => Ending::Stop,
+            () = follow => Ending::HandedOver,
+            never = reload => match never {},
         }
-    })
+    }
 }
 
 #[expect(clippy::print_stdout, reason = "the answer of the command")]
@@ -156,6 +204,32 @@ fn check(file: &Path) -> ExitCode {
     }
     println!("{}", report.published);
     ExitCode::SUCCESS
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+fn doctor(file: &Path, json: bool) -> ExitCode {
+    let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error, DOCTOR_CANNOT),
+    };
+    let progress = Progress::on_stderr();
+    let report = runtime.block_on(doctor::examine(file, &mut |what| progress.show(what)));
+    progress.clear();
+    // A name server that does not answer is not waited for.
+    runtime.shutdown_background();
+    let report = match report {
+        Ok(report) => report,
+        Err(problems) => return fail(&problems, DOCTOR_CANNOT),
+    };
+    if json {
+        match report.to_json() {
+            Ok(json) => println!("{json}"),
+            Err(error) => return fail(&error, DOCTOR_CANNOT),
+        }
+    } else {
+        print!("{}", report.to_text(terminal::style()));
+    }
+    ExitCode::from(u8::from(report.problems > 0))
 }
 
 #[expect(

@@ -4,10 +4,10 @@
 mod labels;
 mod scep;
 mod series;
+mod upstream;
 
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Registry, TextEncoder,
@@ -19,7 +19,9 @@ use crate::scep::Operation;
 pub use labels::{Accepted, Handshake, Incomplete, Reload};
 use scep::Scep;
 pub use scep::ScepMetrics;
-use series::{counter, counters, gauge, gauges, histograms, opts, register};
+use series::{counter, counters, gauge, histograms, opts, register};
+use upstream::Upstreams;
+pub use upstream::{HealthMetrics, QueueMetrics, UpstreamMetrics};
 
 /// All series. Label values come from closed lists or from the configuration, never from clients.
 pub struct Metrics {
@@ -32,13 +34,6 @@ pub struct Metrics {
     refusals: Vec<(&'static str, IntCounter)>,
     request_duration: HistogramVec,
     uri_bytes: Histogram,
-    upstream_response: HistogramVec,
-    upstream_errors: IntCounterVec,
-    upstream_connections: IntCounterVec,
-    upstream_healthy: IntGaugeVec,
-    upstream_certificate: IntGaugeVec,
-    upstream_in_flight: IntGaugeVec,
-    upstream_waiting: IntGaugeVec,
     incomplete: IntCounterVec,
     pub certificate_not_after: IntGaugeVec,
     reloads: IntCounterVec,
@@ -49,6 +44,7 @@ pub struct Metrics {
     pub log_lines_dropped: IntCounter,
     pub log_lines_suppressed: IntCounter,
     scep: Scep,
+    upstreams: Upstreams,
 }
 
 impl Metrics {
@@ -107,53 +103,6 @@ impl Metrics {
                         ]),
                 )?,
             )?,
-            upstream_response: histograms(
-                r,
-                "upstream_response_seconds",
-                "From sending the request to the upstream to the head of its answer.",
-                &["application", "operation"],
-                &[
-                    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-                    60.0, 180.0,
-                ],
-            )?,
-            upstream_errors: counters(
-                r,
-                "upstream_errors_total",
-                "Attempts that an upstream did not answer, by kind.",
-                &["application", "kind"],
-            )?,
-            upstream_connections: counters(
-                r,
-                "upstream_connections_total",
-                "Connections to upstreams, opened or taken from the pool.",
-                &["application", "source"],
-            )?,
-            upstream_healthy: register(
-                r,
-                IntGaugeVec::new(
-                    opts(
-                        "upstream_healthy",
-                        "1 where NDES is well, 0 where it is ill; the reason is in the label.",
-                    ),
-                    &["application", "reason"],
-                )?,
-            )?,
-            upstream_certificate: gauges(
-                r,
-                "upstream_certificate_not_after_seconds",
-                "Expiry of the certificate that NDES presents, seconds since 1970.",
-            )?,
-            upstream_in_flight: gauges(
-                r,
-                "upstream_in_flight",
-                "Requests at an upstream, of at most max_in_flight.",
-            )?,
-            upstream_waiting: gauges(
-                r,
-                "upstream_waiting",
-                "Requests that wait for their turn at an upstream.",
-            )?,
             incomplete: counters(
                 r,
                 "responses_incomplete_total",
@@ -203,6 +152,7 @@ impl Metrics {
                 "Access lines of refused requests left out because there were too many.",
             )?,
             scep: Scep::new(r)?,
+            upstreams: Upstreams::new(r)?,
             registry,
         };
         let r = &metrics.registry;
@@ -266,18 +216,11 @@ impl Metrics {
     }
 
     pub fn health(&self, application: &str) -> HealthMetrics {
-        HealthMetrics {
-            application: application.to_owned(),
-            healthy: self.upstream_healthy.clone(),
-            shown: std::sync::Mutex::default(),
-        }
+        self.upstreams.health(application)
     }
 
     pub fn queue(&self, application: &str) -> QueueMetrics {
-        QueueMetrics {
-            in_flight: self.upstream_in_flight.with_label_values(&[application]),
-            waiting: self.upstream_waiting.with_label_values(&[application]),
-        }
+        self.upstreams.queue(application)
     }
 
     /// The series of what is read of SCEP, for one application.
@@ -288,14 +231,7 @@ impl Metrics {
     /// Takes away the gauges of an application that is not published any more. Its counters stay:
     /// what they counted has happened.
     pub fn forget_application(&self, application: &str) {
-        for gauges in [
-            &self.upstream_in_flight,
-            &self.upstream_waiting,
-            &self.upstream_certificate,
-        ] {
-            // An error says that it is gone already.
-            _ = gauges.remove_label_values(&[application]);
-        }
+        self.upstreams.forget(application);
     }
 
     /// Shows both results before there is any.
@@ -312,29 +248,12 @@ impl Metrics {
     /// Expiry of the certificate that an upstream presented last, seconds since 1970; none where
     /// none was seen.
     pub fn upstream_certificate(&self, application: &str) -> Option<i64> {
-        let families = self.upstream_certificate.collect();
-        let series = families.iter().flat_map(|family| family.get_metric());
-        let mut own = series.filter(|one| {
-            let mut labels = one.get_label().iter();
-            labels.any(|label| label.value() == application)
-        });
-        own.next().map(|one| one.get_gauge().get_value() as i64)
+        self.upstreams.certificate_of(application)
     }
 
     /// The series of one upstream, resolved once.
     pub fn upstream(&self, application: &str) -> UpstreamMetrics {
-        UpstreamMetrics {
-            application: application.to_owned(),
-            response: self.upstream_response.clone(),
-            errors: self.upstream_errors.clone(),
-            certificate: self.upstream_certificate.clone(),
-            opened: self
-                .upstream_connections
-                .with_label_values(&[application, "opened"]),
-            reused: self
-                .upstream_connections
-                .with_label_values(&[application, "pool"]),
-        }
+        self.upstreams.of(application)
     }
 }
 
@@ -348,75 +267,4 @@ pub struct Answered<'a> {
     pub duration: Duration,
     /// None where the head could not be read.
     pub uri_bytes: Option<usize>,
-}
-
-/// How one upstream is: one series, whose label tells why.
-pub struct HealthMetrics {
-    application: String,
-    healthy: IntGaugeVec,
-    shown: std::sync::Mutex<Option<&'static str>>,
-}
-
-impl HealthMetrics {
-    /// `ill`: the reason; none where it is well.
-    pub fn show(&self, ill: Option<&'static str>) {
-        let reason = ill.unwrap_or("none");
-        self.hide();
-        *self.shown() = Some(reason);
-        self.healthy
-            .with_label_values(&[&self.application[..], reason])
-            .set(i64::from(ill.is_none()));
-    }
-
-    pub fn hide(&self) {
-        if let Some(before) = self.shown().take() {
-            // An error says that it is gone already.
-            _ = self
-                .healthy
-                .remove_label_values(&[&self.application[..], before]);
-        }
-    }
-
-    fn shown(&self) -> std::sync::MutexGuard<'_, Option<&'static str>> {
-        self.shown
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-}
-
-/// How full one upstream is.
-pub struct QueueMetrics {
-    pub in_flight: IntGauge,
-    pub waiting: IntGauge,
-}
-
-pub struct UpstreamMetrics {
-    application: String,
-    response: HistogramVec,
-    errors: IntCounterVec,
-    certificate: IntGaugeVec,
-    pub opened: IntCounter,
-    pub reused: IntCounter,
-}
-
-impl UpstreamMetrics {
-    pub fn responded(&self, operation: Option<Operation>, after: Duration) {
-        let operation = operation.map_or("none", Operation::as_str);
-        self.response
-            .with_label_values(&[&self.application, operation])
-            .observe(after.as_secs_f64());
-    }
-
-    /// `not_after`: seconds since 1970.
-    pub fn certificate(&self, not_after: i64) {
-        self.certificate
-            .with_label_values(&[&self.application])
-            .set(not_after);
-    }
-
-    pub fn failed(&self, kind: &'static str) {
-        self.errors
-            .with_label_values(&[&self.application[..], kind])
-            .inc();
-    }
 }

@@ -9,7 +9,7 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
-use crate::client::{Escaped, Peer};
+use crate::client::{Peer, escaped};
 use crate::diagnosis::Anomaly;
 use crate::head::{Head, Method};
 use crate::insight::{Audit, End, Insight};
@@ -170,10 +170,10 @@ impl Record {
         }
         let head = self.head.as_ref();
         let method = head.map(|head| head.method.as_str());
-        let path = head.map(|head| Escaped(head.target.path(), 120));
+        let path = head.map(|head| escaped(head.target.path(), 120));
         let user_agent = head
             .and_then(|head| head.user_agent.as_ref())
-            .map(|agent| Escaped(agent.as_bytes(), 120));
+            .map(|agent| escaped(agent.as_bytes(), 120));
         info!(
             target: "access",
             request_id = %format_args!("{}-{}", self.peer.connection, self.number),
@@ -183,7 +183,7 @@ impl Record {
             tls = self.peer.tls,
             sni = self.peer.sni.as_deref(),
             method,
-            path = path.as_ref().map(tracing::field::display),
+            path,
             operation = self.operation.map(Operation::as_str),
             uri_bytes = head.map(|head| head.target.bytes),
             head_bytes = head.map(|head| head.size.head),
@@ -196,7 +196,7 @@ impl Record {
             duration_ms = milliseconds(duration),
             queue_ms = self.waited.map(milliseconds),
             upstream_ms = self.upstream.map(milliseconds),
-            user_agent = user_agent.as_ref().map(tracing::field::display),
+            user_agent,
         );
     }
 

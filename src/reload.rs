@@ -32,8 +32,9 @@ pub use status::Status;
 pub struct Reloader {
     requests: Receiver<()>,
     shutdown: Shutdown,
-    /// What the process was started with, and what runs now.
+    /// Whose values stay where only a restart can change them.
     started: Config,
+    /// Of the configuration that runs now.
     interval: Option<Duration>,
     process: Arc<Process>,
     ticketer: Arc<dyn ProducesTickets>,
@@ -118,7 +119,11 @@ impl Reloader {
             };
             match next {
                 Ok(()) if self.shutdown.has_begun() => return,
-                Ok(()) => self.reload(Cause::Signal),
+                Ok(()) => {
+                    // Several that wait are one.
+                    while self.requests.try_recv().is_ok() {}
+                    self.reload(Cause::Signal);
+                }
                 Err(RecvTimeoutError::Timeout) if self.files.look() => self.changed(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -10,6 +10,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixDatagram;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use listenfd::ListenFd;
@@ -23,6 +24,20 @@ pub struct Systemd {
     pub sockets: Sockets,
     /// How often it wants to hear that all is well, at least.
     pub watchdog: Option<Duration>,
+    pub predecessor: Option<Predecessor>,
+}
+
+/// The process that this one takes over from; its end of standard input waits for a word.
+pub struct Predecessor;
+
+/// Set for a process that takes over from another one.
+pub const HANDOVER: &str = "NDES_PROXY_HANDOVER";
+
+impl Predecessor {
+    /// Tells it that this process serves.
+    pub fn dismiss(&self) -> io::Result<()> {
+        Ok(rustix::io::write(io::stdin(), b"1").map(drop)?)
+    }
 }
 
 /// Listening sockets that were opened before the process was started, and outlive it.
@@ -34,12 +49,15 @@ pub struct Sockets(Vec<(SocketAddr, TcpListener)>);
 pub struct Manager(Option<Arc<Notify>>);
 
 struct Notify {
+    /// Another process speaks now.
+    silent: AtomicBool,
     socket: UnixDatagram,
     address: std::os::unix::net::SocketAddr,
 }
 
 impl Systemd {
-    /// To be called while the process has one thread: what was taken is removed from the environment.
+    /// To be called while the process has one thread: the variables of the sockets are removed from
+    /// the environment, so that no child takes them for its own.
     ///
     /// # Errors
     /// A variable of systemd is there, but not what it stands for.
@@ -51,6 +69,7 @@ impl Systemd {
         Ok(Self {
             manager: Manager::at(env::var_os("NOTIFY_SOCKET"))?,
             sockets: Sockets::from_env()?,
+            predecessor: env::var_os(HANDOVER).map(|_| Predecessor),
             watchdog: watchdog
                 .map(Duration::from_micros)
                 .filter(|time| !time.is_zero()),
@@ -105,7 +124,11 @@ impl Manager {
             _ => SocketAddr::from_pathname(&address)?,
         };
         let socket = UnixDatagram::unbound()?;
-        Ok(Self(Some(Arc::new(Notify { socket, address }))))
+        Ok(Self(Some(Arc::new(Notify {
+            silent: AtomicBool::new(false),
+            socket,
+            address,
+        }))))
     }
 
     pub fn ready(&self, status: &str) {
@@ -123,6 +146,14 @@ impl Manager {
         self.tell(&format!("STOPPING=1\nSTATUS={}", one_line(status)));
     }
 
+    /// From now on that process is the service; nothing that this one says would be believed.
+    pub fn hand_over_to(&self, pid: u32) {
+        self.tell(&format!("MAINPID={pid}"));
+        if let Some(notify) = &self.0 {
+            notify.silent.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// All is well.
     pub fn alive(&self) {
         self.tell("WATCHDOG=1");
@@ -130,6 +161,9 @@ impl Manager {
 
     fn tell(&self, state: &str) {
         let Some(notify) = &self.0 else { return };
+        if notify.silent.load(Ordering::Relaxed) {
+            return;
+        }
         if let Err(error) = notify
             .socket
             .send_to_addr(state.as_bytes(), &notify.address)
@@ -142,4 +176,64 @@ impl Manager {
 /// A status of several lines would be several assignments.
 fn one_line(status: &str) -> String {
     status.replace(['\n', '\r'], " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_socket_without_a_file_hears_one_line_of_status() {
+        let name = format!("ndes-proxy test {}", std::process::id());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        let systemd = UnixDatagram::bind_addr(&address).unwrap();
+        let manager = Manager::at(Some(format!("@{name}").into())).unwrap();
+        manager.ready("refused:\nREADY=0");
+        manager.hand_over_to(7);
+        manager.stopping("nobody listens to this");
+        systemd.set_nonblocking(true).unwrap();
+        let hear = || {
+            let mut text = [0; 256];
+            let length = systemd.recv(&mut text).ok()?;
+            Some(String::from_utf8(text[..length].to_vec()).unwrap())
+        };
+        assert_eq!(hear().unwrap(), "READY=1\nSTATUS=refused: READY=0");
+        assert_eq!(hear().unwrap(), "MAINPID=7");
+        assert_eq!(hear(), None);
+    }
+
+    #[test]
+    fn no_socket_no_word() {
+        let manager = Manager::at(None).unwrap();
+        manager.ready("nobody listens to this");
+    }
+
+    #[test]
+    fn sockets_are_found_by_their_addresses() {
+        let listen = |address: &str| {
+            let socket = TcpListener::bind(address).unwrap();
+            (socket.local_addr().unwrap(), socket)
+        };
+        let (v4, v6) = (listen("127.0.0.1:0"), listen("[::]:0"));
+        let (v4_port, v6_port) = (v4.0.port(), v6.0.port());
+        let mut sockets = Sockets(vec![v4, v6]);
+        for wrong in [
+            ([127, 0, 0, 2], v4_port),
+            ([0; 4], v4_port),
+            ([127, 0, 0, 1], v6_port),
+        ] {
+            assert!(sockets.take(wrong.into()).is_none(), "{wrong:?}");
+        }
+        assert!(sockets.take(([127, 0, 0, 1], v4_port).into()).is_some());
+        assert!(
+            sockets.take(([127, 0, 0, 1], v4_port).into()).is_none(),
+            "once"
+        );
+        assert_eq!(sockets.left().unwrap().port(), v6_port);
+        assert!(
+            sockets.take(([0; 4], v6_port).into()).is_some(),
+            "both families"
+        );
+        assert_eq!(sockets.left(), None);
+    }
 }

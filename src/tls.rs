@@ -4,6 +4,7 @@
 //! - `hello`: what a client offers, for the log
 //! - `certificate`: what there is to tell a person about one certificate
 //! - `identity`: a public name's certificate and key, checked before anything is published
+//! - `look`: what any server shows, without trust in it
 //! - `server`: the public side; `client`: the side towards NDES
 //! - `refusal`: why TLS to NDES failed, said so that it can be mended
 
@@ -17,6 +18,7 @@ mod der;
 pub mod files;
 pub mod hello;
 pub mod identity;
+pub mod look;
 pub mod refusal;
 pub mod server;
 

@@ -35,6 +35,7 @@ use tracing::warn;
 use crate::config::types::{DnsName, Origin};
 use crate::metrics::UpstreamMetrics;
 use crate::scep::Operation;
+pub use dial::first_to_answer;
 use failure::Breakdown;
 pub use failure::Failure;
 pub use pool::Loan;

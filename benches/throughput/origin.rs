@@ -1,6 +1,7 @@
 //! The HTTPS origin behind all proxies: a child process of the bench, one thread, as little work as possible.
 //!
-//! It answers every request with a receipt (how long target and body were), or with 1 MB where the target asks for it.
+//! It answers every request with a receipt (how long target and body were), or with 1 MB or a CertRep where the target
+//! asks for it.
 //! It checks nothing: it is not what is measured.
 
 use std::io::{BufRead, BufReader, Read, Write};
@@ -17,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Result;
-use crate::scenarios::{LARGE_ANSWER, LARGE_MARK, receipt};
+use crate::scenarios::{ENROL_MARK, LARGE_ANSWER, LARGE_MARK, cert_rep, receipt};
 
 /// The child process as the bench sees it; ended when dropped.
 pub(crate) struct Origin {
@@ -102,13 +103,16 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = acceptor.accept(stream).await?;
     let large = answer(&vec![b'x'; LARGE_ANSWER]);
+    let cert_rep = answer(cert_rep());
     let mut buffer = Vec::with_capacity(128 << 10);
     while let Some(request) = read_request(&mut stream, &mut buffer).await? {
-        if request.large {
-            stream.write_all(&large).await?;
-        } else {
-            let receipt = receipt(request.target, request.body);
-            stream.write_all(&answer(&receipt)).await?;
+        match request.wants {
+            Wants::Large => stream.write_all(&large).await?,
+            Wants::CertRep => stream.write_all(&cert_rep).await?,
+            Wants::Receipt => {
+                let receipt = receipt(request.target, request.body);
+                stream.write_all(&answer(&receipt)).await?;
+            }
         }
         stream.flush().await?;
     }
@@ -126,7 +130,13 @@ fn answer(body: &[u8]) -> Vec<u8> {
 struct Request {
     target: usize,
     body: usize,
-    large: bool,
+    wants: Wants,
+}
+
+enum Wants {
+    Receipt,
+    CertRep,
+    Large,
 }
 
 /// Reads one request, head and body; `None` when the proxy has closed the connection between two.
@@ -150,7 +160,7 @@ async fn read_request(
         }
         seen = buffer.len().saturating_sub(3);
     };
-    let (target, large, body) = parse(&buffer[..head])?;
+    let (target, wants, body) = parse(&buffer[..head])?;
     while buffer.len() < head + body {
         if stream.read_buf(buffer).await? == 0 {
             return Err("the proxy closed within a body".into());
@@ -159,12 +169,12 @@ async fn read_request(
     Ok(Some(Request {
         target,
         body,
-        large,
+        wants,
     }))
 }
 
-/// Length of the target, whether it asks for the large answer, and the length of the body.
-fn parse(head: &[u8]) -> Result<(usize, bool, usize)> {
+/// Length of the target, what it asks for, and the length of the body.
+fn parse(head: &[u8]) -> Result<(usize, Wants, usize)> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut request = httparse::Request::new(&mut fields);
     request.parse(head)?;
@@ -177,5 +187,12 @@ fn parse(head: &[u8]) -> Result<(usize, bool, usize)> {
             return Err("a body without a length".into());
         }
     }
-    Ok((target.len(), target.ends_with(LARGE_MARK), body))
+    let wants = if target.ends_with(LARGE_MARK) {
+        Wants::Large
+    } else if target.ends_with(ENROL_MARK) {
+        Wants::CertRep
+    } else {
+        Wants::Receipt
+    };
+    Ok((target.len(), wants, body))
 }

@@ -5,6 +5,16 @@ pub(crate) const LARGE_ANSWER: usize = 1 << 20;
 /// What the query of [`Request::LargeAnswer`] ends with, by which the origin knows it.
 pub(crate) const LARGE_MARK: &[u8] = b"message=large";
 
+/// What the query of [`Request::Enrol`] ends with, by which the origin knows it.
+pub(crate) const ENROL_MARK: &[u8] = b"message=enrol";
+
+/// A PKCSReq of micromdm's scepclient with an RSA key of 4096 bits, as it went over the wire.
+const PKCS_REQ: &[u8] =
+    include_bytes!("../../tests/corpus/raw/118-big-scepclient-rsa4096-post-post-pkioperation.req");
+/// The answer to it.
+const CERT_REP: &[u8] =
+    include_bytes!("../../tests/corpus/raw/118-big-scepclient-rsa4096-post-post-pkioperation.resp");
+
 const PATH: &str = "/certsrv/mscep/mscep.dll";
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -25,6 +35,11 @@ pub(crate) enum Request {
     LongGet(usize),
     /// A PKIOperation by POST whose body has this many bytes.
     Post(usize),
+    /// A real PKCSReq and its CertRep; as another operation, whose message nobody reads, it is what
+    /// the path costs without a look at SCEP.
+    Enrol {
+        read: bool,
+    },
     /// A short GET that is answered with 1 MB.
     LargeAnswer,
 }
@@ -123,6 +138,18 @@ pub(crate) fn all() -> Vec<Scenario> {
             KEEP_ALIVE,
         ),
         row(
+            "enrol",
+            "POST, real PKCSReq of 4.5 KB",
+            Request::Enrol { read: true },
+            KEEP_ALIVE,
+        ),
+        row(
+            "enrol-unread",
+            "the same, not read as SCEP",
+            Request::Enrol { read: false },
+            KEEP_ALIVE,
+        ),
+        row(
             "new-ecdsa",
             "new TLS 1.3 connection, ECDSA",
             get,
@@ -165,15 +192,22 @@ impl Request {
                 let mark = String::from_utf8_lossy(LARGE_MARK);
                 get(&format!("{PATH}?operation=GetCACert&{mark}"))
             }
+            Self::Enrol { read } => {
+                let operation = if read {
+                    "PKIOperation"
+                } else {
+                    "GetCACertChain"
+                };
+                let mark = String::from_utf8_lossy(ENROL_MARK);
+                let message = body(PKCS_REQ);
+                let target = format!("{PATH}?operation={operation}&{mark}");
+                [&post(&target, message.len()), message].concat()
+            }
             Self::Post(length) => {
-                let head = format!(
-                    "POST {} HTTP/1.1\r\nHost: scep.example.com\r\nUser-Agent: throughput\r\nAccept: */*\r\n\
-                     Content-Type: application/x-pki-message\r\nContent-Length: {length}\r\n\r\n",
-                    post_target()
-                );
+                let head = post(&post_target(), length);
                 // Not text: every byte value, and no run that could be compressed by accident.
                 let body = (0..length).map(|i| (i * 167 + i / 251) as u8);
-                head.into_bytes().into_iter().chain(body).collect()
+                head.into_iter().chain(body).collect()
             }
         }
     }
@@ -188,9 +222,28 @@ impl Request {
         match self {
             Self::ShortGet | Self::LongGet(_) => Some(short(&self.bytes(), 0)),
             Self::Post(length) => Some(short(&self.bytes(), length)),
+            Self::Enrol { .. } => Some(cert_rep().to_vec()),
             Self::LargeAnswer => None,
         }
     }
+}
+
+/// What the origin answers to [`Request::Enrol`].
+pub(crate) fn cert_rep() -> &'static [u8] {
+    body(CERT_REP)
+}
+
+/// What follows the head of an HTTP message.
+fn body(message: &'static [u8]) -> &'static [u8] {
+    memchr::memmem::find(message, b"\r\n\r\n").map_or(&[], |end| &message[end + 4..])
+}
+
+fn post(target: &str, length: usize) -> Vec<u8> {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: scep.example.com\r\nUser-Agent: throughput\r\nAccept: */*\r\n\
+         Content-Type: application/x-pki-message\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .into_bytes()
 }
 
 /// What the origin answers to a request whose target and body have these many bytes.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::read::Section;
 use super::types::Quota;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct RateLimit {
     pub per_client: Quota,
     pub refused_per_client: Quota,

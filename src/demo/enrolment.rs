@@ -31,6 +31,11 @@ impl FromStr for Enrolment {
     type Err = NoEnrolment;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
+        if let Some(poll) = word.strip_prefix("pending:") {
+            let until_poll = poll.parse().ok().filter(|poll| *poll > 0);
+            let until_poll = until_poll.ok_or(NoEnrolment)?;
+            return Ok(Self::Pending { until_poll });
+        }
         match word {
             "success" => Ok(Self::Success),
             "pending" => Ok(Self::Pending { until_poll: 0 }),
@@ -46,7 +51,7 @@ impl FromStr for Enrolment {
 /// The text names no way for an enrolment to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "write success, pending, or the failInfo of a failure: badAlg, badMessageCheck, badRequest, badTime, badCertId"
+    "write success, pending, pending:N (success at the Nth poll), or the failInfo of a failure: badAlg, badMessageCheck, badRequest, badTime, badCertId"
 )]
 pub struct NoEnrolment;
 
@@ -130,7 +135,9 @@ mod tests {
             text: None,
         };
         assert_eq!("badMessageCheck".parse(), Ok(failure));
-        for word in ["", "refused", "other"] {
+        let pending = Enrolment::Pending { until_poll: 2 };
+        assert_eq!("pending:2".parse(), Ok(pending));
+        for word in ["", "refused", "other", "pending:", "pending:0", "pending:x"] {
             assert_eq!(word.parse::<Enrolment>(), Err(NoEnrolment), "{word}");
         }
     }

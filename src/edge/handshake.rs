@@ -14,7 +14,7 @@ use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 use tracing::info;
 
-use crate::client::Escaped;
+use crate::client::escaped;
 use crate::generation::Generation;
 use crate::metrics::Handshake;
 use crate::process::Process;
@@ -71,14 +71,15 @@ pub(super) fn count(process: &Process, shaken: &Result<Shaken, Refused>, client:
     if !process.may_log_refusal() {
         return process.metrics.log_lines_suppressed.inc();
     }
-    let sni = hello.server_name.as_deref().map(|name| Escaped(name, 120));
+    let server_name = hello.server_name.as_deref();
+    let sni = server_name.map(|name| escaped(name, 120));
     info!(
         target: "tls",
         client = %client.ip().to_canonical(),
         port = client.port(),
         result = refused.result.as_str(),
         offered = hello.version_text(),
-        sni = sni.as_ref().map(tracing::field::display),
+        sni,
         error = refused.error.as_ref().map(tracing::field::display),
         "handshake refused"
     );

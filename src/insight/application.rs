@@ -12,7 +12,7 @@ use tracing::warn;
 use super::health::Health;
 use super::recent::Recent;
 use crate::client::ClientKey;
-use crate::diagnosis::Anomaly;
+use crate::diagnosis::{Anomaly, of_certificates};
 use crate::history::{Hour, Minute};
 use crate::metrics::{Metrics, ScepMetrics};
 use crate::scep::{Certificate, PkiStatus, Recipient, Role};
@@ -179,7 +179,7 @@ impl Application {
             let first = these.filter_map(|one| one.not_after).min();
             self.metrics.certificate(role.as_str(), first);
         }
-        let anomalies = judge(&certificates, now());
+        let anomalies = of_certificates(&certificates, now());
         let before = self.certificates.load();
         // Rarely true, and NDES hands out the same thousands of times.
         if **before != certificates {
@@ -199,45 +199,10 @@ const ROLES: [Role; 4] = [Role::Ca, Role::Ra, Role::RaSigning, Role::RaEncryptio
 
 /// Fingerprints in order, whatever order NDES gives them in.
 fn ra_certificates(certificates: &[Certificate]) -> Vec<[u8; 32]> {
-    let ra = certificates.iter().filter(|one| is_ra(one));
-    let mut fingerprints: Vec<_> = ra.map(|one| one.sha256).collect();
+    let ra = certificates.iter().filter(|one| one.role().is_ra());
+    let mut fingerprints: Vec<_> = ra.filter_map(|one| one.sha256).collect();
     fingerprints.sort_unstable();
     fingerprints
-}
-
-fn is_ra(certificate: &Certificate) -> bool {
-    matches!(
-        certificate.role(),
-        Role::Ra | Role::RaSigning | Role::RaEncryption
-    )
-}
-
-/// What a device may stumble over in an answer to GetCACert, at `now` (seconds since 1970).
-pub(super) fn judge(certificates: &[Certificate], now: i64) -> Vec<Anomaly> {
-    let (ra, cas): (Vec<_>, Vec<_>) = certificates
-        .iter()
-        .filter(|one| is_ra(one) || one.role() == Role::Ca)
-        .partition(|one| is_ra(one));
-    let expired = |one: &&Certificate| one.not_after.is_some_and(|end| end < now);
-    let foreign = |ra: &&Certificate| !cas.iter().any(|ca| ra.is_issued_by(ca));
-    let judgements = [
-        (Anomaly::RaCertificateExpired, ra.iter().any(expired)),
-        (Anomaly::CaCertificateExpired, cas.iter().any(expired)),
-        (
-            Anomaly::RaNotIssuedByCa,
-            !cas.is_empty() && ra.iter().any(foreign),
-        ),
-        (
-            Anomaly::CaSignaturePss,
-            certificates.iter().any(|one| one.signature.is_pss()),
-        ),
-        (
-            Anomaly::CaSignatureSha1,
-            certificates.iter().any(|one| one.signature.is_sha1()),
-        ),
-    ];
-    let wrong = judgements.into_iter().filter(|(_, wrong)| *wrong);
-    wrong.map(|(anomaly, _)| anomaly).collect()
 }
 
 fn now() -> i64 {

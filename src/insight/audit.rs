@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use tracing::{field, info};
 
 use super::Insight;
-use crate::client::Escaped;
+use crate::client::escaped;
 use crate::scep::{
     Certificate, Cipher, Digest, FailInfo, Message, MessageType, PkiStatus, Recipient, Signature,
 };
@@ -42,11 +42,11 @@ impl Insight {
             client = %of.client,
             message_type = asked.and_then(|m| m.message_type).map(kind).map(field::display),
             enrolment = asked.map(super::enrolment),
-            transaction_id = transaction_id(asked).map(field::display),
-            signer = signer.and_then(|s| s.subject.as_deref()).map(name).map(field::display),
-            signer_issuer = issuer(signer).map(name).map(field::display),
+            transaction_id = transaction_id(asked),
+            signer = signer.and_then(|s| s.subject.as_deref()).map(name),
+            signer_issuer = issuer(signer).map(name),
             signer_serial = signer.map(|signer| &signer.serial[..]),
-            recipients = asked.map(|m| Recipients(&m.recipients)).map(field::display),
+            recipients = asked.map(|m| Recipients(&m.recipients).to_string()),
             digest = asked.map(|m| Algorithm::from(m.digest)).map(field::display),
             signature = asked.map(|m| Algorithm::from(m.signature)).map(field::display),
             cipher = asked.and_then(|m| m.content_encryption).map(Algorithm::from).map(field::display),
@@ -56,7 +56,7 @@ impl Insight {
             status = self.status.map(|status| status.as_u16()),
             pki_status = answer.and_then(|answer| answer.pki_status).map(status).map(field::display),
             fail_info = answer.and_then(|answer| answer.fail_info).map(fail_info).map(field::display),
-            fail_info_text = fail_info_text.map(name).map(field::display),
+            fail_info_text = fail_info_text.map(name),
             answer_unreadable = self.answer.as_ref().and_then(|a| a.as_ref().err()).map(|error| error.reason()),
             reason = of.reason,
             anomaly = anomaly.map(|anomaly| anomaly.reason()),
@@ -71,13 +71,13 @@ impl Insight {
 /// Bytes of a text that a device chose.
 const MOST: usize = 200;
 
-fn transaction_id(message: Option<&Message>) -> Option<Escaped<'_>> {
+fn transaction_id(message: Option<&Message>) -> Option<String> {
     let id = message?.transaction_id.as_deref()?;
-    Some(Escaped(id, MOST))
+    Some(escaped(id, MOST))
 }
 
-fn name(text: &str) -> Escaped<'_> {
-    Escaped(text.as_bytes(), MOST)
+fn name(text: &str) -> String {
+    escaped(text.as_bytes(), MOST)
 }
 
 /// Of a certificate that somebody issued.

@@ -160,8 +160,11 @@ impl Health {
         }
     }
 
-    /// Takes away its gauge.
+    /// Takes away its gauge; published again, it is unknown.
     pub(super) fn hide(&self) {
+        let mut state = lock(&self.state);
+        state.known = false;
+        state.last_probe = None;
         self.metrics.hide();
     }
 
@@ -169,7 +172,9 @@ impl Health {
         let before = state.ill().map(|ill| ill.anomaly);
         hear(&mut state);
         let after = state.ill().map(|ill| ill.anomaly);
-        if before == after && state.known {
+        // One device that failed says nothing yet, least of all that NDES is well.
+        let undecided = after.is_none() && state.traffic.contrary > 0;
+        if before == after && (state.known || undecided) {
             return;
         }
         if before.is_some() != after.is_some() || !state.known {
@@ -281,6 +286,20 @@ mod tests {
         assert_eq!(probe(&health, None), Some("upstream_timeout"));
         health.served(None, now);
         assert_eq!(reason(&health), None);
+    }
+
+    #[test]
+    fn one_failure_before_the_first_probe_says_nothing() {
+        let (metrics, health) = health();
+        health.served(illness(Anomaly::AnswerLate), Instant::now());
+        assert!(health.condition().unknown && series(&metrics).is_empty());
+        health.served(None, Instant::now());
+        assert!(!health.condition().unknown);
+        assert_eq!(series(&metrics).len(), 1);
+        health.hide();
+        assert!(health.condition().unknown && series(&metrics).is_empty());
+        assert_eq!(probe(&health, None), None);
+        assert_eq!(series(&metrics).len(), 1, "published again");
     }
 
     #[test]

@@ -75,19 +75,24 @@ impl Digest {
     }
 
     pub fn oid(self) -> Oid {
-        Oid::new(match self {
-            Self::Other(oid) => return oid,
+        Oid::new(self.encoded())
+    }
+
+    fn encoded(&self) -> &[u8] {
+        match self {
+            Self::Other(oid) => oid.as_bytes(),
             Self::Md5 => b"\x2a\x86\x48\x86\xf7\x0d\x02\x05",
             Self::Sha1 => b"\x2b\x0e\x03\x02\x1a",
             Self::Sha256 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x01",
             Self::Sha384 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x02",
             Self::Sha512 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x03",
             Self::Sha224 => b"\x60\x86\x48\x01\x65\x03\x04\x02\x04",
-        })
+        }
     }
 
     pub(super) fn of(oid: Oid) -> Self {
-        let known = Self::KNOWN.into_iter().find(|known| known.oid() == oid);
+        let mut known = Self::KNOWN.into_iter();
+        let known = known.find(|known| known.encoded() == oid.as_bytes());
         known.unwrap_or(Self::Other(oid))
     }
 }
@@ -118,8 +123,12 @@ impl Cipher {
     }
 
     pub fn oid(self) -> Oid {
-        Oid::new(match self {
-            Self::Other(oid) => return oid,
+        Oid::new(self.encoded())
+    }
+
+    fn encoded(&self) -> &[u8] {
+        match self {
+            Self::Other(oid) => oid.as_bytes(),
             Self::Rc2 => b"\x2a\x86\x48\x86\xf7\x0d\x03\x02",
             Self::Des => b"\x2b\x0e\x03\x02\x07",
             Self::Blowfish => b"\x2b\x06\x01\x04\x01\x97\x55\x01\x02",
@@ -127,11 +136,12 @@ impl Cipher {
             Self::Aes128 => b"\x60\x86\x48\x01\x65\x03\x04\x01\x02",
             Self::Aes192 => b"\x60\x86\x48\x01\x65\x03\x04\x01\x16",
             Self::Aes256 => b"\x60\x86\x48\x01\x65\x03\x04\x01\x2a",
-        })
+        }
     }
 
     pub(super) fn of(oid: Oid) -> Self {
-        let known = Self::KNOWN.into_iter().find(|known| known.oid() == oid);
+        let mut known = Self::KNOWN.into_iter();
+        let known = known.find(|known| known.encoded() == oid.as_bytes());
         known.unwrap_or(Self::Other(oid))
     }
 }
@@ -176,8 +186,12 @@ impl Signature {
     }
 
     pub fn oid(self) -> Oid {
-        Oid::new(match self {
-            Self::Other(oid) => return oid,
+        Oid::new(self.encoded())
+    }
+
+    fn encoded(&self) -> &[u8] {
+        match self {
+            Self::Other(oid) => oid.as_bytes(),
             Self::Rsa => b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01",
             Self::Md5Rsa => b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x04",
             Self::Sha1Rsa => b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x05",
@@ -192,7 +206,7 @@ impl Signature {
             Self::Sha384Ecdsa => b"\x2a\x86\x48\xce\x3d\x04\x03\x03",
             Self::Sha512Ecdsa => b"\x2a\x86\x48\xce\x3d\x04\x03\x04",
             Self::Ed25519 => b"\x2b\x65\x70",
-        })
+        }
     }
 
     pub fn is_pss(self) -> bool {
@@ -204,7 +218,8 @@ impl Signature {
     }
 
     pub(super) fn of(oid: Oid) -> Self {
-        let known = Self::KNOWN.into_iter().find(|known| known.oid() == oid);
+        let mut known = Self::KNOWN.into_iter();
+        let known = known.find(|known| known.encoded() == oid.as_bytes());
         known.unwrap_or(Self::Other(oid))
     }
 }

@@ -35,8 +35,8 @@ pub struct Certificate {
     /// Cut after [`MAX_KEY_ID`] bytes, as the next.
     pub subject_key_id: Option<Box<[u8]>>,
     pub authority_key_id: Option<Box<[u8]>>,
-    /// Of the certificate's bytes.
-    pub sha256: [u8; 32],
+    /// Of the certificate's bytes; none of a signer, which is read too often for that.
+    pub sha256: Option<[u8; 32]>,
 }
 
 pub const MAX_SERIAL: usize = 64;
@@ -99,6 +99,15 @@ impl Certificate {
         read.unwrap_or(false)
     }
 
+    /// With its digest.
+    pub(super) fn read_whole(der: &[u8]) -> Option<Self> {
+        let certificate = Self::read(der)?;
+        Some(Self {
+            sha256: Some(sha256(der)),
+            ..certificate
+        })
+    }
+
     /// None if it has not even the shape of a certificate; an extension that cannot be read counts
     /// as absent.
     pub(super) fn read(der: &[u8]) -> Option<Self> {
@@ -128,7 +137,7 @@ impl Certificate {
                 signature: Signature::of(algorithm),
                 subject_key_id: None,
                 authority_key_id: None,
-                sha256: sha256(der),
+                sha256: None,
             };
             while let Some(tag) = tbs.peek()? {
                 if tag == CONTEXT_3 {

@@ -62,7 +62,8 @@ pub enum Recipient {
 }
 
 impl Message {
-    /// Of the bytes of a CMS ContentInfo, BER or DER; what follows it is ignored.
+    /// Of the bytes of a CMS ContentInfo, BER or DER; what follows it is ignored. Takes time in
+    /// proportion to their length, and holds at most as many bytes and 128 KB.
     ///
     /// # Errors
     /// Why it cannot be read, if not even the signed attributes can.
@@ -263,3 +264,6 @@ fn key_transport(info: &mut Reader<'_>) -> Result<Recipient, Unreadable> {
         })
     })
 }
+
+#[cfg(test)]
+mod tests;

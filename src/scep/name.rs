@@ -1,5 +1,6 @@
 //! Distinguished names as text (RFC 4514).
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::Oid;
@@ -28,8 +29,11 @@ pub(super) fn text(der: &[u8]) -> Option<String> {
     if rdns.len() > MAX_RDNS {
         return None;
     }
-    let mut text = String::new();
+    let mut text = String::with_capacity(64);
     for mut rdn in rdns.into_iter().rev() {
+        if text.len() > MAX_NAME {
+            break;
+        }
         let mut separator = if text.is_empty() { "" } else { "," };
         rdn.constructed(SET, |attributes| {
             while attributes.peek()?.is_some() {
@@ -51,7 +55,11 @@ pub(super) fn text(der: &[u8]) -> Option<String> {
 
 /// Cuts at the end of a character, at most `bytes` from the start.
 pub(super) fn cut(text: &mut String, bytes: usize) {
-    text.truncate(text.floor_char_boundary(bytes));
+    if text.len() > bytes {
+        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
+        text.truncate(end.unwrap_or(0));
+        text.shrink_to_fit();
+    }
 }
 
 /// The keywords of RFC 4514 §3; any other type is written as its number.
@@ -85,12 +93,15 @@ fn write_attribute(text: &mut String, kind: Oid, value: &[u8]) {
 }
 
 /// The text of a string value; none if it is none.
-fn string(value: &[u8]) -> Option<String> {
+fn string(value: &[u8]) -> Option<Cow<'_, str>> {
     let tag = value.first()? & !0x20;
     let content = Reader::new(value).string().ok()?;
-    match tag {
+    let text: Option<String> = match tag {
         UTF8_STRING | NUMERIC_STRING | PRINTABLE_STRING | IA5_STRING | VISIBLE_STRING => {
-            String::from_utf8(content.into_owned()).ok()
+            return match content {
+                Cow::Borrowed(bytes) => std::str::from_utf8(bytes).ok().map(Cow::Borrowed),
+                Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
+            };
         }
         // Those who use it mean Latin-1.
         T61_STRING => Some(content.iter().map(|byte| char::from(*byte)).collect()),
@@ -107,7 +118,8 @@ fn string(value: &[u8]) -> Option<String> {
             text.filter(|_| odd.is_empty())
         }
         _ => None,
-    }
+    };
+    text.map(Cow::Owned)
 }
 
 const UTF8_STRING: u8 = 0x0c;
@@ -121,6 +133,10 @@ const BMP_STRING: u8 = 0x1e;
 
 /// RFC 4514 §2.4.
 fn push_escaped(text: &mut String, value: &str) {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(byte);
+    if value.as_bytes().iter().all(is_plain) {
+        return text.push_str(value);
+    }
     let last = value.len().wrapping_sub(1);
     for (at, c) in value.char_indices() {
         match c {

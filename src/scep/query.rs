@@ -38,13 +38,13 @@ fn message(query: &[u8]) -> Option<&[u8]> {
 }
 
 /// What a byte of the value stands for: below 64 that sextet, else one of the following.
-const SEXTETS: [u8; 256] = sextets();
+static SYMBOLS: [u8; 256] = symbols();
 const LINE_END: u8 = 0x40;
 const PADDING: u8 = 0x41;
 const PERCENT: u8 = 0x42;
 const OTHER: u8 = 0x80;
 
-const fn sextets() -> [u8; 256] {
+const fn symbols() -> [u8; 256] {
     let mut table = [OTHER; 256];
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut at = 0;
@@ -61,35 +61,72 @@ const fn sextets() -> [u8; 256] {
     table
 }
 
-/// Percent-decoding and base64 in one pass; none if it is not base64. Allocates once, at most three
-/// quarters of `text`.
+/// The sextet of a byte, in its place as the first to the fourth of 24 bits; [`NO_SEXTET`] of any
+/// other byte.
+static SEXTETS: [[u32; 256]; 4] = [sextets(18), sextets(12), sextets(6), sextets(0)];
+const NO_SEXTET: u32 = 1 << 24;
+
+const fn sextets(shift: u32) -> [u32; 256] {
+    let symbols = symbols();
+    let mut table = [NO_SEXTET; 256];
+    let mut byte = 0;
+    while byte < table.len() {
+        if symbols[byte] < 64 {
+            table[byte] = (symbols[byte] as u32) << shift;
+        }
+        byte += 1;
+    }
+    table
+}
+
+/// What a hexadecimal digit stands for, [`OTHER`] for any other byte.
+static HEX: [u8; 256] = hex_digits();
+
+const fn hex_digits() -> [u8; 256] {
+    let mut table = [OTHER; 256];
+    let mut value = 0;
+    while value < 16 {
+        table[b"0123456789abcdef"[value] as usize] = value as u8;
+        table[b"0123456789ABCDEF"[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+}
+
+/// The byte that `%` and two digits stand for.
+fn unescape([high, low]: [u8; 2]) -> Option<u8> {
+    let (high, low) = (HEX[usize::from(high)], HEX[usize::from(low)]);
+    (high | low < 16).then_some(high << 4 | low)
+}
+
+/// Percent-decoding and base64 in one pass; none if it is not base64. Allocates once, three quarters
+/// of `text` and a few bytes.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len() / 4 * 3 + 3);
+    let mut decoded = vec![0; text.len() / 4 * 3 + 8];
+    let mut length = 0;
     let mut rest = text;
     let (mut bits, mut sextets, mut padded) = (0_u32, 0, false);
     loop {
         if sextets == 0 && !padded {
-            rest = decode_plain(rest, &mut decoded);
+            length += decode_groups(&mut rest, &mut decoded[length..]);
         }
         let [first, behind @ ..] = rest else {
             break;
         };
         rest = behind;
-        let mut symbol = SEXTETS[usize::from(*first)];
+        let mut symbol = SYMBOLS[usize::from(*first)];
         if symbol == PERCENT {
-            let [high, low, behind @ ..] = rest else {
-                return None;
-            };
+            let (digits, behind) = rest.split_first_chunk()?;
             rest = behind;
-            let byte = char::from(*high).to_digit(16)? << 4 | char::from(*low).to_digit(16)?;
-            symbol = SEXTETS[byte as usize];
+            symbol = SYMBOLS[usize::from(unescape(*digits)?)];
         }
         match symbol {
             0..64 if !padded => {
                 bits = bits << 6 | u32::from(symbol);
                 sextets += 1;
                 if sextets == 4 {
-                    decoded.extend_from_slice(&bits.to_be_bytes()[1..]);
+                    decoded[length..length + 3].copy_from_slice(&bits.to_be_bytes()[1..]);
+                    length += 3;
                     (bits, sextets) = (0, 0);
                 }
             }
@@ -98,6 +135,7 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
             _ => return None,
         }
     }
+    decoded.truncate(length);
     match sextets {
         0 => {}
         2 => decoded.push((bits >> 4) as u8),
@@ -108,18 +146,73 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// Decodes groups of four characters as long as all of them are plain base64; what is left.
-fn decode_plain<'t>(text: &'t [u8], decoded: &mut Vec<u8>) -> &'t [u8] {
-    let mut rest = text;
-    while let Some((group, behind)) = rest.split_first_chunk::<4>() {
-        let [a, b, c, d] = group.map(|byte| SEXTETS[usize::from(byte)]);
-        if a | b | c | d >= 64 {
-            break;
-        }
-        decoded.extend_from_slice(&[a << 2 | b >> 4, b << 4 | c >> 2, c << 6 | d]);
-        rest = behind;
+/// Decodes eight characters at a time, most of a long message, as long as they are base64, as they
+/// are or escaped, and enough follow. Takes them off `text`; how many bytes they were.
+fn decode_groups(text: &mut &[u8], decoded: &mut [u8]) -> usize {
+    let (mut rest, mut free) = (*text, &mut *decoded);
+    while let (Some(ahead), Some(target)) = (rest.first_chunk(), free.first_chunk_mut()) {
+        let (group, taken) = match decode_group(load(ahead, 0)) {
+            Some(group) => (group, 8),
+            None => match unescape_group(ahead) {
+                Some(unescaped) => unescaped,
+                None => break,
+            },
+        };
+        // Two bytes more than there are: the next group is written over them.
+        *target = group;
+        free = &mut free[6..];
+        rest = &rest[taken..];
     }
-    rest
+    *text = rest;
+    let free = free.len();
+    decoded.len() - free
+}
+
+/// Eight characters, each escaped.
+type Ahead = [u8; 24];
+
+/// Eight bytes, the first in the lowest.
+fn load(ahead: &Ahead, at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&ahead[at..at + 8]);
+    u64::from_le_bytes(bytes)
+}
+
+/// The six bytes of eight characters of base64, then two zeros.
+fn decode_group(group: u64) -> Option<[u8; 8]> {
+    // Shifts cost less than eight loads from memory.
+    let sextet = |at: usize| SEXTETS[at % 4][usize::from((group >> (8 * at)) as u8)];
+    let high = sextet(0) | sextet(1) | sextet(2) | sextet(3);
+    let low = sextet(4) | sextet(5) | sextet(6) | sextet(7);
+    let is_base64 = high | low < NO_SEXTET;
+    is_base64.then(|| (u64::from(high) << 40 | u64::from(low) << 16).to_be_bytes())
+}
+
+/// The same of eight characters some of which are escaped, and how many bytes they were. Apart, as
+/// the loop around it needs all registers.
+#[inline(never)] // leaves the registers to the loop around it
+fn unescape_group(ahead: &Ahead) -> Option<([u8; 8], usize)> {
+    let (mut group, mut taken) = (load(ahead, 0), 8);
+    let mut percents = percents_in(group);
+    while percents != 0 {
+        let bit = percents.trailing_zeros() & !7;
+        let at = taken - 8 + bit as usize / 8;
+        let byte = unescape([*ahead.get(at + 1)?, *ahead.get(at + 2)?])?;
+        // What follows moves up by the two digits.
+        taken += 2;
+        let behind = u64::MAX << bit << 8;
+        let before = !(u64::MAX << bit);
+        group = group & before | u64::from(byte) << bit | load(ahead, taken - 8) & behind;
+        percents = percents_in(group) & behind;
+    }
+    Some((decode_group(group)?, taken))
+}
+
+/// The highest bit of each byte that is `%`.
+fn percents_in(group: u64) -> u64 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    let differs = group ^ u64::from_ne_bytes([b'%'; 8]);
+    !(((differs & LOW) + LOW) | differs | LOW)
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ pub fn load(
 
 /// Let's Encrypt and most tools renew with a third of the lifetime left; less is a sign that
 /// nobody does.
-const RENEWAL_IS_LATE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub const RENEWAL_IS_LATE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn identity(chain: Chain, signer: Arc<dyn SigningKey>) -> Identity {
     let leaf = &chain.leaf.certificate;
@@ -186,7 +186,8 @@ fn leaf_findings(leaf: &Certificate, public_names: &[String], now: SystemTime) -
     findings
 }
 
-fn date_finding(leaf: &Certificate, now: SystemTime) -> Option<Finding> {
+/// None where `leaf` is valid now and for a while.
+pub fn date_finding(leaf: &Certificate, now: SystemTime) -> Option<Finding> {
     let today = seconds(now);
     let late = seconds(now + RENEWAL_IS_LATE);
     let renew = "renew it and put the new chain and key in place of the old";
@@ -208,7 +209,8 @@ fn date_finding(leaf: &Certificate, now: SystemTime) -> Option<Finding> {
     }
 }
 
-fn name_finding(leaf: &Certificate, public_names: &[String]) -> Option<Finding> {
+/// None where `leaf` is for all of `public_names`.
+pub fn name_finding(leaf: &Certificate, public_names: &[String]) -> Option<Finding> {
     let missing: Vec<&str> = public_names
         .iter()
         .map(String::as_str)

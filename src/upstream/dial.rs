@@ -8,9 +8,11 @@ use std::time::Duration;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::pool::Connection;
 use super::wire::Wire;
@@ -29,13 +31,7 @@ impl Upstream {
         tcp.set_nodelay(true)
             .map_err(|error| Failure::Connect(error.to_string()))?;
         let (wire, watch) = Wire::new(tcp);
-
-        let name = ServerName::try_from(self.settings.server_name.as_str().to_owned())
-            .map_err(|error| Failure::Name(io::Error::other(error)))?;
-        let tls = TlsConnector::from(self.tls.clone())
-            .connect(name.clone(), wire)
-            .await;
-        let tls = tls.map_err(|error| Failure::Tls(refusal::classify(&error, &name)))?;
+        let tls = self.secure(wire).await?;
 
         self.note_expiry(tls.get_ref().1.peer_certificates());
         let mut http = http1::Builder::new();
@@ -49,6 +45,19 @@ impl Upstream {
         Ok(Connection::new(sender, watch))
     }
 
+    /// TLS on `wire`, with the certificate verified. Bounded in time by the caller.
+    pub async fn secure<W>(&self, wire: W) -> Result<TlsStream<W>, Failure>
+    where
+        W: AsyncRead + AsyncWrite + Unpin,
+    {
+        let name = ServerName::try_from(self.settings.server_name.as_str().to_owned())
+            .map_err(|error| Failure::Name(io::Error::other(error)))?;
+        let tls = TlsConnector::from(self.tls.clone())
+            .connect(name.clone(), wire)
+            .await;
+        tls.map_err(|error| Failure::Tls(refusal::classify(&error, &name)))
+    }
+
     fn note_expiry(&self, presented: Option<&[CertificateDer<'_>]>) {
         let leaf = presented.and_then(<[_]>::first);
         if let Some(Ok(leaf)) = leaf.map(Certificate::read) {
@@ -58,7 +67,7 @@ impl Upstream {
 
     /// Resolved anew for each connection: the system's resolver minds the time to live, so an
     /// answer is never used beyond it. Where the name server fails, the last answer serves.
-    async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
+    pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
         if let Some(address) = self.settings.address {
             return Ok(vec![address]);
         }
@@ -82,7 +91,10 @@ impl Upstream {
 
 /// Tries each address in its turn, and gives it its share of `limit`, so that a dead one does not
 /// hide the others.
-async fn first_to_answer(addresses: &[SocketAddr], limit: Duration) -> Result<TcpStream, Failure> {
+pub async fn first_to_answer(
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> Result<TcpStream, Failure> {
     let share = limit / addresses.len().max(1) as u32;
     let share = share.max(Duration::from_millis(250));
     let mut tried = Vec::new();

@@ -103,7 +103,7 @@ impl Failure {
         }
     }
 
-    /// The error and everything below it, for the log.
+    /// The error and everything below it, for an admin.
     pub fn explained(&self) -> String {
         let mut text = self.to_string();
         let mut below = self.source();

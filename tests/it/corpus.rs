@@ -85,13 +85,22 @@ struct Judge {
 impl Judge {
     /// `found` has to have at least what is expected.
     fn compare(&mut self, place: &str, expected: &Value, found: &Value) {
-        if let (Value::Object(fields), true) = (expected, found.is_object()) {
-            for (name, expected) in fields {
-                self.compare(&format!("{place}.{name}"), expected, &found[name]);
+        match (expected, found) {
+            (Value::Object(fields), Value::Object(_)) => {
+                for (name, expected) in fields {
+                    self.compare(&format!("{place}.{name}"), expected, &found[name]);
+                }
             }
-        } else if expected != found {
-            let line = format!("{place}: {expected} was expected, {found} was read");
-            self.wrong.push(line);
+            (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => {
+                for (at, (expected, found)) in expected.iter().zip(found).enumerate() {
+                    self.compare(&format!("{place}[{at}]"), expected, found);
+                }
+            }
+            _ if expected == found => {}
+            _ => {
+                let line = format!("{place}: {expected} was expected, {found} was read");
+                self.wrong.push(line);
+            }
         }
     }
 

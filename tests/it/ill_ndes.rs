@@ -128,8 +128,8 @@ fn an_enrolment_ends_as_it_is_told_to() {
         assert_eq!(answer.transaction_id.as_deref(), Some(&b"id 1+/="[..]));
         let sent = Message::read(&request).unwrap();
         assert_eq!(answer.recipient_nonce, sent.sender_nonce);
-        let absent = answer.envelope == Envelope::Absent;
-        assert_eq!(absent, status != PkiStatus::Success);
+        let empty = answer.envelope == Envelope::Empty;
+        assert_eq!(empty, status != PkiStatus::Success);
     }
 }
 

@@ -169,9 +169,9 @@ fn what_needs_a_restart_is_said_and_the_rest_takes_effect() {
     eventually("three lines", || {
         let lines = binary.lines();
         let keys = lines.iter().filter_map(|line| line["key"].as_str());
-        keys.eq(["listen.workers", "limits.connections", "log"])
+        keys.eq(["listen.workers", "limits.connections", "log.format"])
     });
-    let keys = "needs a restart to take effect: listen.workers, limits.connections, log";
+    let keys = "needs a restart to take effect: listen.workers, limits.connections, log.format";
     assert!(status(&binary).contains(keys), "{}", status(&binary));
     assert_eq!(binary.metric(SUCCESSFUL, &[]), 1.0);
     let long = format!("{MSCEP}?operation=GetCACaps&message={}", "x".repeat(200));
@@ -224,6 +224,27 @@ fn an_application_comes_and_goes() {
     // What was counted stays counted.
     assert!(gauges("ndes_proxy_requests_total"));
     assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
+}
+
+#[test]
+fn a_connection_keeps_its_application_when_their_order_changes() {
+    let (first, second) = (Origin::ok(), Origin::ok());
+    let binary = Binary::run(first.address, BY_SIGNAL);
+    let added = application(OTHER, "other", second.address);
+    let one = config_of(&binary);
+    put_config(&binary, &(one.clone() + &added));
+    binary.reload();
+    let mut connection = Connect::to(binary.https).sni(OTHER).open();
+    let (settings, published) = one.split_once("[[application]]").unwrap();
+    put_config(
+        &binary,
+        &format!("{settings}{added}[[application]]{published}"),
+    );
+    binary.reload();
+    connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {OTHER}\r\n\r\n"));
+    assert_eq!(connection.response().status, 200);
+    assert_eq!(second.requests().len(), 1);
+    first.assert_untouched();
 }
 
 #[test]

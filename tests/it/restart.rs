@@ -1,5 +1,7 @@
 //! One process follows another on sockets that outlive both, and systemd hears what it wants to hear.
-//! The test holds the sockets, as systemd does for a socket unit.
+//! The test holds the sockets, as systemd does for a socket unit, or one process gives them to the next.
+
+mod handover;
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -128,7 +130,7 @@ fn clients(https: SocketAddr, seen: &Arc<Seen>) -> Vec<std::thread::JoinHandle<(
 
 #[expect(clippy::print_stdout, reason = "figures, for whoever asks for them")]
 /// Restarts `times`; `follow` ends one process and starts the next.
-fn restarts(times: usize, follow: impl Fn(&Holder, Binary) -> Binary) {
+fn restarts(times: usize, mut follow: impl FnMut(&Holder, Binary) -> Binary) {
     let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
     let holder = Holder::new(origin.address);
     let mut serving = holder.start();

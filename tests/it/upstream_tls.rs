@@ -234,6 +234,7 @@ public_names = ["{PUBLIC}"]
 certificate = {{ chain = "public.pem", key = "public.key" }}
 [[application.upstream]]
 ca_roots = ["internal-root.pem"]
+probe = {{ interval = "off" }}
 {upstream}
 "#
     )

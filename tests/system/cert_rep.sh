@@ -17,11 +17,8 @@ client_says() {
         -cn scepclient.example.test -private-key key.pem -certificate cert.pem) >"$work/scepclient.log" 2>&1 &
     pid[scepclient]=$!
     wait_for 10 "scepclient to say $2" grep -qF "$2" "$work/scepclient.log"
-    for name in scepclient demo; do
-        kill "${pid[$name]}" 2>/dev/null || true
-        wait "${pid[$name]}" || true
-        unset "pid[$name]"
-    done
+    stop scepclient
+    stop demo
     pass "micromdm scepclient: $2"
 }
 

@@ -32,6 +32,13 @@ start() {
     pid[$name]=$!
 }
 
+# stop NAME: ends it, and returns when it has ended.
+stop() {
+    kill "${pid[$1]}" 2>/dev/null || true
+    wait "${pid[$1]}" 2>/dev/null || true
+    unset "pid[$1]"
+}
+
 # Ends what `start` started. After a failure the end of each log is shown first.
 finish() {
     local code=$? name
@@ -44,8 +51,7 @@ finish() {
         done
     fi
     for name in "${!pid[@]}"; do
-        kill "${pid[$name]}" 2>/dev/null || true
-        wait "${pid[$name]}" 2>/dev/null || true
+        stop "$name"
     done
     rm -rf "$work"
     exit "$code"
@@ -86,10 +92,12 @@ demo_printed() {
 }
 
 # put_over FILE: what comes on standard input takes the place of FILE, in this namespace only.
+declare -A over=()
 put_over() {
-    local file
-    file=$(mktemp -p "$work")
-    cat >"$file"
-    chmod 644 "$file"
-    mount --bind "$file" "$(realpath "$1")"
+    if [ -z "${over[$1]-}" ]; then
+        over[$1]=$(mktemp -p "$work")
+        chmod 644 "${over[$1]}"
+        mount --bind "${over[$1]}" "$(realpath "$1")"
+    fi
+    cat >"${over[$1]}"
 }

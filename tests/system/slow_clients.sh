@@ -14,6 +14,7 @@ linger=10
 
 # The demo's simulated NDES and certificates, with a second proxy before them whose timeouts are
 # short, and whose limits per client are no help: this is about time alone.
+# shellcheck disable=SC2119  # nothing to tell it
 start_demo
 dir=$(dirname "$demo_ca")
 {

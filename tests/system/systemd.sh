@@ -60,11 +60,15 @@ reloaded() {
     curl -fsS http://127.0.0.1:9465/metrics | grep -q '^ndes_proxy_reloads_total{result="success"} 1$'
 }
 wait_for 10 "a reload" reloaded
-kill -TERM "${pid[passed]}"
+kill -USR2 "${pid[passed]}"
 wait "${pid[passed]}" || fail "the program ends with $?"
 unset 'pid[passed]'
-grep -q 'message\|stopped' "$work/passed.log" || fail "no word of its end"
-pass "a user without rights serves port 443 on sockets of systemd"
+grep -q stopped "$work/passed.log" || fail "no word of its end"
+successor=$(sed -n 's/.*handed over.* pid=\([0-9]*\).*/\1/p' "$work/passed.log")
+[ "$(ask '/certsrv/mscep/mscep.dll?operation=GetCACaps')" = 200 ] || fail "GetCACaps by the successor"
+kill -TERM "$successor"
+wait_for 10 "the end of the successor" eval "! kill -0 $successor"
+pass "a user without rights serves port 443 on sockets of systemd, and its successor too"
 
 sed -n 's/^[0-9]* *\([a-z_0-9]*\)(.*/\1/p' "$work/strace" | sort -u >"$work/made"
 [ "$(wc -l <"$work/made")" -gt 20 ] || fail "strace has seen next to nothing"

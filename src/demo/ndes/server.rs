@@ -18,9 +18,10 @@ use crate::demo::condition::{Condition, GET_CA_CAPS, GET_CA_CERT, PKI_OPERATION,
 use crate::demo::enrolment::Transactions;
 use crate::demo::http_sys;
 use crate::demo::iis::{self, Answer, Place};
-use crate::demo::query::{self, Query};
+use crate::demo::query;
 use crate::demo::record::{Record, Seen};
 use crate::demo::relay::RelayError;
+use crate::scep;
 
 use super::Options;
 use super::state::{Now, State};
@@ -108,8 +109,8 @@ impl Server {
             );
         }
         let raw_query = head.uri.query().unwrap_or_default();
-        let query = Query::parse(raw_query);
-        let operation = query.operation.as_deref();
+        let operation = query::operation(raw_query);
+        let operation = operation.as_deref();
         if let Some(answer) = now.condition.answer(operation) {
             return answer;
         }
@@ -119,11 +120,11 @@ impl Server {
             (Some(GET_CA_CERT), None) => now.certificates(),
             (Some(GET_CA_CERT), _) if now.condition.is_of_certificates() => now.certificates(),
             (Some(GET_CA_CAPS | GET_CA_CERT), Some(server)) => relayed(server.get(raw_query).await),
-            (Some(PKI_OPERATION), Some(server)) => match message(head, &query, body) {
+            (Some(PKI_OPERATION), Some(server)) => match message(head, body) {
                 Some(message) => relayed(server.pki_operation(message).await),
                 None => iis::internal_error(),
             },
-            (Some(PKI_OPERATION), None) => message(head, &query, body)
+            (Some(PKI_OPERATION), None) => message(head, body)
                 .and_then(|message| self.cert_rep(&message, now))
                 // NDES answers so when it cannot read a message.
                 .unwrap_or_else(iis::internal_error),
@@ -159,12 +160,13 @@ impl Now {
 }
 
 /// The bytes of a PKIOperation: the body of a POST, else the `message` parameter.
-fn message(head: &request::Parts, query: &Query, body: Bytes) -> Option<Bytes> {
+fn message(head: &request::Parts, body: Bytes) -> Option<Bytes> {
     if head.method == Method::POST {
         return Some(body);
     }
-    let message = query.message.as_deref()?;
-    query::decode_message(message).map(Bytes::from)
+    let query = head.uri.query().unwrap_or_default();
+    let message = scep::message_of_query(query.as_bytes());
+    message.ok().map(Bytes::from)
 }
 
 fn relayed(answer: Result<Answer, RelayError>) -> Answer {

@@ -29,6 +29,11 @@ impl Role {
             Self::Other => "other",
         }
     }
+
+    /// Of a registration authority, whatever it does.
+    pub fn is_ra(self) -> bool {
+        matches!(self, Self::Ra | Self::RaSigning | Self::RaEncryption)
+    }
 }
 
 /// The bits of keyUsage (RFC 5280 §4.2.1.3), the first in the lowest.

@@ -88,3 +88,15 @@ pub fn percent_decode(text: &[u8]) -> Vec<u8> {
     }
     decoded
 }
+
+/// What `read` makes of `bytes`, having held no more memory at any time than the readers of SCEP
+/// say: twice the bytes and 128 KB.
+pub fn within_bounds<T>(bytes: &[u8], read: impl FnOnce() -> T) -> T {
+    let mut result = None;
+    let held = allocation_counter::measure(|| result = Some(read())).bytes_max;
+    assert!(
+        held <= 2 * bytes.len() as u64 + (128 << 10),
+        "{held} bytes held"
+    );
+    result.expect("it was read")
+}

@@ -106,6 +106,30 @@ fn load(file: &str) -> Config {
     config
 }
 
+#[test]
+fn what_needs_a_restart_is_marked_so() {
+    let (mut section, mut marked, mut is_marked) = (String::new(), Vec::new(), false);
+    for line in read(FULL).lines() {
+        if line.starts_with("# ") {
+            is_marked |= line.contains("(restart)");
+            continue;
+        }
+        let line = line.trim_start_matches('#');
+        if let Some(name) = line.trim_matches(['[', ']']).strip_suffix(".network") {
+            marked.extend(is_marked.then(|| format!("{name}.network")));
+            section.clear();
+        } else if line.starts_with('[') {
+            section = line.trim_matches(['[', ']']).to_owned();
+        } else if let Some((key, _)) = line.split_once(" =") {
+            marked.extend(is_marked.then(|| joined(&section, key)));
+        }
+        is_marked = false;
+    }
+    let source = read("src/config/restart.rs");
+    let keys = source.split('"').skip(1).step_by(2).map(str::to_owned);
+    assert_same("keys that need a restart", marked, keys);
+}
+
 /// The full file with the keys that are off: lines that begin with `#` and no space.
 fn documented() -> Table {
     let text: Vec<_> = read(FULL)

@@ -8,6 +8,7 @@ use std::time::Duration;
 use ndes_proxy::client::{ClientKey, Peer};
 use ndes_proxy::config::{Config, PolicyModule};
 use ndes_proxy::diagnosis::Anomaly;
+use ndes_proxy::doctor::Step;
 use ndes_proxy::head::Method;
 use ndes_proxy::insight::{Asked, Insight};
 use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
@@ -45,6 +46,19 @@ fn refusals() {
 }
 
 #[test]
+fn steps_of_the_doctor() {
+    let steps = Step::ALL.map(|step| step.word().to_owned());
+    assert_same("steps", first_words("### Steps"), steps);
+    let words = literals("src/doctor/finding.rs", "fn names(");
+    let words = words.into_iter().step_by(2);
+    assert_same(
+        "Step::ALL",
+        Step::ALL.map(|step| step.word().to_owned()),
+        words,
+    );
+}
+
+#[test]
 fn upstream_errors() {
     let tls = Kind::ALL.map(|kind| kind.reason().to_owned());
     assert_same(
@@ -66,8 +80,9 @@ fn upstream_errors() {
 fn metrics() {
     let text = String::from_utf8(touched().text().unwrap()).unwrap();
     // A metric that `touched` forgets is in the source, but not in the text.
-    let helps =
-        body_of("src/metrics.rs", "pub fn new(") + &body_of("src/metrics/scep.rs", "fn new(");
+    let helps = body_of("src/metrics.rs", "pub fn new(")
+        + &body_of("src/metrics/scep.rs", "fn new(")
+        + &body_of("src/metrics/upstream.rs", "fn new(");
     let helps = strings(&helps)
         .into_iter()
         .filter(|text| text.ends_with('.'));
@@ -103,8 +118,8 @@ fn label_values() {
         of("requests_total", "src/head.rs", "pub fn as_str("),
         of(
             "upstream_connections_total",
-            "src/metrics.rs",
-            "pub fn upstream(",
+            "src/metrics/upstream.rs",
+            "fn of(",
         ),
         of(
             "responses_incomplete_total",

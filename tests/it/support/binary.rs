@@ -142,6 +142,16 @@ impl Binary {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Waits until the process itself has ended, whoever else writes to its log.
+    pub fn wait_alone(&mut self) -> ExitStatus {
+        let mut status = None;
+        eventually("its end", || {
+            status = self.process.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
     /// How the process ends, and all it has logged.
     pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
         let deadline = Instant::now() + PATIENCE;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use ndes_proxy::app;
+use ndes_proxy::app::{self, Ending};
 use ndes_proxy::config::Config;
 use ndes_proxy::systemd::Systemd;
 use tempfile::TempDir;
@@ -57,7 +57,10 @@ impl Proxy {
                 .enable_all()
                 .build()?;
             // A sender that is gone means stop, too.
-            let stopped = async { _ = stopped.await };
+            let stopped = async {
+                _ = stopped.await;
+                Ending::Stop
+            };
             runtime.block_on(async { bound.run(stopped, None).await })
         });
         let proxy = Self {

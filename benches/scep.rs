@@ -1,0 +1,136 @@
+//! What it costs to read a PKIOperation of 12 KB and its answer, as the proxy does for each: the
+//! message of the query, its values, SHA-256 for the audit log. No TLS, no sockets.
+
+use std::hint::black_box;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use bytes::Bytes;
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use http::Response;
+use http::uri::PathAndQuery;
+
+use ndes_proxy::client::ClientKey;
+use ndes_proxy::config::PolicyModule;
+use ndes_proxy::head::Method;
+use ndes_proxy::insight::{Applications, Asked, Audit, End, Insight};
+use ndes_proxy::metrics::Metrics;
+use ndes_proxy::scep::{Message, Operation, message_of_query};
+
+/// jscep with many SANs: BER with split strings, and `+`, `/` and `=` as they are. Of the exchanges
+/// in tests/corpus the nearest to 12 KB with an answer.
+const EXCHANGE: &str = "128-big-jscep-rsa2048-san90-get-pkioperation";
+/// certmonger: DER, every `+` and `/` escaped.
+const ESCAPED: &str = "146-extra-certmonger-get-pkioperation";
+
+fn reading(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("scep");
+    for (client, id) in [("jscep", EXCHANGE), ("certmonger", ESCAPED)] {
+        let query = query(&raw(id, "req"));
+        let body = message_of_query(&query).expect("a message");
+        let answer = body_of(&raw(id, "resp"));
+        let request = |cms: &[u8]| (Message::read(cms).expect("a request"), sha256(cms));
+        let get = |query: &[u8]| request(&message_of_query(query).expect("a message"));
+        let reply = |cms: &[u8]| Message::read(cms).expect("an answer");
+
+        group.throughput(Throughput::Bytes(body.len() as u64));
+        group.bench_function(format!("{client}: POST"), |bencher| {
+            bencher.iter(|| request(black_box(&body)));
+        });
+        group.bench_function(format!("{client}: GET"), |bencher| {
+            bencher.iter(|| get(black_box(&query)));
+        });
+        group.bench_function(format!("{client}: answer"), |bencher| {
+            bencher.iter(|| reply(black_box(&answer)));
+        });
+        group.bench_function(format!("{client}: POST and answer"), |bencher| {
+            bencher.iter(|| (request(black_box(&body)), reply(black_box(&answer))));
+        });
+        group.bench_function(format!("{client}: GET and answer"), |bencher| {
+            bencher.iter(|| (get(black_box(&query)), reply(black_box(&answer))));
+        });
+        group.bench_function(format!("{client}: GET, base64 only"), |bencher| {
+            bencher.iter(|| message_of_query(black_box(&query)));
+        });
+        group.bench_function(format!("{client}: SHA-256 only"), |bencher| {
+            bencher.iter(|| sha256(black_box(&body)));
+        });
+    }
+    group.finish();
+}
+
+/// All that the proxy does about SCEP for one exchange: counters, audit line, diagnosis. The lines go
+/// nowhere, but are formatted.
+fn insight(criterion: &mut Criterion) {
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink);
+    tracing::subscriber::set_global_default(subscriber.finish()).expect("the only one");
+    let metrics = Metrics::new().expect("metrics");
+    let application = Applications::default().get("ndes", &metrics);
+    let id = "118-big-scepclient-rsa4096-post-post-pkioperation";
+    let (body, answer) = (
+        Bytes::from(body_of(&raw(id, "req"))),
+        Bytes::from(body_of(&raw(id, "resp"))),
+    );
+    let target = PathAndQuery::from_static("/certsrv/mscep/mscep.dll?operation=PKIOperation");
+    let asked = Asked {
+        method: Method::Post,
+        operation: Some(Operation::PKIOperation),
+        target: &target,
+        body: &body,
+        client: ClientKey::V4(Ipv4Addr::LOCALHOST),
+        user_agent: None,
+        policy_module: PolicyModule::Intune,
+    };
+    let response = Response::new(());
+    let exchange = || {
+        let mut insight = Insight::begin(&application, black_box(&asked));
+        insight.answered(&response);
+        insight.passed(&answer);
+        insight.ended(End::Whole);
+        insight
+    };
+    let mut group = criterion.benchmark_group("insight");
+    group.bench_function("begin", |bencher| {
+        bencher.iter(|| Insight::begin(&application, black_box(&asked)));
+    });
+    group.bench_function("begin to end", |bencher| bencher.iter(exchange));
+    group.bench_function("audit line", |bencher| {
+        let insight = exchange();
+        bencher.iter(|| {
+            insight.audit(&Audit {
+                request_id: format_args!("67000000.1-{}", black_box(1)),
+                application: Some("ndes"),
+                client: Ipv4Addr::LOCALHOST.into(),
+                reason: None,
+                client_gone: false,
+                duration_ms: black_box(1.25),
+                upstream_ms: Some(1.0),
+            });
+        });
+    });
+    group.finish();
+}
+
+fn raw(id: &str, kind: &str) -> Vec<u8> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus/raw");
+    std::fs::read(corpus.join(format!("{id}.{kind}"))).expect("the corpus")
+}
+
+fn query(request: &[u8]) -> Vec<u8> {
+    let target = request.split(|byte| *byte == b' ').nth(1);
+    let target = target.expect("a request line");
+    let at = target.iter().position(|byte| *byte == b'?');
+    target[at.expect("a query") + 1..].to_vec()
+}
+
+fn body_of(answer: &[u8]) -> Vec<u8> {
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    answer[end.expect("a head") + 4..].to_vec()
+}
+
+fn sha256(bytes: &[u8]) -> aws_lc_rs::digest::Digest {
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes)
+}
+
+criterion_group!(benches, reading, insight);
+criterion_main!(benches);

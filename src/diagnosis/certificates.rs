@@ -1,0 +1,32 @@
+//! The certificates that NDES hands out, as devices will judge them.
+
+use super::Anomaly;
+use crate::scep::{Certificate, Role};
+
+/// What a device may stumble over in an answer to GetCACert, at `now` (seconds since 1970).
+pub fn of_certificates(certificates: &[Certificate], now: i64) -> Vec<Anomaly> {
+    let (ra, cas): (Vec<_>, Vec<_>) = certificates
+        .iter()
+        .filter(|one| one.role().is_ra() || one.role() == Role::Ca)
+        .partition(|one| one.role().is_ra());
+    let expired = |one: &&Certificate| one.not_after.is_some_and(|end| end < now);
+    let foreign = |ra: &&Certificate| !cas.iter().any(|ca| ra.is_issued_by(ca));
+    let judgements = [
+        (Anomaly::RaCertificateExpired, ra.iter().any(expired)),
+        (Anomaly::CaCertificateExpired, cas.iter().any(expired)),
+        (
+            Anomaly::RaNotIssuedByCa,
+            !cas.is_empty() && ra.iter().any(foreign),
+        ),
+        (
+            Anomaly::CaSignaturePss,
+            certificates.iter().any(|one| one.signature.is_pss()),
+        ),
+        (
+            Anomaly::CaSignatureSha1,
+            certificates.iter().any(|one| one.signature.is_sha1()),
+        ),
+    ];
+    let wrong = judgements.into_iter().filter(|(_, wrong)| *wrong);
+    wrong.map(|(anomaly, _)| anomaly).collect()
+}

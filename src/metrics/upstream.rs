@@ -1,0 +1,191 @@
+//! How each NDES does as an upstream.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+
+use super::series::{counters, gauges, histograms, opts, register};
+use crate::scep::Operation;
+
+/// The series of all upstreams.
+pub(super) struct Upstreams {
+    response: HistogramVec,
+    errors: IntCounterVec,
+    connections: IntCounterVec,
+    healthy: IntGaugeVec,
+    certificate: IntGaugeVec,
+    in_flight: IntGaugeVec,
+    waiting: IntGaugeVec,
+}
+
+impl Upstreams {
+    pub(super) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            response: histograms(
+                registry,
+                "upstream_response_seconds",
+                "From sending the request to the upstream to the head of its answer.",
+                &["application", "operation"],
+                &[
+                    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+                    60.0, 180.0,
+                ],
+            )?,
+            errors: counters(
+                registry,
+                "upstream_errors_total",
+                "Attempts that an upstream did not answer, by kind.",
+                &["application", "kind"],
+            )?,
+            connections: counters(
+                registry,
+                "upstream_connections_total",
+                "Connections to upstreams, opened or taken from the pool.",
+                &["application", "source"],
+            )?,
+            healthy: register(
+                registry,
+                IntGaugeVec::new(
+                    opts(
+                        "upstream_healthy",
+                        "1 where NDES is well, 0 where it is ill; the reason is in the label.",
+                    ),
+                    &["application", "reason"],
+                )?,
+            )?,
+            certificate: gauges(
+                registry,
+                "upstream_certificate_not_after_seconds",
+                "Expiry of the certificate that NDES presents, seconds since 1970.",
+            )?,
+            in_flight: gauges(
+                registry,
+                "upstream_in_flight",
+                "Requests at an upstream, of at most max_in_flight.",
+            )?,
+            waiting: gauges(
+                registry,
+                "upstream_waiting",
+                "Requests that wait for their turn at an upstream.",
+            )?,
+        })
+    }
+
+    /// The series of one, resolved once.
+    pub(super) fn of(&self, application: &str) -> UpstreamMetrics {
+        let connections = |source| self.connections.with_label_values(&[application, source]);
+        UpstreamMetrics {
+            application: application.to_owned(),
+            response: self.response.clone(),
+            errors: self.errors.clone(),
+            certificate: self.certificate.clone(),
+            opened: connections("opened"),
+            reused: connections("pool"),
+        }
+    }
+
+    pub(super) fn queue(&self, application: &str) -> QueueMetrics {
+        QueueMetrics {
+            in_flight: self.in_flight.with_label_values(&[application]),
+            waiting: self.waiting.with_label_values(&[application]),
+        }
+    }
+
+    pub(super) fn health(&self, application: &str) -> HealthMetrics {
+        HealthMetrics {
+            application: application.to_owned(),
+            healthy: self.healthy.clone(),
+            shown: Mutex::default(),
+        }
+    }
+
+    /// What its gauge shows; none where it has none.
+    pub(super) fn certificate_of(&self, application: &str) -> Option<i64> {
+        let families = self.certificate.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        let mut own = series.filter(|one| {
+            let mut labels = one.get_label().iter();
+            labels.any(|label| label.value() == application)
+        });
+        own.next().map(|one| one.get_gauge().get_value() as i64)
+    }
+
+    /// Takes away the gauges of one that is gone.
+    pub(super) fn forget(&self, application: &str) {
+        for gauges in [&self.in_flight, &self.waiting, &self.certificate] {
+            // An error says that it is gone already.
+            _ = gauges.remove_label_values(&[application]);
+        }
+    }
+}
+
+/// How one upstream is: one series, whose label tells why.
+pub struct HealthMetrics {
+    application: String,
+    healthy: IntGaugeVec,
+    shown: Mutex<Option<&'static str>>,
+}
+
+impl HealthMetrics {
+    /// `ill`: the reason; none where it is well.
+    pub fn show(&self, ill: Option<&'static str>) {
+        let reason = ill.unwrap_or("none");
+        self.hide();
+        *self.shown() = Some(reason);
+        self.healthy
+            .with_label_values(&[&self.application[..], reason])
+            .set(i64::from(ill.is_none()));
+    }
+
+    pub fn hide(&self) {
+        if let Some(before) = self.shown().take() {
+            // An error says that it is gone already.
+            _ = self
+                .healthy
+                .remove_label_values(&[&self.application[..], before]);
+        }
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Option<&'static str>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How full one upstream is.
+pub struct QueueMetrics {
+    pub in_flight: IntGauge,
+    pub waiting: IntGauge,
+}
+
+pub struct UpstreamMetrics {
+    application: String,
+    response: HistogramVec,
+    errors: IntCounterVec,
+    certificate: IntGaugeVec,
+    pub opened: IntCounter,
+    pub reused: IntCounter,
+}
+
+impl UpstreamMetrics {
+    pub fn responded(&self, operation: Option<Operation>, after: Duration) {
+        let operation = operation.map_or("none", Operation::as_str);
+        self.response
+            .with_label_values(&[&self.application, operation])
+            .observe(after.as_secs_f64());
+    }
+
+    /// `not_after`: seconds since 1970.
+    pub fn certificate(&self, not_after: i64) {
+        self.certificate
+            .with_label_values(&[&self.application])
+            .set(not_after);
+    }
+
+    pub fn failed(&self, kind: &'static str) {
+        self.errors
+            .with_label_values(&[&self.application[..], kind])
+            .inc();
+    }
+}

@@ -1,0 +1,59 @@
+//! An answer of NDES, read as each kind there is: within the bounds of memory, no text or list
+//! longer than is said, and the same whatever follows it.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use ndes_proxy::scep::{
+    Capabilities, Certificate, MAX_CERTIFICATES, MAX_EXT_KEY_USAGES, MAX_FAIL_INFO_TEXT,
+    MAX_KEY_ID, MAX_NAME, MAX_NONCE, MAX_RECIPIENTS, MAX_SERIAL, MAX_TRANSACTION_ID, Message,
+    ca_certificates,
+};
+use ndes_proxy_fuzz::within_bounds;
+
+fuzz_target!(|bytes: &[u8]| {
+    if let Ok(message) = within_bounds(bytes, || Message::read(bytes)) {
+        check_message(&message);
+    }
+    if let Ok(certificates) = within_bounds(bytes, || ca_certificates(bytes)) {
+        assert!((1..=MAX_CERTIFICATES).contains(&certificates.len()));
+        certificates.iter().for_each(check_certificate);
+        let followed = [bytes, b"\r\n\0\0"].concat();
+        let again = ca_certificates(&followed).expect("the same");
+        assert_eq!(again.len(), certificates.len());
+    }
+
+    let words = Capabilities::read(bytes);
+    let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+    for word in words.iter() {
+        assert!(text.contains(&word.as_str().to_ascii_lowercase()));
+    }
+});
+
+fn check_message(message: &Message) {
+    let most = |value: &Option<Box<[u8]>>, most: usize| {
+        assert!(value.as_ref().is_none_or(|value| value.len() <= most));
+    };
+    most(&message.transaction_id, MAX_TRANSACTION_ID);
+    most(&message.sender_nonce, MAX_NONCE);
+    most(&message.recipient_nonce, MAX_NONCE);
+    let text = message.fail_info_text.as_ref();
+    assert!(text.is_none_or(|text| text.len() <= MAX_FAIL_INFO_TEXT));
+    assert!(message.recipients.len() <= MAX_RECIPIENTS);
+    if let Some(signer) = &message.signer {
+        check_certificate(signer);
+    }
+}
+
+fn check_certificate(certificate: &Certificate) {
+    for name in [&certificate.subject, &certificate.issuer] {
+        assert!(name.as_ref().is_none_or(|name| name.len() <= MAX_NAME));
+    }
+    // Two digits a byte, and a sign.
+    assert!((1..=2 * MAX_SERIAL + 1).contains(&certificate.serial.len()));
+    assert!(certificate.ext_key_usage.len() <= MAX_EXT_KEY_USAGES);
+    for id in [&certificate.subject_key_id, &certificate.authority_key_id] {
+        assert!(id.as_ref().is_none_or(|id| id.len() <= MAX_KEY_ID));
+    }
+    _ = (certificate.role(), certificate.is_issued_by(certificate));
+}

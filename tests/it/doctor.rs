@@ -1,0 +1,166 @@
+//! The doctor finds what is wrong, names the step and the reason, and says nothing of the rest:
+//! every illness is played by the simulated NDES, by real TLS or by the real proxy.
+
+mod command;
+mod direct;
+mod public;
+mod through;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::OnceLock;
+
+use ndes_proxy::config::Config;
+use ndes_proxy::demo::pki::{Issued, Leaf, Pki};
+use ndes_proxy::doctor::{self, Finding, Level, Report, Side};
+use tempfile::TempDir;
+
+use crate::support::pki::pki;
+use crate::support::{INTERNAL, Proxy};
+
+/// A public name that leads here without a name server.
+const NAME: &str = "localhost";
+
+/// Level, step and reason of a finding.
+type Seen = (Level, &'static str, Option<&'static str>);
+
+/// A configuration with its files.
+struct Patient {
+    files: TempDir,
+}
+
+/// The certificate for `NAME`, of an issuing CA below a root.
+fn public() -> &'static Issued {
+    static ISSUED: OnceLock<Issued> = OnceLock::new();
+    ISSUED.get_or_init(|| issuing_ca().issue(&Leaf::server(&[NAME])).unwrap())
+}
+
+fn issuing_ca() -> &'static Pki {
+    static CA: OnceLock<Pki> = OnceLock::new();
+    CA.get_or_init(|| {
+        let root = &pki().public_root;
+        let key = ndes_proxy::demo::pki::Key::EcdsaP256;
+        root.intermediate("public issuing CA", key).unwrap()
+    })
+}
+
+impl Patient {
+    fn new() -> Self {
+        let files = tempfile::tempdir().unwrap();
+        public().write_to(files.path(), "public").unwrap();
+        pki()
+            .internal_root
+            .write_to(files.path(), "internal-root")
+            .unwrap();
+        Self { files }
+    }
+
+    /// The real proxy with this certificate, before `upstream`.
+    fn proxy(&self, upstream: SocketAddr, change: impl FnOnce(&mut Config)) -> Proxy {
+        let text = application(upstream);
+        Proxy::start_text(&text, |config| {
+            for application in &mut config.applications {
+                for certificate in &mut application.certificates {
+                    for file in [&mut certificate.chain, &mut certificate.key] {
+                        let name = file.value.file_name().unwrap();
+                        file.value = self.files.path().join(name);
+                    }
+                }
+            }
+            change(config);
+        })
+    }
+
+    /// What is found with a proxy at `https` and an NDES at `upstream`.
+    fn examine(&self, https: SocketAddr, upstream: SocketAddr) -> Report {
+        self.examine_text(&text(https, upstream))
+    }
+
+    fn examine_text(&self, text: &str) -> Report {
+        std::fs::write(self.config(), text).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let file = self.config();
+        let report = runtime.block_on(doctor::examine(&file, &mut |_| {}));
+        runtime.shutdown_background();
+        report.unwrap()
+    }
+
+    fn config(&self) -> std::path::PathBuf {
+        self.path().join("ndes-proxy.toml")
+    }
+
+    fn path(&self) -> &Path {
+        self.files.path()
+    }
+}
+
+fn text(https: SocketAddr, upstream: SocketAddr) -> String {
+    listen(https) + &application(upstream)
+}
+
+fn listen(https: SocketAddr) -> String {
+    format!(
+        "[listen]\nhttps = [\"{https}\"]\nadmin = \"127.0.0.1:0\"\n[limits]\nconnections = 100\n"
+    )
+}
+
+fn application(upstream: SocketAddr) -> String {
+    format!(
+        r#"
+[[application]]
+name = "ndes"
+public_names = ["{NAME}"]
+certificate = {{ chain = "public.pem", key = "public.key" }}
+[[application.upstream]]
+url = "https://{INTERNAL}"
+address = "{upstream}"
+ca_roots = ["internal-root.pem"]
+"#
+    )
+}
+
+/// All that is not well.
+fn ill(report: &Report) -> Vec<Seen> {
+    let ill = report.all().filter(|finding| finding.level != Level::Ok);
+    ill.map(seen).collect()
+}
+
+/// The same of one side.
+fn ill_on(side: Side, report: &Report) -> Vec<Seen> {
+    let on_side = report.all().filter(|finding| finding.step.side() == side);
+    on_side
+        .filter(|finding| finding.level != Level::Ok)
+        .map(seen)
+        .collect()
+}
+
+fn seen(finding: &Finding) -> Seen {
+    (finding.level, finding.step.word(), finding.reason)
+}
+
+/// The sentences and cures of all that is not well, for a look at their words.
+fn told(report: &Report) -> String {
+    let ill = report.all().filter(|finding| finding.level != Level::Ok);
+    let lines = ill.map(|finding| {
+        let cure = finding.cure.as_deref().unwrap_or_default();
+        assert!(!cure.is_empty(), "no cure: {finding:?}");
+        format!("{}\n{cure}\n", finding.what)
+    });
+    lines.collect()
+}
+
+const fn problem(step: &'static str, reason: &'static str) -> Seen {
+    (Level::Problem, step, Some(reason))
+}
+
+const fn warning(step: &'static str, reason: &'static str) -> Seen {
+    (Level::Warning, step, Some(reason))
+}
+
+/// One that is no anomaly of NDES.
+const fn other(level: Level, step: &'static str) -> Seen {
+    (level, step, None)
+}

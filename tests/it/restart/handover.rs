@@ -1,0 +1,150 @@
+//! SIGUSR2: a process starts its successor and gives it the sockets.
+
+use std::sync::Arc;
+
+use rustix::process::{Pid, kill_process};
+
+use super::*;
+
+/// Ends the processes that the program has started by itself.
+#[derive(Default)]
+struct Successors(Vec<Pid>);
+
+impl Drop for Successors {
+    fn drop(&mut self) {
+        for pid in &self.0 {
+            _ = kill_process(*pid, Signal::KILL);
+        }
+    }
+}
+
+impl Successors {
+    /// Waits for the next line that tells of one.
+    fn learn(&mut self, log: &Binary) -> Pid {
+        let told = || {
+            let lines = log.lines();
+            let pids = lines.iter().filter(|line| line["message"] == HANDED_OVER);
+            pids.map(|line| line["pid"].as_i64().unwrap())
+                .nth(self.0.len())
+        };
+        eventually("handed over", || told().is_some());
+        let pid = Pid::from_raw(told().unwrap().try_into().unwrap()).unwrap();
+        self.0.push(pid);
+        pid
+    }
+}
+
+const HANDED_OVER: &str = "handed over: another process serves";
+
+/// The port is free: nobody else uses this address.
+fn own_ports(upstream: SocketAddr) -> Holder {
+    let mut holder = Holder::new(upstream);
+    let file = holder.files.path().join("ndes-proxy.toml");
+    let mut text = std::fs::read_to_string(&file).unwrap();
+    for socket in [&mut holder.https, &mut holder.admin] {
+        let before = socket.local_addr().unwrap();
+        *socket = TcpListener::bind("127.77.0.1:0").unwrap();
+        let after = socket.local_addr().unwrap();
+        text = text.replace(&before.to_string(), &after.to_string());
+    }
+    std::fs::write(&file, text).unwrap();
+    holder
+}
+
+#[test]
+fn a_successor_serves_before_the_process_ends() {
+    let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
+    let Holder {
+        https,
+        admin,
+        files,
+    } = own_ports(origin.address);
+    let address = https.local_addr().unwrap();
+    drop((https, admin));
+    let mut first = Binary::start(files, |_| {});
+    let mut successors = Successors::default();
+    let seen = Arc::new(Seen::default());
+    let clients = clients(address, &seen);
+    let more = || {
+        let before = seen.answers.load(Ordering::SeqCst);
+        eventually("load", || {
+            seen.answers.load(Ordering::SeqCst) > before + 100
+        });
+    };
+    more();
+    first.signal(Signal::USR2);
+    let second = successors.learn(&first);
+    assert_eq!(first.wait_alone().code(), Some(0));
+    more();
+    // The successor has one, too.
+    kill_process(second, Signal::USR2).unwrap();
+    let third = successors.learn(&first);
+    let stopped = |lines: Vec<serde_json::Value>, count| {
+        lines
+            .iter()
+            .filter(|line| line["message"] == "stopped")
+            .count()
+            == count
+    };
+    eventually("the second has ended", || stopped(first.lines(), 2));
+    more();
+    seen.stop.store(true, Ordering::SeqCst);
+    for client in clients {
+        client.join().expect("nothing was refused, reset or lost");
+    }
+    kill_process(third, Signal::TERM).unwrap();
+    let (_, lines) = first.wait();
+    assert!(stopped(lines.clone(), 3), "{lines:?}");
+    assert!(lines.iter().all(|line| line["incomplete"].is_null()));
+    successors.0.clear();
+}
+
+#[test]
+fn a_successor_that_does_not_start_changes_nothing() {
+    let origin = Origin::ok();
+    let holder = Holder::new(origin.address);
+    let binary = holder.start();
+    let mut kept = Connect::to(binary.https).open();
+    assert_eq!(kept.get(MSCEP).status, 200);
+    let file = holder.files.path().join("ndes-proxy.toml");
+    std::fs::write(file, "not a configuration").unwrap();
+    binary.signal(Signal::USR2);
+    let failed = "the new process does not take over, this one goes on";
+    eventually("said", || !binary.messages(failed).is_empty());
+    assert!(binary.messages(failed)[0].contains("78"), "the exit code");
+    assert_eq!(kept.get(MSCEP).field("connection"), None);
+    assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
+}
+
+#[test]
+fn systemd_hears_who_is_the_service_now() {
+    let origin = Origin::ok();
+    let holder = Holder::new(origin.address);
+    let path = holder.files.path().join("notify");
+    let systemd = UnixDatagram::bind(&path).unwrap();
+    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut successors = Successors::default();
+    let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd()]);
+    let mut binary = Binary::start(holder.files.clone(), |command| {
+        pass(command, &passed);
+        command.env("NOTIFY_SOCKET", &path);
+    });
+    let hear = || {
+        let mut text = [0; 4_096];
+        let length = systemd.recv(&mut text).expect("a word");
+        String::from_utf8(text[..length].to_vec()).unwrap()
+    };
+    assert!(hear().starts_with("READY=1"));
+    binary.signal(Signal::USR2);
+    let pid = successors.learn(&binary);
+    assert_eq!(binary.wait_alone().code(), Some(0));
+    // Of the new process and of the old one, in whatever order; and no word of an end.
+    let mut heard = [hear(), hear()];
+    heard.sort();
+    assert_eq!(heard[0], format!("MAINPID={}", pid.as_raw_nonzero()));
+    assert!(heard[1].starts_with("READY=1"), "{}", heard[1]);
+    kill_process(pid, Signal::TERM).unwrap();
+    assert!(hear().starts_with("STOPPING=1"));
+    _ = binary.wait();
+    successors.0.clear();
+}

@@ -1,0 +1,150 @@
+# A real SCEP server and real SCEP clients; sourced after common.sh by the tests that enrol.
+# shellcheck shell=bash
+# shellcheck disable=SC2154  # what common.sh sets
+
+pyscep_version=0.0.14
+pyscep_venv=$target_dir/pyscep-$pyscep_version
+
+# install_pyscep: from PyPI, as the others are from Debian. It imports more than it asks for; what of
+# that Debian has is taken from there, as only its oscrypto can read the version of its OpenSSL. To
+# be called before `isolate`, which leaves no network.
+install_pyscep() {
+    [ "${NDES_PROXY_ISOLATED:-}" != yes ] && [ ! -e "$pyscep_venv/complete" ] || return 0
+    rm -rf "$pyscep_venv"
+    /usr/bin/python3 -m venv --system-site-packages "$pyscep_venv"
+    "$pyscep_venv/bin/pip" install -q --disable-pip-version-check --no-deps \
+        "PyScep==$pyscep_version" certbuilder==0.14.2 csrbuilder==0.10.1
+    touch "$pyscep_venv/complete"
+}
+
+# start_scepserver ARG...: micromdm's at http://127.0.0.1:8080/scep, its CA in $issuing_ca, what it
+# issues in $work/depot.
+start_scepserver() {
+    # Not made by `scepserver ca -init`: its CA may not sign messages (keyUsage), and certmonger's
+    # OpenSSL minds. The server reads only keys encrypted the old way.
+    mkdir "$work/depot"
+    issuing_ca=$work/depot/ca.pem
+    openssl req -x509 -newkey rsa:2048 -noenc -keyout "$work/issuing.key" -out "$issuing_ca" \
+        -days 2 -subj "/O=Example/CN=Issuing CA" -addext basicConstraints=critical,CA:TRUE \
+        -addext keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign,cRLSign 2>/dev/null
+    openssl rsa -in "$work/issuing.key" -traditional -des3 -passout pass:depot -out "$work/depot/ca.key" 2>/dev/null
+    start scepserver scepserver -depot "$work/depot" -capass depot -port 8080 -allowrenew 0 -debug "$@"
+    wait_for 10 scepserver curl -fsS "http://127.0.0.1:8080/scep?operation=GetCACaps"
+}
+
+# issued NAME: the last certificate that the server has issued for CN=NAME.
+issued() {
+    local file
+    file=$(find "$work/depot" -name "$1.*.pem" | sort -t . -k 1,1 -V | tail -n 1)
+    [ -n "$file" ] || fail "no certificate for $1"
+    echo "$file"
+}
+
+# check_issued NAME FILE: a certificate of our CA for CN=NAME.
+check_issued() {
+    openssl verify -CAfile "$issuing_ca" "$2" >"$work/verify.log" 2>&1 || fail "$1: certificate does not verify"
+    openssl x509 -in "$2" -noout -subject -nameopt RFC2253 | grep -Eq "[=,]CN=$1(,|\$)" ||
+        fail "$1: wrong subject: $(openssl x509 -in "$2" -noout -subject)"
+}
+
+# trust_demo: as `start_demo` has it. certmonger's PKIOperation and all of strongSwan trust the
+# system's roots, whatever they are told.
+trust_demo() {
+    put_over /etc/hosts <<<"127.0.0.1 localhost scep.example.test"
+    put_over /etc/ssl/certs/ca-certificates.crt <"$demo_ca"
+}
+
+# --- micromdm scepclient ---------------------------------------------------------------------------
+
+# scepclient_in DIR ARG...: a device with key.pem and cert.pem in $work/DIR, which are made where
+# they are not there; where they are, it renews.
+scepclient_in() {
+    local dir=$work/$1
+    shift
+    mkdir -p "$dir"
+    (cd "$dir" && SSL_CERT_FILE=$demo_ca exec scepclient -server-url "$demo_public" \
+        -cn scepclient.example.test -private-key key.pem -certificate cert.pem "$@") >"$work/scepclient.log" 2>&1
+}
+
+# --- certmonger ------------------------------------------------------------------------------------
+
+# start_certmonger CA [RA]: a daemon of our own, for `getcert` with -c demo.
+start_certmonger() {
+    local cm=$work/certmonger ra=()
+    [ $# = 1 ] || ra=(-r "$2")
+    # micromdm's server encrypts its answers with single DES, which OpenSSL 3 has only in its
+    # legacy provider; certmonger's helpers read this file only.
+    put_over /etc/ssl/openssl.cnf <<'CONF'
+openssl_conf = top
+[top]
+providers = providers
+[providers]
+default = activated
+legacy = activated
+[activated]
+activate = 1
+CONF
+    mkdir -p "$cm"/{config,requests,cas,local,tmp}
+    CERTMONGER_CONFIG_DIR=$cm/config CERTMONGER_REQUESTS_DIR=$cm/requests CERTMONGER_CAS_DIR=$cm/cas \
+        CERTMONGER_LOCAL_CA_DIR=$cm/local CERTMONGER_TMPDIR=$cm/tmp HOME=$cm \
+        start certmonger /usr/lib/certmonger/certmonger-session -n -L -P "$cm/socket"
+    export CERTMONGER_PVT_ADDRESS=unix:path=$cm/socket
+    wait_for 10 certmonger getcert list-cas
+    getcert add-scep-ca -c demo -u "$demo_public" -R "$demo_ca" -N "$1" "${ra[@]}" >"$work/getcert.log" 2>&1 ||
+        fail "getcert add-scep-ca"
+    # A request made before the server's certificates are known would be put off for hours.
+    wait_for 30 "certmonger's GetCACert" knows_ca
+}
+
+knows_ca() {
+    [[ $(getcert list-cas -c demo) == *thumbprint* ]]
+}
+
+# certmonger_request NAME ARG...: a device with $work/NAME.key and $work/NAME.pem.
+certmonger_request() {
+    local name=$1
+    shift
+    getcert request -c demo -k "$work/$name.key" -f "$work/$name.pem" -N CN=certmonger.example.test \
+        -I "$name" -w -v "$@" >"$work/getcert.log" 2>&1
+}
+
+# certmonger_is STATE NAME: what has become of the request.
+certmonger_is() {
+    [[ $(getcert list -i "$2") == *"status: $1"* ]]
+}
+
+# --- strongSwan ------------------------------------------------------------------------------------
+
+# strongswan_scep KEY ARG...: a device whose key is $work/KEY, which is made where it is not there.
+strongswan_scep() {
+    local key=$work/$1
+    shift
+    [ -e "$key" ] || openssl genrsa -traditional -out "$key" 2048 2>/dev/null
+    pki --scep --url "$demo_public" --in "$key" --dn "O=Example, CN=strongswan.example.test" \
+        --cacert-enc "$issuing_ca" --cacert-sig "$issuing_ca" --cipher des3 --outform pem "$@" \
+        >"$work/strongswan.pem" 2>"$work/strongswan.log"
+}
+
+# strongswan_cannot_verify: version 5.9.8 got as far as micromdm's answer, which it cannot verify
+# with or without a proxy: it knows rsaEncryption there, and gets sha256WithRSAEncryption. So what
+# counts is what the server has issued, which it does only for a message whose signature is right.
+strongswan_cannot_verify() {
+    grep -q "only RSA digest encryption supported" "$work/strongswan.log" || fail "strongSwan pki --scep"
+}
+
+# --- pyscep ----------------------------------------------------------------------------------------
+
+# pyscep_in DIR CHALLENGE [CERTIFICATE]: see pyscep_client.py; the key is in $work/DIR.
+pyscep_in() {
+    local dir=$work/$1
+    shift
+    mkdir -p "$dir"
+    REQUESTS_CA_BUNDLE=$demo_ca "$pyscep_venv/bin/python" "$root/tests/system/pyscep_client.py" \
+        "$demo_public" "$dir" "$@" >"$work/pyscep.log" 2>&1
+}
+
+# pyscep_cannot_read: it did not get further than to a certificate that micromdm's server has
+# encrypted in pieces (BER), which its ASN.1 library does not know; that server has issued.
+pyscep_cannot_read() {
+    grep -q "method should have been primitive, but constructed was found" "$work/pyscep.log" || fail pyscep
+}
