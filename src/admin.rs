@@ -1,17 +1,20 @@
-//! The admin listener: metrics and health over plain HTTP, for Prometheus and orchestrators. Runs
+//! The admin listener: metrics and health over plain HTTP, for Prometheus and orchestrators, and a
+//! page for people. Runs
 //! on a thread of its own, so that no load on the public side starves it.
 
+mod page;
+mod status;
 mod upstreams;
 
 use std::convert::Infallible;
 use std::fmt::Display;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Uri};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -78,6 +81,8 @@ impl Admin {
             return text(StatusCode::METHOD_NOT_ALLOWED, "use GET");
         }
         match request.uri().path() {
+            "/" => page::response(),
+            "/status.json" => json(&status::Status::of(self, Instant::now(), SystemTime::now())),
             "/metrics" => self.metrics(),
             "/upstreams" => json(&upstreams::of(&self.current.load())),
             "/livez" => text(StatusCode::OK, "alive"),
@@ -98,7 +103,7 @@ impl Admin {
             "/readyz" => text(StatusCode::OK, "ready"),
             _ => text(
                 StatusCode::NOT_FOUND,
-                "here are /metrics, /upstreams, /livez and /readyz",
+                "here are /, /status.json, /metrics, /upstreams, /livez and /readyz",
             ),
         }
     }
@@ -153,5 +158,6 @@ fn typed(body: Full<Bytes>, content_type: &'static str) -> Response<Full<Bytes>>
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     fields.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

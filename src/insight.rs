@@ -4,6 +4,7 @@
 mod application;
 mod audit;
 mod health;
+mod hour;
 mod recent;
 mod tap;
 
@@ -161,6 +162,7 @@ impl Insight {
             Some(Operation::GetCACertChain | Operation::GetNextCACert) | None => {}
         }
         let now = Instant::now();
+        self.remember(now);
         if self.forwarded && end != End::Other {
             self.application.health.served(self.illness(), now);
         }

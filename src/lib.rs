@@ -15,7 +15,7 @@
 //! 3   gate  diagnosis                  judgement
 //! 2   site  upstream  log              what is published; the way to NDES; where lines go
 //! 1   config  metrics  tls  buffers    what was written, counted, trusted, lent
-//! 1   handover                         the way to the next process
+//! 1   handover  history                the way to the next process; the last hour
 //! 0   head  scep  client  rejection  problem  text  shutdown  systemd
 //! ```
 
@@ -36,6 +36,7 @@ pub mod generation;
 pub mod handover;
 pub mod head;
 pub mod healthcheck;
+pub mod history;
 pub mod import_wap;
 pub mod insight;
 pub mod log;

@@ -260,6 +260,13 @@ impl Metrics {
         self.reloads.with_label_values(&[result.as_str()]).inc();
     }
 
+    /// Expiry of the certificate that an upstream presented last, seconds since 1970; none where
+    /// none was seen.
+    pub fn upstream_certificate(&self, application: &str) -> Option<i64> {
+        self.upstreams.certificate_of(application)
+    }
+
+    /// The series of one upstream, resolved once.
     pub fn upstream(&self, application: &str) -> UpstreamMetrics {
         self.upstreams.of(application)
     }

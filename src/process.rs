@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use governor::clock::MonotonicClock;
 use governor::middleware::NoOpMiddleware;
@@ -14,6 +14,7 @@ use crate::buffers::Buffers;
 use crate::client::ConnectionId;
 use crate::config::Config;
 use crate::gate::rate::Rates;
+use crate::history::{Hour, Reasons};
 use crate::insight::Applications;
 use crate::metrics::Metrics;
 
@@ -22,11 +23,12 @@ pub struct Process {
     pub rates: Rates,
     pub buffers: Arc<Buffers>,
     pub scep: Applications,
+    /// Requests answered by the proxy itself, by reason.
+    pub refusals: Hour<Reasons>,
     /// Enrolments whose clients have left, read to their end.
     pub unattended: TaskTracker,
     /// Keeps scanners from filling the disk: the counters still see each of them.
-    refusal_log:
-        RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<std::time::Instant>>,
+    refusal_log: RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>,
     started: u32,
     connections: AtomicU64,
     cutting: AtomicBool,
@@ -53,11 +55,17 @@ impl Process {
                 MonotonicClock,
             ),
             scep: Applications::default(),
+            refusals: Hour::new(Instant::now()),
             unattended: TaskTracker::new(),
             started,
             connections: AtomicU64::new(0),
             cutting: AtomicBool::new(false),
         })
+    }
+
+    /// To the second.
+    pub fn started(&self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_secs(self.started.into())
     }
 
     pub fn next_connection(&self) -> ConnectionId {

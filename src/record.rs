@@ -154,6 +154,9 @@ impl Record {
         });
         if let Some(rejection) = self.rejection {
             metrics.refused(rejection);
+            let now = self.started + duration;
+            let refusals = &self.process.refusals;
+            refusals.count(now, |minute| minute.add(rejection.reason(), 1));
         }
         if let Some(cause) = self.incomplete {
             metrics.incomplete(cause);

@@ -1,6 +1,8 @@
 //! Every way in which the proxy itself answers a request: one closed list, one place where it
 //! becomes a status, a reason word and an answer.
 
+mod advice;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
@@ -376,6 +378,11 @@ impl Rejection {
 
     pub fn reason(self) -> &'static str {
         self.facts().1
+    }
+
+    /// What the client is told.
+    pub fn sentence(self) -> &'static str {
+        self.facts().3
     }
 
     /// Whether a client has caused it: such requests are paid from `refused_per_client`.

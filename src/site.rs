@@ -47,6 +47,15 @@ impl Site {
         site
     }
 
+    /// The names under which an application is published, in order.
+    pub fn names_of(&self, application: usize) -> Vec<&str> {
+        let all = self.names.iter();
+        let own = all.filter(|(_, index)| **index == application);
+        let mut names: Vec<_> = own.map(|(name, _)| &**name).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The index of the application that publishes `name`, compared without regard to case.
     pub fn find(&self, name: &str) -> Option<usize> {
         if name.bytes().any(|b| b.is_ascii_uppercase()) {

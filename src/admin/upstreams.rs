@@ -11,8 +11,8 @@ use crate::scep::Certificate;
 
 /// One NDES; times as in RFC 3339.
 #[derive(Serialize)]
-pub(super) struct Upstream<'a> {
-    application: &'a str,
+pub(super) struct Upstream {
+    application: String,
     upstream: String,
     /// Absent while nobody has asked.
     healthy: Option<bool>,
@@ -41,7 +41,7 @@ struct Presented {
     not_after: Option<String>,
 }
 
-pub(super) fn of(generation: &Generation) -> Vec<Upstream<'_>> {
+pub(super) fn of(generation: &Generation) -> Vec<Upstream> {
     generation
         .named()
         .map(|(name, published)| upstream(name, published))
@@ -75,11 +75,11 @@ pub(super) fn lines(generation: &Generation) -> String {
     text
 }
 
-fn upstream<'a>(name: &'a str, published: &Published) -> Upstream<'a> {
+pub(super) fn upstream(name: &str, published: &Published) -> Upstream {
     let condition = published.scep.health.condition();
     let ill = condition.ill.as_ref();
     Upstream {
-        application: name,
+        application: name.to_owned(),
         upstream: published.upstream_name(),
         healthy: (!condition.unknown).then_some(ill.is_none()),
         since: rfc3339(condition.since),
@@ -101,21 +101,24 @@ fn upstream<'a>(name: &'a str, published: &Published) -> Upstream<'a> {
 }
 
 fn presented(certificate: &Certificate) -> Presented {
-    let not_after = certificate.not_after.and_then(|seconds| {
-        let seconds = u64::try_from(seconds).ok().filter(|s| *s < YEAR_10000)?;
-        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))
-    });
     Presented {
         role: certificate.role().as_str(),
         subject: certificate.subject.clone(),
         serial: certificate.serial.clone(),
-        not_after: not_after.map(rfc3339),
+        not_after: certificate.not_after.and_then(rfc3339_of),
     }
 }
 
-/// What RFC 3339 cannot say.
+/// `seconds` since 1970; none where RFC 3339 cannot say it.
+pub(super) fn rfc3339_of(seconds: i64) -> Option<String> {
+    let seconds = u64::try_from(seconds).ok().filter(|s| *s < YEAR_10000)?;
+    Some(rfc3339(
+        UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?,
+    ))
+}
+
 const YEAR_10000: u64 = 253_402_300_800;
 
-fn rfc3339(time: SystemTime) -> String {
+pub(super) fn rfc3339(time: SystemTime) -> String {
     humantime::format_rfc3339_seconds(time).to_string()
 }

@@ -45,6 +45,7 @@ before a simulated NDES on {ndes}.{ill}
 The throw-away files are removed when the demo ends.
 
   public:  {site}{MSCEP}
+  status:  http://{admin}/
   metrics: http://{admin}/metrics
   CA:      {dir}/demo-ca.pem
   config:  {dir}/ndes-proxy.toml

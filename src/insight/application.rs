@@ -13,6 +13,7 @@ use super::health::Health;
 use super::recent::Recent;
 use crate::client::ClientKey;
 use crate::diagnosis::{Anomaly, of_certificates};
+use crate::history::{Hour, Minute};
 use crate::metrics::{Metrics, ScepMetrics};
 use crate::scep::{Certificate, FailInfo, PkiStatus, Recipient, Role};
 
@@ -25,6 +26,8 @@ pub struct Application {
     name: String,
     pub(super) metrics: ScepMetrics,
     pub health: Health,
+    /// What the status page draws.
+    pub hour: Hour<Minute>,
     /// What GetCACert gave last; empty until it was asked.
     certificates: ArcSwap<Vec<Certificate>>,
     /// Transactions that were answered PENDING, since their first message.
@@ -63,6 +66,7 @@ impl Applications {
             name: name.to_owned(),
             metrics: shown(metrics.scep(name)),
             health: Health::new(name, metrics.health(name)),
+            hour: Hour::new(Instant::now()),
             certificates: ArcSwap::default(),
             polled: Mutex::new(Recent::new(MOST, POLLING)),
             fetched: Mutex::new(Recent::new(MOST, FETCHED)),
@@ -87,6 +91,8 @@ impl Application {
     pub fn tell(&self, anomaly: Anomaly, times: u64, now: Instant) {
         let reason = anomaly.reason();
         self.metrics.anomaly(reason, times);
+        self.hour
+            .count(now, |minute| minute.anomalies.add(reason, times));
         let times = {
             let mut told = lock(&self.told);
             let told = told.entry(reason).or_default();

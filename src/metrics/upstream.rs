@@ -3,6 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prometheus::core::Collector;
 use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use super::series::{counters, gauges, histograms, opts, register};
@@ -101,6 +102,17 @@ impl Upstreams {
             healthy: self.healthy.clone(),
             shown: Mutex::default(),
         }
+    }
+
+    /// What its gauge shows; none where it has none.
+    pub(super) fn certificate_of(&self, application: &str) -> Option<i64> {
+        let families = self.certificate.collect();
+        let series = families.iter().flat_map(|family| family.get_metric());
+        let mut own = series.filter(|one| {
+            let mut labels = one.get_label().iter();
+            labels.any(|label| label.value() == application)
+        });
+        own.next().map(|one| one.get_gauge().get_value() as i64)
     }
 
     /// Takes away the gauges of one that is gone.

@@ -27,6 +27,11 @@ impl Status {
         self.state().refused = Some(reason.to_owned());
     }
 
+    /// The files on disk are not those in use: they were refused.
+    pub fn is_refused(&self) -> bool {
+        self.state().refused.is_some()
+    }
+
     /// One line: what of the files on disk is in use.
     pub fn line(&self) -> String {
         let State { refused, pending } = &*self.state();

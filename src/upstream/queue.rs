@@ -92,6 +92,12 @@ impl Queue {
         }
     }
 
+    /// How many are at NDES, and how many wait.
+    pub fn load(&self) -> (usize, usize) {
+        let state = self.state();
+        (state.taken, state.length)
+    }
+
     fn place(self: &Arc<Self>, state: &mut State, client: ClientKey) -> Place {
         state.taken += 1;
         *state.holders.entry(client).or_default() += 1;

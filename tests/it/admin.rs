@@ -10,7 +10,8 @@ fn health_and_metrics_are_told_and_nothing_else() {
     for (path, status, text) in [
         ("/livez", 200, "alive"),
         ("/readyz", 200, "ready"),
-        ("/", 404, "/metrics"),
+        ("/", 200, "<!doctype html>"),
+        ("/index.html", 404, "/metrics"),
         ("/metrics/", 404, "/metrics"),
         ("/certsrv/mscep/mscep.dll", 404, "/metrics"),
     ] {

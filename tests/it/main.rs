@@ -33,6 +33,7 @@ mod restart;
 mod scep_bytes;
 mod shutdown;
 mod slow;
+mod status;
 mod support;
 mod timeouts;
 mod tls;

@@ -1,0 +1,172 @@
+//! The last hour, minute by minute: the few counts that the status page draws. Prometheus keeps
+//! the long memory; this one is there without it, small and bounded.
+
+mod latency;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+pub use latency::Latency;
+
+/// How far back it goes, the minute that runs included.
+pub const MINUTES: usize = 60;
+
+/// One value for each minute of the last hour.
+pub struct Hour<T> {
+    started: Instant,
+    /// The minute that a value is of, counted from the start, and the value; that of minute `n`
+    /// stands at `n % MINUTES`, in the place of one that is an hour old.
+    ring: Mutex<Vec<(u64, T)>>,
+}
+
+impl<T: Clone + Default> Hour<T> {
+    pub fn new(now: Instant) -> Self {
+        Self {
+            started: now,
+            ring: Mutex::new(vec![(0, T::default()); MINUTES]),
+        }
+    }
+
+    /// Counts in the minute of `now`.
+    pub fn count(&self, now: Instant, count: impl FnOnce(&mut T)) {
+        let minute = self.minute(now);
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let (of, value) = &mut ring[place(minute)];
+        if *of != minute {
+            (*of, *value) = (minute, T::default());
+        }
+        count(value);
+    }
+
+    /// [`MINUTES`] values, the oldest first; the last is that of the minute of `now`.
+    pub fn minutes(&self, now: Instant) -> Vec<T> {
+        let last = self.minute(now);
+        let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let value = |ago: u64| {
+            let minute = last.checked_sub(ago)?;
+            let (of, value) = &ring[place(minute)];
+            (*of == minute).then(|| value.clone())
+        };
+        let ago = (0..MINUTES as u64).rev();
+        ago.map(|ago| value(ago).unwrap_or_default()).collect()
+    }
+
+    fn minute(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.started).as_secs() / 60
+    }
+}
+
+fn place(minute: u64) -> usize {
+    (minute % MINUTES as u64) as usize
+}
+
+/// What one application did in a minute.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Minute {
+    /// Those that NDES answered with 200.
+    pub get_ca_caps: u32,
+    pub get_ca_cert: u32,
+    /// All that the gate let in.
+    pub pki_operation: u32,
+    /// How those that wanted a certificate ended.
+    pub issued: u32,
+    pub pending: u32,
+    pub refused: u32,
+    pub failed: u32,
+    /// Of PKIOperation, from the end of the head to the end of the answer.
+    pub latency: Latency,
+    /// By the word of a diagnosis.
+    pub anomalies: Reasons,
+}
+
+impl Minute {
+    pub fn ended(&mut self, outcome: Outcome) {
+        let count = match outcome {
+            Outcome::Issued => &mut self.issued,
+            Outcome::Pending => &mut self.pending,
+            Outcome::Refused => &mut self.refused,
+            Outcome::Failed => &mut self.failed,
+        };
+        *count = count.saturating_add(1);
+    }
+}
+
+/// How a request to enrol ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// SUCCESS.
+    Issued,
+    /// PENDING: the device asks again.
+    Pending,
+    /// FAILURE: NDES said no.
+    Refused,
+    /// Neither: no answer, an HTTP error, or nothing that can be read.
+    Failed,
+}
+
+/// Counts by a word of a closed list; only those that occur take room.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reasons(Vec<(&'static str, u64)>);
+
+impl Reasons {
+    pub fn add(&mut self, reason: &'static str, times: u64) {
+        match self.0.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, count)) => *count = count.saturating_add(times),
+            None => self.0.push((reason, times)),
+        }
+    }
+
+    pub fn count(&self, reason: &str) -> u64 {
+        let found = self.0.iter().find(|(known, _)| *known == reason);
+        found.map_or(0, |(_, count)| *count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn an_hour_old_is_forgotten_and_no_sooner() {
+        let start = Instant::now();
+        let hour = Hour::<u32>::new(start);
+        let at = |second: u64| start + Duration::from_secs(second);
+        let sum = |second| hour.minutes(at(second)).iter().sum::<u32>();
+        assert_eq!(
+            hour.minutes(start),
+            [0; MINUTES],
+            "nothing before the start"
+        );
+        hour.count(at(0), |count| *count += 1);
+        hour.count(at(59), |count| *count += 1);
+        hour.count(at(60), |count| *count += 10);
+        assert_eq!(hour.minutes(at(119))[MINUTES - 2..], [2, 10]);
+        assert_eq!(sum(3_599), 12);
+        assert_eq!(sum(3_600), 10, "the first minute is an hour old");
+        assert_eq!(sum(3_660), 0);
+        // The place of a minute is used again, without what was there.
+        hour.count(at(3_600), |count| *count += 100);
+        assert_eq!(hour.minutes(at(3_600))[MINUTES - 2..], [0, 100]);
+        assert_eq!(sum(3_600), 110);
+        assert_eq!(sum(1_000_000), 0);
+    }
+
+    #[test]
+    fn a_time_before_the_start_is_the_first_minute() {
+        let start = Instant::now();
+        let hour = Hour::<u32>::new(start + Duration::from_secs(600));
+        hour.count(start, |count| *count += 1);
+        assert_eq!(hour.minutes(start)[MINUTES - 1], 1);
+    }
+
+    #[test]
+    fn reasons_are_counted_apart() {
+        let mut reasons = Reasons::default();
+        for (reason, times) in [("a", 1), ("b", 5), ("a", 2), ("b", u64::MAX)] {
+            reasons.add(reason, times);
+        }
+        assert_eq!(["a", "b", "c"].map(|r| reasons.count(r)), [3, u64::MAX, 0]);
+    }
+}
