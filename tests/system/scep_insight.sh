@@ -37,7 +37,7 @@ seen() {
     [ -z "${field[anomaly]-}" ] || [ -n "${field[advice]-}" ] || fail "$what: no advice: $line"
 
     expect "messages_total{application=\"ndes\",enrolment=\"${field[enrolment]}\",message_type=\"${field[message_type]}\"}"
-    expect "answers_total{application=\"ndes\",fail_info=\"${field[fail_info]-none}\",pki_status=\"${field[pki_status]-none}\"}"
+    expect "answers_total{application=\"ndes\",enrolment=\"${field[enrolment]}\",fail_info=\"${field[fail_info]-none}\",pki_status=\"${field[pki_status]-none}\"}"
     for name in digest signature cipher; do
         expect "algorithms_total{algorithm=\"${field[$name]}\",application=\"ndes\",purpose=\"$name\"}"
     done
