@@ -1,6 +1,7 @@
 //! The log: lines on standard output. Requests never wait for it; what does not fit into its queue
 //! is dropped and counted.
 
+mod fields;
 mod lines;
 
 use std::io::{self, IsTerminal};
@@ -23,7 +24,11 @@ pub fn start(config: &Log) -> io::Result<(Lines, Writer)> {
         .with_max_level(level)
         .with_writer(lines.clone());
     let started = match config.format {
-        LogFormat::Text => subscriber.with_ansi(io::stdout().is_terminal()).try_init(),
+        LogFormat::Text if io::stdout().is_terminal() => subscriber.with_ansi(true).try_init(),
+        LogFormat::Text => subscriber
+            .with_ansi(false)
+            .fmt_fields(fields::Plain)
+            .try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
     // A second log in one process would be a defect; the first one goes on.
