@@ -1,8 +1,9 @@
 //! The log: lines on standard output. Requests never wait for it; what does not fit into its queue
 //! is dropped and counted.
 
-mod fields;
+mod json;
 mod lines;
+mod text;
 
 use std::io::{self, IsTerminal};
 
@@ -27,12 +28,19 @@ pub fn start(config: &Log) -> io::Result<(Lines, Writer)> {
         LogFormat::Text if io::stdout().is_terminal() => subscriber.with_ansi(true).try_init(),
         LogFormat::Text => subscriber
             .with_ansi(false)
-            .fmt_fields(fields::Plain)
+            .fmt_fields(text::Text)
             .try_init(),
-        LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
+        LogFormat::Json => subscriber
+            .json()
+            .flatten_event(true)
+            .map_event_format(json::Json::of)
+            .try_init(),
     };
     // A second log in one process would be a defect; the first one goes on.
     _ = started;
     std::panic::set_hook(Box::new(|panic| tracing::error!("defect: {panic}")));
     Ok((lines, writer))
 }
+
+#[cfg(test)]
+mod tests;

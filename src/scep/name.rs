@@ -133,8 +133,14 @@ const BMP_STRING: u8 = 0x1e;
 
 /// RFC 4514 §2.4.
 fn push_escaped(text: &mut String, value: &str) {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(byte);
-    if value.as_bytes().iter().all(is_plain) {
+    let is_special = |byte| {
+        matches!(
+            byte,
+            b'\0' | b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\'
+        )
+    };
+    let at_end = value.starts_with(['#', ' ']) || value.ends_with(' ');
+    if !at_end && !value.bytes().any(is_special) {
         return text.push_str(value);
     }
     let last = value.len().wrapping_sub(1);
