@@ -11,6 +11,7 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{Log, LogFormat, LogLevel};
 pub use lines::{Lines, Writer};
+pub use text::Text;
 
 /// Starts the log of this process. Called once, by `main`, which keeps the writer to its end.
 pub fn start(config: &Log) -> io::Result<(Lines, Writer)> {
@@ -26,10 +27,7 @@ pub fn start(config: &Log) -> io::Result<(Lines, Writer)> {
         .with_writer(lines.clone());
     let started = match config.format {
         LogFormat::Text if io::stdout().is_terminal() => subscriber.with_ansi(true).try_init(),
-        LogFormat::Text => subscriber
-            .with_ansi(false)
-            .fmt_fields(text::Text)
-            .try_init(),
+        LogFormat::Text => subscriber.with_ansi(false).fmt_fields(Text).try_init(),
         LogFormat::Json => subscriber
             .json()
             .flatten_event(true)

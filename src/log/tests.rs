@@ -8,7 +8,7 @@ use tracing::Subscriber;
 use tracing::subscriber::with_default;
 use tracing_subscriber::fmt;
 
-use super::{json::Json, text::Text};
+use super::{Text, json::Json};
 
 fn events() {
     let texts = [

@@ -15,7 +15,7 @@ use tracing_subscriber::fmt::format::{DefaultVisitor, Writer};
 use crate::client::is_plain;
 
 /// For outputs without colours.
-pub(super) struct Text;
+pub struct Text;
 
 impl<'w> FormatFields<'w> for Text {
     fn format_fields<R: RecordFields>(&self, line: Writer<'w>, fields: R) -> fmt::Result {
@@ -51,8 +51,9 @@ impl Fields<'_> {
     fn leave(&mut self, to: impl FnOnce(&mut DefaultVisitor<'_>)) {
         let mut default = DefaultVisitor::new(self.line.by_ref(), self.first);
         to(&mut default);
+        let written = default.finish();
         self.first = false;
-        self.result = self.result.and(default.finish());
+        self.result = self.result.and(written);
     }
 }
 
