@@ -14,8 +14,9 @@ use ndes_proxy::client::ClientKey;
 use ndes_proxy::config::PolicyModule;
 use ndes_proxy::head::Method;
 use ndes_proxy::insight::{Applications, Asked, Audit, End, Insight};
+use ndes_proxy::log::Text;
 use ndes_proxy::metrics::Metrics;
-use ndes_proxy::scep::{Message, Operation, message_of_query};
+use ndes_proxy::scep::{CertRep, Message, Operation, message_of_query};
 
 /// jscep with many SANs: BER with split strings, and `+`, `/` and `=` as they are. Of the exchanges
 /// in tests/corpus the nearest to 12 KB with an answer.
@@ -31,7 +32,7 @@ fn reading(criterion: &mut Criterion) {
         let answer = body_of(&raw(id, "resp"));
         let request = |cms: &[u8]| (Message::read(cms).expect("a request"), sha256(cms));
         let get = |query: &[u8]| request(&message_of_query(query).expect("a message"));
-        let reply = |cms: &[u8]| Message::read(cms).expect("an answer");
+        let reply = |cms: &[u8]| CertRep::read(cms).expect("an answer");
 
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(format!("{client}: POST"), |bencher| {
@@ -62,7 +63,10 @@ fn reading(criterion: &mut Criterion) {
 /// All that the proxy does about SCEP for one exchange: counters, audit line, diagnosis. The lines go
 /// nowhere, but are formatted.
 fn insight(criterion: &mut Criterion) {
-    let subscriber = tracing_subscriber::fmt().with_writer(std::io::sink);
+    let subscriber = tracing_subscriber::fmt()
+        .with_ansi(false)
+        .fmt_fields(Text)
+        .with_writer(std::io::sink);
     tracing::subscriber::set_global_default(subscriber.finish()).expect("the only one");
     let metrics = Metrics::new().expect("metrics");
     let application = Applications::default().get("ndes", &metrics);

@@ -73,11 +73,24 @@ impl fmt::Display for ConnectionId {
 /// backslashes escaped. As a string, and not as something to display, it stands in quotes in a
 /// line of text, and what is in it cannot pass for further fields of the line.
 pub fn escaped(bytes: &[u8], most: usize) -> String {
-    let mut text = bytes[..bytes.len().min(most)].escape_ascii().to_string();
+    let start = &bytes[..bytes.len().min(most)];
+    let mut text = match std::str::from_utf8(start) {
+        Ok(text) if is_plain(start) => text.to_owned(),
+        _ => start.escape_ascii().to_string(),
+    };
     if bytes.len() > most {
         text.push_str("...");
     }
     text
+}
+
+/// Nothing in it is escaped in a log, be it text or JSON.
+pub fn is_plain(bytes: &[u8]) -> bool {
+    // Without early exit, so that it goes at the speed of SIMD.
+    bytes.iter().fold(true, |plain, byte| {
+        let quote = (*byte == b'"') | (*byte == b'\'') | (*byte == b'\\');
+        plain & (*byte >= b' ') & (*byte <= b'~') & !quote
+    })
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ use crate::config::PolicyModule;
 use crate::diagnosis::{self, Anomaly, Answerer};
 use crate::head::Method;
 use crate::scep::{
-    self, Capabilities, Capability, FailInfo, Message, MessageType, Operation, PkiStatus,
+    self, Capabilities, Capability, CertRep, FailInfo, Message, MessageType, Operation, PkiStatus,
     Unreadable,
 };
 use crate::upstream::Failure;
@@ -57,7 +57,7 @@ pub struct Insight {
     forwarded: bool,
     tap: Tap,
     /// Of a PKIOperation that was answered 200.
-    answer: Option<Result<Box<Message>, Unreadable>>,
+    answer: Option<Result<CertRep, Unreadable>>,
     anomalies: Vec<Anomaly>,
 }
 
@@ -193,9 +193,9 @@ impl Insight {
         };
         let metrics = &self.application.metrics;
         if let Some(body) = body {
-            let read = cert_rep(&body).map(Box::new);
+            let read = CertRep::read(&body);
             self.anomalies.extend(match &read {
-                Ok(message) => self.judge(message),
+                Ok(cert_rep) => self.judge(cert_rep),
                 Err(error) => {
                     metrics.unreadable("answer", error.reason());
                     Some(Anomaly::CertRepUnreadable)
@@ -204,10 +204,9 @@ impl Insight {
             self.answer = Some(read);
         }
         match &self.answer {
-            Some(Ok(message)) => {
-                let status = message.pki_status.map_or("none", PkiStatus::as_str);
-                let fail_info = message.fail_info.map_or("none", FailInfo::as_str);
-                metrics.answer(enrolment, status, fail_info);
+            Some(Ok(cert_rep)) => {
+                let fail_info = cert_rep.fail_info.map_or("none", FailInfo::as_str);
+                metrics.answer(enrolment, cert_rep.pki_status.as_str(), fail_info);
             }
             Some(Err(_)) => metrics.answer(enrolment, "unreadable", "none"),
             None if self.forwarded => metrics.answer(enrolment, "none", "none"),
@@ -216,8 +215,8 @@ impl Insight {
     }
 
     /// What a CertRep means beside its request.
-    fn judge(&self, answer: &Message) -> Option<Anomaly> {
-        let status = answer.pki_status?;
+    fn judge(&self, answer: &CertRep) -> Option<Anomaly> {
+        let status = answer.pki_status;
         if let Some(transaction) = &answer.transaction_id {
             self.application.answered(transaction, status, self.started);
         }
@@ -324,14 +323,5 @@ fn enrolment(message: &Message) -> &'static str {
         (_, Some(signer)) if signer.self_issued => "initial",
         (_, Some(_)) => "renewal",
         (_, None) => "unknown",
-    }
-}
-
-/// A readable answer has a pkiStatus.
-fn cert_rep(body: &[u8]) -> Result<Message, Unreadable> {
-    let message = Message::read(body)?;
-    match message.pki_status {
-        Some(_) => Ok(message),
-        None => Err(Unreadable::NotScep),
     }
 }

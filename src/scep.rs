@@ -7,6 +7,7 @@ mod algorithm;
 mod answer;
 mod attributes;
 mod ber;
+mod cert_rep;
 mod certificate;
 mod cms;
 mod message;
@@ -18,6 +19,7 @@ mod unreadable;
 pub use algorithm::{Cipher, Digest, Signature};
 pub use answer::{Capabilities, Capability, MAX_CERTIFICATES, ca_certificates};
 pub use attributes::{FailInfo, MessageType, PkiStatus};
+pub use cert_rep::CertRep;
 pub use certificate::{
     Certificate, Key, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, MAX_SERIAL, Role,
 };

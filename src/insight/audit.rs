@@ -54,7 +54,7 @@ impl Insight {
             sha256 = (sent.bytes > 0).then(|| format!("{:016x}", u64::from_be_bytes(sent.sha256))),
             unreadable = sent.message.as_ref().err().map(|error| error.reason()),
             status = self.status.map(|status| status.as_u16()),
-            pki_status = answer.and_then(|answer| answer.pki_status).map(status).map(field::display),
+            pki_status = answer.map(|answer| answer.pki_status).map(status).map(field::display),
             fail_info = answer.and_then(|answer| answer.fail_info).map(fail_info).map(field::display),
             fail_info_text = fail_info_text.map(name),
             answer_unreadable = self.answer.as_ref().and_then(|a| a.as_ref().err()).map(|error| error.reason()),

@@ -39,7 +39,7 @@ impl Insight {
             return None;
         }
         let status = match &self.answer {
-            Some(Ok(answer)) => answer.pki_status,
+            Some(Ok(answer)) => Some(answer.pki_status),
             _ => None,
         };
         match status {

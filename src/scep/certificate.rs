@@ -159,9 +159,8 @@ impl Certificate {
     fn note(&mut self, extensions: &mut Reader<'_>) -> Result<(), Unreadable> {
         while extensions.peek()?.is_some() {
             extensions.constructed(SEQUENCE, |extension| {
-                let kind = extension.oid()?;
                 // 2.5.29, the arc of the standard ones
-                let Some([kind]) = kind.as_bytes().strip_prefix(b"\x55\x1d") else {
+                let Some([kind]) = extension.primitive(OID)?.strip_prefix(b"\x55\x1d") else {
                     return Ok(());
                 };
                 if extension.peek()? == Some(BOOLEAN) {

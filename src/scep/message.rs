@@ -1,6 +1,6 @@
 //! A pkiMessage (RFC 8894 §3): what stands in it readable without a key.
 
-use super::ber::{CONTEXT_0, CONTEXT_0_STRING, INTEGER, Reader, SEQUENCE, SET};
+use super::ber::{CONTEXT_0, CONTEXT_0_STRING, INTEGER, OID, Reader, SEQUENCE, SET};
 use super::certificate::{Certificate, boxed, serial_text};
 use super::cms::{Signed, content, signed_data};
 use super::{Cipher, Digest, FailInfo, MessageType, PkiStatus, Signature, Unreadable, name};
@@ -69,10 +69,7 @@ impl Message {
     /// Why it cannot be read, if not even the signed attributes can.
     pub fn read(cms: &[u8]) -> Result<Self, Unreadable> {
         signed_data(cms, |signed, rest| {
-            let signer = rest.constructed(SET, |infos| match infos.peek()? {
-                None => Err(Unreadable::NoSigner),
-                Some(_) => infos.constructed(SEQUENCE, |info| SignerInfo::read(info, signed)),
-            })?;
+            let signer = first_signer(rest, |info| SignerInfo::read(info, signed))?;
             let contents = match signed.content.as_deref() {
                 None => Contents::without(Envelope::Absent),
                 Some([]) => Contents::without(Envelope::Empty),
@@ -97,6 +94,17 @@ impl Message {
             })
         })
     }
+}
+
+/// The first SignerInfo; SCEP has one.
+pub(super) fn first_signer<'a, T>(
+    rest: &mut Reader<'a>,
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Unreadable>,
+) -> Result<T, Unreadable> {
+    rest.constructed(SET, |infos| match infos.peek()? {
+        None => Err(Unreadable::NoSigner),
+        Some(_) => infos.constructed(SEQUENCE, read),
+    })
 }
 
 /// RFC 5652 §5.3.
@@ -142,14 +150,14 @@ fn signer(
 
 /// RFC 8894 §3.2.1; their order is not fixed.
 #[derive(Default)]
-struct Attributes {
+pub(super) struct Attributes {
     message_type: Option<MessageType>,
-    transaction_id: Option<Box<[u8]>>,
+    pub(super) transaction_id: Option<Box<[u8]>>,
     sender_nonce: Option<Box<[u8]>>,
-    recipient_nonce: Option<Box<[u8]>>,
-    pki_status: Option<PkiStatus>,
-    fail_info: Option<FailInfo>,
-    fail_info_text: Option<String>,
+    pub(super) recipient_nonce: Option<Box<[u8]>>,
+    pub(super) pki_status: Option<PkiStatus>,
+    pub(super) fail_info: Option<FailInfo>,
+    pub(super) fail_info_text: Option<String>,
 }
 
 /// 2.16.840.1.113733.1.9, the arc of SCEP's attributes.
@@ -158,13 +166,13 @@ const SCEP: &[u8] = b"\x60\x86\x48\x01\x86\xf8\x45\x01\x09";
 const FAIL_INFO_TEXT: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x18\x01";
 
 impl Attributes {
-    fn read(set: &mut Reader<'_>) -> Result<Self, Unreadable> {
+    pub(super) fn read(set: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let (mut found, mut is_scep) = (Self::default(), false);
         while set.peek()?.is_some() {
             set.constructed(SEQUENCE, |attribute| {
-                let kind = attribute.oid()?;
-                let number = kind.as_bytes().strip_prefix(SCEP);
-                if number.is_none() && kind.as_bytes() != FAIL_INFO_TEXT {
+                let kind = attribute.primitive(OID)?;
+                let number = kind.strip_prefix(SCEP);
+                if number.is_none() && kind != FAIL_INFO_TEXT {
                     return Ok(());
                 }
                 let value = attribute.constructed(SET, Reader::string)?;

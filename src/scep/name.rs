@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Write;
 
 use super::Oid;
-use super::ber::{Reader, SEQUENCE, SET};
+use super::ber::{OID, Reader, SEQUENCE, SET};
 
 /// A name is kept as this many bytes of text.
 pub const MAX_NAME: usize = 1024;
@@ -40,7 +40,7 @@ pub(super) fn text(der: &[u8]) -> Option<String> {
                 text.push_str(separator);
                 separator = "+";
                 attributes.constructed(SEQUENCE, |attribute| {
-                    let kind = attribute.oid()?;
+                    let kind = attribute.primitive(OID)?;
                     write_attribute(&mut text, kind, attribute.raw()?);
                     Ok(())
                 })?;
@@ -75,12 +75,12 @@ const KEYWORDS: [(&[u8], &str); 9] = [
     (b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01", "UID"),
 ];
 
-/// `value` with its tag and length.
-fn write_attribute(text: &mut String, kind: Oid, value: &[u8]) {
-    let keyword = KEYWORDS.iter().find(|(oid, _)| *oid == kind.as_bytes());
+/// `kind` is the content of an OID, `value` has its tag and length.
+fn write_attribute(text: &mut String, kind: &[u8], value: &[u8]) {
+    let keyword = KEYWORDS.iter().find(|(oid, _)| *oid == kind);
     match keyword {
         Some((_, keyword)) => text.push_str(keyword),
-        None => _ = write!(text, "{kind}"),
+        None => _ = write!(text, "{}", Oid::new(kind)),
     }
     text.push('=');
     match keyword.and_then(|_| string(value)) {
@@ -133,8 +133,14 @@ const BMP_STRING: u8 = 0x1e;
 
 /// RFC 4514 §2.4.
 fn push_escaped(text: &mut String, value: &str) {
-    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._:/@".contains(byte);
-    if value.as_bytes().iter().all(is_plain) {
+    let is_special = |byte| {
+        matches!(
+            byte,
+            b'\0' | b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\'
+        )
+    };
+    let at_end = value.starts_with(['#', ' ']) || value.ends_with(' ');
+    if !at_end && !value.bytes().any(is_special) {
         return text.push_str(value);
     }
     let last = value.len().wrapping_sub(1);
@@ -154,8 +160,9 @@ pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     text.reserve(2 * bytes.len());
     for byte in bytes {
-        let digits = [byte >> 4, byte & 0xf].map(|digit| char::from(DIGITS[usize::from(digit)]));
-        text.extend(digits);
+        for digit in [byte >> 4, byte & 0xf] {
+            text.push(char::from(DIGITS[usize::from(digit)]));
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use bytes::BytesMut;
 use ndes_proxy::edge::chunked::Chunked;
 use ndes_proxy::scep::{
-    Capabilities, Capability, Certificate, Envelope, Message, Operation, Recipient, Unclear,
-    Unreadable, ca_certificates, message_of_query, operation,
+    Capabilities, Capability, CertRep, Certificate, Envelope, Message, Operation, Recipient,
+    Unclear, Unreadable, ca_certificates, message_of_query, operation,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -176,6 +176,25 @@ fn judge_request(judge: &mut Judge, exchange: &Exchange) {
     judge.compare(&format!("{}: request", exchange.id()), expected, &found);
 }
 
+/// The short way of reading an answer finds what the long one does.
+fn judge_cert_rep(judge: &mut Judge, place: &str, body: &[u8]) {
+    let whole = Message::read(body).and_then(|message| {
+        Ok(CertRep {
+            pki_status: message.pki_status.ok_or(Unreadable::NotScep)?,
+            transaction_id: message.transaction_id,
+            recipient_nonce: message.recipient_nonce,
+            fail_info: message.fail_info,
+            fail_info_text: message.fail_info_text,
+        })
+    });
+    let found = CertRep::read(body);
+    if found != whole {
+        judge.wrong.push(format!(
+            "{place}: {whole:?} was expected, {found:?} was read"
+        ));
+    }
+}
+
 fn judge_answer(judge: &mut Judge, exchange: &Exchange) {
     let (place, body) = (format!("{}: answer", exchange.id()), exchange.answer());
     let expected = &exchange.0["response"];
@@ -184,6 +203,7 @@ fn judge_answer(judge: &mut Judge, exchange: &Exchange) {
         let found = Message::read(&body);
         let found = found.map_or_else(|why| json!(why.reason()), |m| message_json(&m, &body));
         judge.compare(&place, expected, &found);
+        judge_cert_rep(judge, &place, &body);
     }
     if let Some(expected @ Value::Array(_)) = expected.get("ca_certificates") {
         judge.count("answers to GetCACert");

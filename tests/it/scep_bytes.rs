@@ -3,7 +3,7 @@
 
 use allocation_counter::measure;
 use ndes_proxy::scep::{
-    Capabilities, MAX_MESSAGE, Message, Unreadable, ca_certificates, message_of_query,
+    Capabilities, CertRep, MAX_MESSAGE, Message, Unreadable, ca_certificates, message_of_query,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -26,8 +26,9 @@ fn read(bytes: &[u8]) {
 fn read_cms(bytes: &[u8]) {
     bounded(bytes, |bytes| {
         let message = Message::read(bytes);
+        let cert_rep = CertRep::read(bytes);
         let certificates = ca_certificates(bytes);
-        drop((message, certificates));
+        drop((message, cert_rep, certificates));
     });
 }
 

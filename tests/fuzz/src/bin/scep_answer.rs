@@ -5,7 +5,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ndes_proxy::scep::{
-    Capabilities, Certificate, MAX_CERTIFICATES, MAX_EXT_KEY_USAGES, MAX_FAIL_INFO_TEXT,
+    Capabilities, CertRep, Certificate, MAX_CERTIFICATES, MAX_EXT_KEY_USAGES, MAX_FAIL_INFO_TEXT,
     MAX_KEY_ID, MAX_NAME, MAX_NONCE, MAX_RECIPIENTS, MAX_SERIAL, MAX_TRANSACTION_ID, Message,
     ca_certificates,
 };
@@ -14,6 +14,11 @@ use ndes_proxy_fuzz::within_bounds;
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(message) = within_bounds(bytes, || Message::read(bytes)) {
         check_message(&message);
+        let cert_rep = within_bounds(bytes, || CertRep::read(bytes));
+        assert_eq!(
+            cert_rep.ok().map(|found| (Some(found.pki_status), found.transaction_id)),
+            message.pki_status.map(|status| (Some(status), message.transaction_id))
+        );
     }
     if let Ok(certificates) = within_bounds(bytes, || ca_certificates(bytes)) {
         assert!((1..=MAX_CERTIFICATES).contains(&certificates.len()));
