@@ -162,7 +162,10 @@ impl Insight {
         }
         let now = Instant::now();
         if self.forwarded && end != End::Other {
-            self.application.health.served(self.illness(), now);
+            let operation = self.asked.operation;
+            self.application
+                .health
+                .served(operation, self.illness(), now);
         }
         for anomaly in &self.anomalies {
             self.application.tell(*anomaly, 1, now);
@@ -173,7 +176,7 @@ impl Insight {
     fn illness(&self) -> Option<Illness> {
         let mut anomalies = self.anomalies.iter().copied();
         let anomaly = anomalies.find(|anomaly| anomaly.is_of_server())?;
-        let operation = self.asked.operation.map_or("a request", Operation::as_str);
+        let operation = self.asked.operation?.as_str();
         let status = self.status.map(|status| format!(" ({})", status.as_u16()));
         Some(Illness {
             anomaly,

@@ -147,9 +147,18 @@ impl Application {
         self.certificates.load_full()
     }
 
+    /// It is published, perhaps again.
+    pub fn show(&self) {
+        self.health.show();
+    }
+
     /// Takes away its gauges: it is not published any more.
     pub fn hide(&self) {
         self.health.hide();
+        self.hide_certificates();
+    }
+
+    fn hide_certificates(&self) {
         for role in ROLES {
             self.metrics.certificate(role.as_str(), None);
         }
@@ -172,6 +181,10 @@ impl Application {
             let these = certificates.iter().filter(|one| one.role() == role);
             let first = these.filter_map(|one| one.not_after).min();
             self.metrics.certificate(role.as_str(), first);
+        }
+        // After they are set: whichever of both comes last, none stays.
+        if self.health.is_hidden() {
+            self.hide_certificates();
         }
         let anomalies = of_certificates(&certificates, now());
         let before = self.certificates.load();
