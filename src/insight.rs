@@ -52,6 +52,8 @@ pub struct Insight {
     sent: Option<Box<Sent>>,
     /// Status of NDES's answer.
     status: Option<StatusCode>,
+    /// All that the proxy refuses is behind it.
+    waited: bool,
     /// NDES was asked, whatever came of it.
     forwarded: bool,
     tap: Tap,
@@ -83,6 +85,7 @@ impl Insight {
             started: Instant::now(),
             sent: is_enrolment.then(|| Box::new(Sent::read(asked))),
             status: None,
+            waited: false,
             forwarded: false,
             tap: Tap::Closed,
             answer: None,
@@ -90,7 +93,6 @@ impl Insight {
         };
         if let Some(sent) = &insight.sent {
             sent.count(application);
-            application.enrols(&insight.device);
             if let Ok(message) = &sent.message
                 && application.is_stale(&message.recipients)
             {
@@ -136,6 +138,11 @@ impl Insight {
     pub fn failed(&mut self, failure: &Failure) {
         self.forwarded = true;
         self.anomalies.push(diagnosis::of_failure(failure));
+    }
+
+    /// Waits for its turn at NDES.
+    pub fn waits(&mut self) {
+        self.waited = true;
     }
 
     /// There was no turn at NDES.
@@ -207,7 +214,7 @@ impl Insight {
                 metrics.answer(status, fail_info);
             }
             Some(Err(_)) => metrics.answer("unreadable", "none"),
-            None if self.forwarded => metrics.answer("none", "none"),
+            None if self.waited => metrics.answer("none", "none"),
             None => {}
         }
     }

@@ -113,9 +113,10 @@ impl Application {
         lock(&self.fetched).note(device, now);
     }
 
-    /// A device sends a PKIOperation.
-    pub(super) fn enrols(&self, device: &Device) {
-        lock(&self.fetched).take(device);
+    /// A device sends a PKIOperation, whatever becomes of it.
+    pub fn enrols(&self, client: ClientKey, user_agent: Option<&HeaderValue>) {
+        let device = self.device(client, user_agent);
+        lock(&self.fetched).take(&device);
     }
 
     fn expire(&self, now: Instant) {
@@ -242,11 +243,11 @@ mod tests {
     fn a_device_that_does_not_come_back_is_counted_once() {
         let metrics = Metrics::new().unwrap();
         let (application, start) = (application(&metrics), Instant::now());
-        let device = |number| application.device(ClientKey::V4(Ipv4Addr::from(number)), None);
+        let client = |number| ClientKey::V4(Ipv4Addr::from(number));
         for number in 0..5 {
-            application.fetched(device(number), start);
+            application.fetched(application.device(client(number), None), start);
         }
-        application.enrols(&device(3));
+        application.enrols(client(3), None);
         application.expire(start + FETCHED - Duration::from_secs(1));
         assert_eq!(counted(&metrics, "no_pki_operation"), 0);
         for later in [0, 1, 100] {
@@ -265,7 +266,7 @@ mod tests {
         for agent in &agents {
             application.fetched(application.device(office, Some(agent)), start);
         }
-        application.enrols(&application.device(office, Some(&agents[1])));
+        application.enrols(office, Some(&agents[1]));
         application.expire(start + FETCHED);
         assert_eq!(counted(&metrics, "no_pki_operation"), 1);
     }
