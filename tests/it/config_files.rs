@@ -191,7 +191,7 @@ fn check_says_what_would_be_refused_and_who_asks_how_it_is() {
             "[listen]\nprobe_path = \"/healthz\"\n[[application]]",
         )
         .replace("public_names", &format!("{policy}\npublic_names"));
-    let ran = folder.check(&format!("{text}\nprobe = {{ interval = \"off\" }}\n"));
+    let ran = folder.check(format!("{text}\nprobe = {{ interval = \"off\" }}\n"));
     assert_eq!((ran.code, &ran.stderr[..]), (0, ""), "{}", ran.stdout);
     for line in [
         "answers /healthz itself, under any host",
