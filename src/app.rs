@@ -215,6 +215,7 @@ impl Bound {
             tokio::spawn(threads::watch(
                 time,
                 self.edge.pulse.clone(),
+                self.edge.shutdown.clone(),
                 self.manager.clone(),
             ));
         }

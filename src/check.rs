@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::config::{Application, Config};
+use crate::config::{Application, Config, OnUnreadable, PolicyModule, Probe, ScepPolicy};
 use crate::generation::{Generation, Published};
 use crate::problem::{Finding, Place, Problems};
 use crate::process::Process;
@@ -100,6 +100,9 @@ fn describe(config: &Config, generation: &Generation) -> String {
         joined(&listen.https),
         listen.admin
     );
+    if let Some(path) = &listen.probe_path {
+        _ = writeln!(text, "answers {} itself, under any host", path.as_str());
+    }
     for (application, published) in config.applications.iter().zip(&generation.applications) {
         _ = describe_application(&mut text, application, published);
     }
@@ -117,6 +120,8 @@ fn describe_application(
         paths,
         methods,
         operations,
+        policy_module,
+        scep,
         upstream,
         ..
     } = application;
@@ -146,6 +151,10 @@ fn describe_application(
                 .collect::<Vec<_>>()
         )
     )?;
+    let refused = refused(scep);
+    if !refused.is_empty() {
+        writeln!(text, "  refuses      {}", refused.join("; "))?;
+    }
     for identity in &published.identities {
         let until = certificate::date(identity.not_after);
         writeln!(
@@ -174,7 +183,44 @@ fn describe_application(
         .iter()
         .map(|root| root.value.display())
         .collect();
-    writeln!(text, "  verified by  {by}, against {}", joined(&roots))
+    writeln!(text, "  verified by  {by}, against {}", joined(&roots))?;
+    let expected = match policy_module {
+        PolicyModule::Intune => "the Intune policy module: 403 to a request without operation",
+        PolicyModule::None => "no policy module: 200 to a request without operation",
+    };
+    writeln!(text, "  expected     {expected}")?;
+    let Probe {
+        interval,
+        certificates,
+        ..
+    } = upstream.probe;
+    match interval {
+        Some(interval) => writeln!(
+            text,
+            "  probed       every {}, its certificates every {}",
+            humantime::format_duration(interval),
+            humantime::format_duration(certificates)
+        ),
+        None => writeln!(text, "  probed       never"),
+    }
+}
+
+/// What of SCEP does not pass.
+fn refused(policy: &ScepPolicy) -> Vec<String> {
+    let unreadable = policy.unreadable == OnUnreadable::Refuse;
+    let messages = policy.refused_messages.iter().map(|kind| kind.as_str());
+    let messages: Vec<_> = messages.collect();
+    let digest = policy.weakest_digest.map(|digest| digest.as_str());
+    let cipher = policy.weakest_cipher.map(|cipher| cipher.as_str());
+    [
+        unreadable.then(|| "messages that cannot be read".to_owned()),
+        (!messages.is_empty()).then(|| messages.join(", ")),
+        digest.map(|weakest| format!("digests below {weakest}")),
+        cipher.map(|weakest| format!("ciphers below {weakest}")),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn joined<T: ToString>(items: &[T]) -> String {

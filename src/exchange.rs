@@ -167,6 +167,13 @@ impl Exchange {
         })?;
         record.application = Some(admitted.application);
         record.operation = admitted.operation;
+        let application = admitted.application;
+        let published = self.generation.applications.get(application);
+        let published = published.ok_or(Rejection::Internal)?;
+        if admitted.operation == Some(Operation::PKIOperation) {
+            let user_agent = head.user_agent.as_ref();
+            published.scep.enrols(self.peer.key, user_agent);
+        }
 
         // 2. Not too often?
         self.process.rates.admitted(self.peer.key)?;
@@ -178,9 +185,6 @@ impl Exchange {
         record.request_body = bytes.len();
 
         // 4. What does its SCEP message say, and is that allowed?
-        let application = admitted.application;
-        let published = self.generation.applications.get(application);
-        let published = published.ok_or(Rejection::Internal)?;
         let asked = Asked {
             method: admitted.method,
             operation: admitted.operation,
@@ -199,6 +203,10 @@ impl Exchange {
         // 5. Only what goes to NDES counts against the rate of all.
         let request = self.outgoing(head, published, admitted, bytes)?;
         self.process.rates.forwarded()?;
+
+        if let Some(insight) = &mut record.insight {
+            insight.waits();
+        }
 
         // 6. In turn: NDES takes some hundreds of requests at a time, of clients that still wait.
         let began = Instant::now();
@@ -236,7 +244,7 @@ impl Exchange {
         self.finish(record, result)
     }
 
-    /// A refusal of a request that was admitted; whoever has used up its refusals is told so.
+    /// Takes the price of a refusal; whoever has used up all of them is told so instead.
     fn priced(&self, rejection: Rejection) -> Rejection {
         match rejection.is_refusal() {
             true => self.process.rates.refused(self.peer.key, rejection),

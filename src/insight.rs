@@ -26,8 +26,7 @@ use crate::config::PolicyModule;
 use crate::diagnosis::{self, Anomaly, Answerer};
 use crate::head::Method;
 use crate::scep::{
-    self, Capabilities, Capability, CertRep, FailInfo, Message, MessageType, Operation, PkiStatus,
-    Unreadable,
+    self, Capabilities, CertRep, FailInfo, Message, MessageType, Operation, PkiStatus, Unreadable,
 };
 use crate::upstream::Failure;
 
@@ -53,6 +52,8 @@ pub struct Insight {
     sent: Option<Box<Sent>>,
     /// Status of NDES's answer.
     status: Option<StatusCode>,
+    /// All that the proxy refuses is behind it.
+    waited: bool,
     /// NDES was asked, whatever came of it.
     forwarded: bool,
     tap: Tap,
@@ -84,6 +85,7 @@ impl Insight {
             started: Instant::now(),
             sent: is_enrolment.then(|| Box::new(Sent::read(asked))),
             status: None,
+            waited: false,
             forwarded: false,
             tap: Tap::Closed,
             answer: None,
@@ -91,7 +93,6 @@ impl Insight {
         };
         if let Some(sent) = &insight.sent {
             sent.count(application);
-            application.enrols(&insight.device);
             if let Ok(message) = &sent.message
                 && application.is_stale(&message.recipients)
             {
@@ -139,6 +140,11 @@ impl Insight {
         self.anomalies.push(diagnosis::of_failure(failure));
     }
 
+    /// Waits for its turn at NDES.
+    pub fn waits(&mut self) {
+        self.waited = true;
+    }
+
     /// There was no turn at NDES.
     pub fn found_no_turn(&mut self) {
         self.anomalies.push(Anomaly::TooBusy);
@@ -164,7 +170,10 @@ impl Insight {
         let now = Instant::now();
         self.remember(now);
         if self.forwarded && end != End::Other {
-            self.application.health.served(self.illness(), now);
+            let operation = self.asked.operation;
+            self.application
+                .health
+                .served(operation, self.illness(), now);
         }
         for anomaly in &self.anomalies {
             self.application.tell(*anomaly, 1, now);
@@ -175,7 +184,7 @@ impl Insight {
     fn illness(&self) -> Option<Illness> {
         let mut anomalies = self.anomalies.iter().copied();
         let anomaly = anomalies.find(|anomaly| anomaly.is_of_server())?;
-        let operation = self.asked.operation.map_or("a request", Operation::as_str);
+        let operation = self.asked.operation?.as_str();
         let status = self.status.map(|status| format!(" ({})", status.as_u16()));
         Some(Illness {
             anomaly,
@@ -209,7 +218,7 @@ impl Insight {
                 metrics.answer(enrolment, cert_rep.pki_status.as_str(), fail_info);
             }
             Some(Err(_)) => metrics.answer(enrolment, "unreadable", "none"),
-            None if self.forwarded => metrics.answer(enrolment, "none", "none"),
+            None if self.waited => metrics.answer(enrolment, "none", "none"),
             None => {}
         }
     }
@@ -252,8 +261,7 @@ impl Insight {
     fn read_capabilities(&mut self, body: Option<Bytes>) {
         let Some(body) = body else { return };
         let words = Capabilities::read(&body);
-        let takes_post = [Capability::POSTPKIOperation, Capability::SCEPStandard];
-        if !takes_post.into_iter().any(|word| words.contains(word)) {
+        if !words.takes_post() {
             self.anomalies.push(Anomaly::PostNotOffered);
         }
     }

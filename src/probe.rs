@@ -57,7 +57,7 @@ async fn watch(generation: Arc<Generation>, index: usize) {
     };
     let Some(plan) = &published.probe else { return };
     let mut certificates_seen: Option<Instant> = None;
-    loop {
+    while !generation.is_replaced() {
         let (at, began) = (SystemTime::now(), Instant::now());
         let due = |seen: Instant| began.saturating_duration_since(seen) >= plan.certificates;
         let with_certificates = certificates_seen.is_none_or(due);

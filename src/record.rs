@@ -201,8 +201,10 @@ impl Record {
     }
 
     fn audit(&self, duration: Duration) {
-        let Some(insight) = &self.insight else { return };
-        insight.audit(&Audit {
+        if self.operation != Some(Operation::PKIOperation) {
+            return;
+        }
+        let audit = Audit {
             request_id: format_args!("{}-{}", self.peer.connection, self.number),
             application: self.application_name(),
             client: self.peer.address.ip().to_canonical(),
@@ -210,7 +212,11 @@ impl Record {
             client_gone: self.client_gone || self.incomplete == Some(Incomplete::Client),
             duration_ms: milliseconds(duration),
             upstream_ms: self.upstream.map(milliseconds),
-        });
+        };
+        match &self.insight {
+            Some(insight) => insight.audit(&audit),
+            None => audit.unread(),
+        }
     }
 
     fn application_name(&self) -> Option<&str> {

@@ -48,10 +48,16 @@ pub struct Sockets(Vec<(SocketAddr, TcpListener)>);
 #[derive(Clone, Default)]
 pub struct Manager(Option<Arc<Notify>>);
 
+/// How long a busy manager is waited for.
+const MOST_WAIT: Duration = Duration::from_secs(2);
+
 struct Notify {
     /// Another process speaks now.
     silent: AtomicBool,
-    socket: UnixDatagram,
+    /// Waits a moment where the manager is busy: each of its words counts.
+    words: UnixDatagram,
+    /// Never waits. A manager that does not listen must not stop who serves.
+    beats: UnixDatagram,
     address: std::os::unix::net::SocketAddr,
 }
 
@@ -123,10 +129,13 @@ impl Manager {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
             _ => SocketAddr::from_pathname(&address)?,
         };
-        let socket = UnixDatagram::unbound()?;
+        let (words, beats) = (UnixDatagram::unbound()?, UnixDatagram::unbound()?);
+        words.set_write_timeout(Some(MOST_WAIT))?;
+        beats.set_nonblocking(true)?;
         Ok(Self(Some(Arc::new(Notify {
             silent: AtomicBool::new(false),
-            socket,
+            words,
+            beats,
             address,
         }))))
     }
@@ -156,18 +165,20 @@ impl Manager {
 
     /// All is well.
     pub fn alive(&self) {
-        self.tell("WATCHDOG=1");
+        self.tell_by(|notify| &notify.beats, "WATCHDOG=1");
     }
 
     fn tell(&self, state: &str) {
+        self.tell_by(|notify| &notify.words, state);
+    }
+
+    fn tell_by(&self, socket: fn(&Notify) -> &UnixDatagram, state: &str) {
         let Some(notify) = &self.0 else { return };
         if notify.silent.load(Ordering::Relaxed) {
             return;
         }
-        if let Err(error) = notify
-            .socket
-            .send_to_addr(state.as_bytes(), &notify.address)
-        {
+        let told = socket(notify).send_to_addr(state.as_bytes(), &notify.address);
+        if let Err(error) = told {
             warn!("systemd cannot be told {state:?}: {error}");
         }
     }

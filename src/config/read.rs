@@ -162,7 +162,7 @@ impl<'d, 'i> Section<'d, 'i> {
 
     /// The table `[key]`; an empty one where it is absent.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
-        let cure = format!("write [{}]", self.full_key(key));
+        let cure = format!("write [{}]", words::header(&self.full_key(key)));
         let found = self.take(key);
         let table = found.and_then(|(value, place)| self.table_of(value, place, &cure));
         table.unwrap_or_else(|| Section {

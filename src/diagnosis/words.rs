@@ -96,7 +96,7 @@ impl Anomaly {
             ),
             Self::PoolStopped => (
                 "pool_stopped",
-                "The SCEP application pool is stopped: its account lacks \"Log on as a batch job\" or \"Log on as a service\", its password changed, or an intermediate CA certificate lies in the root store; see the System log",
+                "The SCEP application pool is stopped, or takes no more (QueueFull in httperr.log): its account lacks \"Log on as a batch job\" or \"Log on as a service\", its password changed, or an intermediate CA certificate lies in the root store; see the System log",
             ),
             Self::IisBusy => (
                 "iis_busy",

@@ -137,7 +137,7 @@ fn capabilities(
     }
     let told = words.join(", ");
     let before = notes.count();
-    if !known.contains(Capability::POSTPKIOperation) {
+    if !known.takes_post() {
         let what = format!("POSTPKIOperation is missing: {told}");
         notes.add(Finding::anomaly(step, Anomaly::PostNotOffered, what).mild());
     }
@@ -150,7 +150,7 @@ fn capabilities(
         ));
     }
     let policy = &subject.application.scep;
-    let aes = known.contains(Capability::Aes);
+    let aes = known.takes_aes();
     if policy.weakest_cipher > Some(Cipher::Des3) && !aes {
         notes.add(Finding::problem(
             step,

@@ -1,6 +1,6 @@
 //! The gauges that a generation sets, and takes away again.
 
-use super::{Generation, Published};
+use super::Generation;
 use crate::metrics::Metrics;
 use crate::tls::identity::Identity;
 
@@ -23,7 +23,9 @@ impl Generation {
                 }
             }
         }
-        for (name, Published { identities, .. }) in self.named() {
+        for (name, published) in self.named() {
+            published.scep.show();
+            let identities = &published.identities;
             for identity in identities {
                 // Of two certificates with the same kind of key the earlier end is the one to see.
                 let alike = identities.iter().filter(|other| other.key == identity.key);

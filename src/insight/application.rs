@@ -119,9 +119,10 @@ impl Application {
         lock(&self.fetched).note(device, now);
     }
 
-    /// A device sends a PKIOperation.
-    pub(super) fn enrols(&self, device: &Device) {
-        lock(&self.fetched).take(device);
+    /// A device sends a PKIOperation, whatever becomes of it.
+    pub fn enrols(&self, client: ClientKey, user_agent: Option<&HeaderValue>) {
+        let device = self.device(client, user_agent);
+        lock(&self.fetched).take(&device);
     }
 
     fn expire(&self, now: Instant) {
@@ -153,9 +154,18 @@ impl Application {
         self.certificates.load_full()
     }
 
+    /// It is published, perhaps again.
+    pub fn show(&self) {
+        self.health.show();
+    }
+
     /// Takes away its gauges: it is not published any more.
     pub fn hide(&self) {
         self.health.hide();
+        self.hide_certificates();
+    }
+
+    fn hide_certificates(&self) {
         for role in ROLES {
             self.metrics.certificate(role.as_str(), None);
         }
@@ -178,6 +188,10 @@ impl Application {
             let these = certificates.iter().filter(|one| one.role() == role);
             let first = these.filter_map(|one| one.not_after).min();
             self.metrics.certificate(role.as_str(), first);
+        }
+        // After they are set: whichever of both comes last, none stays.
+        if self.health.is_hidden() {
+            self.hide_certificates();
         }
         let anomalies = of_certificates(&certificates, now());
         let before = self.certificates.load();
@@ -271,11 +285,11 @@ mod tests {
     fn a_device_that_does_not_come_back_is_counted_once() {
         let metrics = Metrics::new().unwrap();
         let (application, start) = (application(&metrics), Instant::now());
-        let device = |number| application.device(ClientKey::V4(Ipv4Addr::from(number)), None);
+        let client = |number| ClientKey::V4(Ipv4Addr::from(number));
         for number in 0..5 {
-            application.fetched(device(number), start);
+            application.fetched(application.device(client(number), None), start);
         }
-        application.enrols(&device(3));
+        application.enrols(client(3), None);
         application.expire(start + FETCHED - Duration::from_secs(1));
         assert_eq!(counted(&metrics, "no_pki_operation"), 0);
         for later in [0, 1, 100] {
@@ -294,7 +308,7 @@ mod tests {
         for agent in &agents {
             application.fetched(application.device(office, Some(agent)), start);
         }
-        application.enrols(&application.device(office, Some(&agents[1])));
+        application.enrols(office, Some(&agents[1]));
         application.expire(start + FETCHED);
         assert_eq!(counted(&metrics, "no_pki_operation"), 1);
     }

@@ -26,6 +26,21 @@ pub struct Audit<'a> {
     pub upstream_ms: Option<f64>,
 }
 
+impl Audit<'_> {
+    /// Writes the event of a PKIOperation that was refused before its message was read.
+    pub fn unread(&self) {
+        info!(
+            target: "scep",
+            request_id = %self.request_id,
+            application = self.application,
+            client = %self.client,
+            reason = self.reason,
+            client_gone = self.client_gone.then_some(true),
+            duration_ms = self.duration_ms,
+        );
+    }
+}
+
 impl Insight {
     /// Writes the event, if this was a PKIOperation.
     pub fn audit(&self, of: &Audit<'_>) {

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::application::lock;
 use crate::diagnosis::Anomaly;
 use crate::metrics::HealthMetrics;
+use crate::scep::Operation;
 
 /// How an NDES is.
 pub struct Health {
@@ -57,12 +58,18 @@ pub struct Thresholds {
 
 struct State {
     probes: Opinion,
-    traffic: Opinion,
+    /// Of what devices get for PKIOperations, which fail alone where the CA or the policy module
+    /// does: the questions before each of them are answered all the same.
+    enrolments: Opinion,
+    /// Of what they get for those questions.
+    questions: Opinion,
     /// The last time that a device was failed.
     failed: Option<Instant>,
     since: SystemTime,
     last_probe: Option<Probe>,
     known: bool,
+    /// Not published any more; what still comes was asked before that.
+    hidden: bool,
 }
 
 /// What one kind of evidence says.
@@ -82,6 +89,11 @@ const TRAFFIC: Thresholds = Thresholds {
 const STALE: Duration = Duration::from_secs(10 * 60);
 
 impl Opinion {
+    /// Beyond doubt.
+    fn is_well(&self) -> bool {
+        self.ill.is_none() && self.contrary == 0
+    }
+
     fn hear(&mut self, found: Option<Illness>, thresholds: Thresholds) {
         if self.ill.is_some() == found.is_some() {
             self.contrary = 0;
@@ -106,14 +118,7 @@ impl Health {
         Self {
             application: application.to_owned(),
             metrics,
-            state: Mutex::new(State {
-                probes: Opinion::default(),
-                traffic: Opinion::default(),
-                failed: None,
-                since: SystemTime::now(),
-                last_probe: None,
-                known: false,
-            }),
+            state: Mutex::default(),
         }
     }
 
@@ -132,22 +137,36 @@ impl Health {
         let is_stale = |failed: Instant| now.saturating_duration_since(failed) >= STALE;
         self.change(state, |state| {
             if state.failed.is_some_and(is_stale) {
-                state.traffic = Opinion::default();
+                state.enrolments = Opinion::default();
+                state.questions = Opinion::default();
             }
             state.probes.hear(found, thresholds);
+            true
         });
     }
 
-    /// A device has got an answer, or none, for a reason that lies with NDES.
-    pub(super) fn served(&self, found: Option<Illness>, now: Instant) {
+    /// A device has got an answer, or none, for a reason that lies with NDES. A request without
+    /// operation is of people and scanners: it says nothing.
+    pub(super) fn served(
+        &self,
+        operation: Option<Operation>,
+        found: Option<Illness>,
+        now: Instant,
+    ) {
+        let Some(operation) = operation else { return };
         let mut state = lock(&self.state);
-        if found.is_some() {
+        let is_ill = found.is_some();
+        if is_ill {
             state.failed = Some(now);
-        } else if state.traffic.ill.is_none() && state.traffic.contrary == 0 && state.known {
+        } else if state.traffic(operation).is_well() && state.known {
             // As almost always.
             return;
         }
-        self.change(state, |state| state.traffic.hear(found, TRAFFIC));
+        self.change(state, |state| {
+            state.traffic(operation).hear(found, TRAFFIC);
+            // One device that failed says nothing yet, least of all that NDES is well.
+            !is_ill || state.ill().is_some()
+        });
     }
 
     pub fn condition(&self) -> Condition {
@@ -160,21 +179,34 @@ impl Health {
         }
     }
 
-    /// Takes away its gauge; published again, it is unknown.
+    /// Takes away its gauge, which does not come back with what was asked before.
     pub(super) fn hide(&self) {
         let mut state = lock(&self.state);
-        state.known = false;
-        state.last_probe = None;
+        state.hidden = true;
         self.metrics.hide();
     }
 
-    fn change(&self, mut state: MutexGuard<'_, State>, hear: impl FnOnce(&mut State)) {
+    /// Published; where it was hidden, nothing is known of it.
+    pub(super) fn show(&self) {
+        let mut state = lock(&self.state);
+        if state.hidden {
+            *state = State::default();
+        }
+    }
+
+    pub(super) fn is_hidden(&self) -> bool {
+        lock(&self.state).hidden
+    }
+
+    /// `hear` tells whether it has heard enough to know how NDES is.
+    fn change(&self, mut state: MutexGuard<'_, State>, hear: impl FnOnce(&mut State) -> bool) {
+        if state.hidden {
+            return;
+        }
         let before = state.ill().map(|ill| ill.anomaly);
-        hear(&mut state);
+        let decided = hear(&mut state);
         let after = state.ill().map(|ill| ill.anomaly);
-        // One device that failed says nothing yet, least of all that NDES is well.
-        let undecided = after.is_none() && state.traffic.contrary > 0;
-        if before == after && (state.known || undecided) {
+        if before == after && (state.known || !decided) {
             return;
         }
         if before.is_some() != after.is_some() || !state.known {
@@ -197,9 +229,33 @@ impl Health {
     }
 }
 
+impl Default for State {
+    fn default() -> Self {
+        Self {
+            probes: Opinion::default(),
+            enrolments: Opinion::default(),
+            questions: Opinion::default(),
+            failed: None,
+            since: SystemTime::now(),
+            last_probe: None,
+            known: false,
+            hidden: false,
+        }
+    }
+}
+
 impl State {
     fn ill(&self) -> Option<&Illness> {
-        self.probes.ill.as_ref().or(self.traffic.ill.as_ref())
+        [&self.probes, &self.enrolments, &self.questions]
+            .into_iter()
+            .find_map(|opinion| opinion.ill.as_ref())
+    }
+
+    fn traffic(&mut self, operation: Operation) -> &mut Opinion {
+        match operation {
+            Operation::PKIOperation => &mut self.enrolments,
+            _ => &mut self.questions,
+        }
     }
 }
 
@@ -234,6 +290,10 @@ mod tests {
         };
         health.probed(probe, TWO, Instant::now());
         reason(health)
+    }
+
+    fn serve(health: &Health, found: Option<Illness>, now: Instant) {
+        health.served(Some(Operation::PKIOperation), found, now);
     }
 
     fn reason(health: &Health) -> Option<&'static str> {
@@ -275,30 +335,35 @@ mod tests {
         let (late, now) = (|| illness(Anomaly::AnswerLate), Instant::now());
         assert_eq!(probe(&health, None), None);
         for _ in 0..TRAFFIC.failures - 1 {
-            health.served(late(), now);
+            serve(&health, late(), now);
         }
-        health.served(None, now);
+        serve(&health, None, now);
         assert_eq!(reason(&health), None, "not in a row");
         for _ in 0..TRAFFIC.failures {
-            health.served(late(), now);
+            serve(&health, late(), now);
         }
         assert_eq!(reason(&health), Some("upstream_timeout"));
         assert_eq!(probe(&health, None), Some("upstream_timeout"));
-        health.served(None, now);
+        serve(&health, None, now);
         assert_eq!(reason(&health), None);
     }
 
     #[test]
     fn one_failure_before_the_first_probe_says_nothing() {
         let (metrics, health) = health();
-        health.served(illness(Anomaly::AnswerLate), Instant::now());
+        serve(&health, illness(Anomaly::AnswerLate), Instant::now());
         assert!(health.condition().unknown && series(&metrics).is_empty());
-        health.served(None, Instant::now());
+        serve(&health, None, Instant::now());
         assert!(!health.condition().unknown);
         assert_eq!(series(&metrics).len(), 1);
         health.hide();
+        probe(&health, illness(Anomaly::PoolStopped));
+        serve(&health, None, Instant::now());
+        assert!(series(&metrics).is_empty(), "asked before that");
+        health.show();
         assert!(health.condition().unknown && series(&metrics).is_empty());
         assert_eq!(probe(&health, None), None);
+        health.show();
         assert_eq!(series(&metrics).len(), 1, "published again");
     }
 
@@ -307,7 +372,7 @@ mod tests {
         let (_metrics, health) = health();
         let now = Instant::now();
         for _ in 0..TRAFFIC.failures {
-            health.served(illness(Anomaly::AnswerLate), now);
+            serve(&health, illness(Anomaly::AnswerLate), now);
         }
         let probe = |at| {
             let probe = Probe {
@@ -320,5 +385,42 @@ mod tests {
         };
         assert_eq!(probe(now + STALE / 2), Some("upstream_timeout"));
         assert_eq!(probe(now + STALE), None);
+    }
+
+    /// Each enrolment follows questions that are answered, and still none of them succeeds.
+    #[test]
+    fn enrolments_that_all_fail_are_believed_though_questions_succeed() {
+        let (_metrics, health) = health();
+        let now = Instant::now();
+        assert_eq!(probe(&health, None), None);
+        for _ in 0..TRAFFIC.failures {
+            health.served(Some(Operation::GetCACaps), None, now);
+            health.served(Some(Operation::GetCACert), None, now);
+            serve(&health, illness(Anomaly::PkiOperationForbidden), now);
+        }
+        assert_eq!(reason(&health), Some("pki_operation_forbidden"));
+        health.served(Some(Operation::GetCACaps), None, now);
+        assert_eq!(reason(&health), Some("pki_operation_forbidden"));
+        serve(&health, None, now);
+        assert_eq!(reason(&health), None);
+    }
+
+    /// IIS redirects `/certsrv/mscep`, whoever asks for it.
+    #[test]
+    fn requests_without_operation_say_nothing() {
+        let (_metrics, health) = health();
+        for _ in 0..TRAFFIC.failures {
+            health.served(None, illness(Anomaly::Redirected), Instant::now());
+        }
+        assert!(health.condition().unknown && reason(&health).is_none());
+    }
+
+    #[test]
+    fn one_failure_does_not_keep_a_probe_from_being_heard() {
+        let (metrics, health) = health();
+        serve(&health, illness(Anomaly::AnswerLate), Instant::now());
+        assert_eq!(probe(&health, None), None);
+        assert!(!health.condition().unknown);
+        assert_eq!(series(&metrics).len(), 1);
     }
 }

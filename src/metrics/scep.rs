@@ -42,7 +42,7 @@ impl Scep {
             answers: counters(
                 r,
                 "scep_answers_total",
-                "What became of each PKIOperation that was sent to NDES.",
+                "What became of each PKIOperation that the proxy did not refuse.",
                 &["application", "enrolment", "pki_status", "fail_info"],
             )?,
             enrolment: histograms(

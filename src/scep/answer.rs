@@ -120,6 +120,15 @@ impl Capabilities {
         self.0 & 1 << word as u16 != 0
     }
 
+    /// Whether a PKIOperation may come by POST; said by SCEPStandard too (RFC 8894 §3.5.2), as AES.
+    pub fn takes_post(self) -> bool {
+        self.contains(Capability::POSTPKIOperation) || self.contains(Capability::SCEPStandard)
+    }
+
+    pub fn takes_aes(self) -> bool {
+        self.contains(Capability::Aes) || self.contains(Capability::SCEPStandard)
+    }
+
     pub fn iter(self) -> impl Iterator<Item = Capability> {
         let all = Capability::ALL.into_iter();
         all.filter(move |word| self.contains(*word))

@@ -166,6 +166,8 @@ fn check_says_what_would_be_published() {
             .to_owned(),
         "  upstream     https://ndes.corp.local:443, at the address of its name".to_owned(),
         format!("  verified by  ndes.corp.local, against {dir}/corp-root.pem"),
+        "  expected     the Intune policy module: 403 to a request without operation".to_owned(),
+        "  probed       every 30s, its certificates every 1h".to_owned(),
     ] {
         assert!(
             ran.stdout.lines().any(|found| found == line),
@@ -173,8 +175,37 @@ fn check_says_what_would_be_published() {
             ran.stdout
         );
     }
+    assert!(!ran.stdout.contains("  refuses "), "{}", ran.stdout);
     let certificate = "  certificate  CN=scep.example.com from CN=public CA, ECDSA P-256, until 20";
     assert!(ran.stdout.contains(certificate), "{}", ran.stdout);
+}
+
+#[test]
+fn check_says_what_would_be_refused_and_who_asks_how_it_is() {
+    let folder = Folder::new();
+    let policy = "policy_module = \"none\"\nscep = { unreadable = \"refuse\", refuse_messages = \
+                  [\"GetCRL\", \"GetCert\"], weakest_digest = \"sha256\", weakest_cipher = \"aes128-cbc\" }";
+    let text = MINIMAL
+        .replace(
+            "[[application]]",
+            "[listen]\nprobe_path = \"/healthz\"\n[[application]]",
+        )
+        .replace("public_names", &format!("{policy}\npublic_names"));
+    let ran = folder.check(format!("{text}\nprobe = {{ interval = \"off\" }}\n"));
+    assert_eq!((ran.code, &ran.stderr[..]), (0, ""), "{}", ran.stdout);
+    for line in [
+        "answers /healthz itself, under any host",
+        "  refuses      messages that cannot be read; GetCRL, GetCert; digests below sha256; \
+         ciphers below aes128-cbc",
+        "  expected     no policy module: 200 to a request without operation",
+        "  probed       never",
+    ] {
+        assert!(
+            ran.stdout.lines().any(|found| found == line),
+            "{line:?} is not in {}",
+            ran.stdout
+        );
+    }
 }
 
 #[test]
@@ -424,6 +455,21 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
             "limits = 5\n{A}{U}",
             "1: limits",
             &["must be a table; write [limits]"],
+        ),
+        (
+            "{A}scep = \"refuse\"\n{U}",
+            "4: application[0].scep",
+            &["must be a table; write [application.scep]"],
+        ),
+        (
+            "{A}{U}probe = \"off\"\n",
+            "7: application[0].upstream[0].probe",
+            &["must be a table; write [application.upstream.probe]"],
+        ),
+        (
+            "{A}policy_module = 3\n{U}",
+            "4: application[0].policy_module",
+            &["this must be a word in double quotes; write \"intune\" or \"none\""],
         ),
         (
             "{A}client_address = \"x-real-ip\"\n{U}",

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::support::binary::Binary;
 use crate::support::origin::answer;
 use crate::support::proxy::{SETTINGS, application, write_files};
-use crate::support::{Connect, End, MSCEP, Origin, PATIENCE, PUBLIC, eventually};
+use crate::support::{Connect, End, Gate, MSCEP, Origin, PATIENCE, PUBLIC, eventually};
 
 /// Sockets, and a configuration that names their addresses.
 struct Holder {
@@ -208,7 +208,12 @@ fn a_passed_socket_that_nobody_listens_on_is_refused() {
 
 #[test]
 fn systemd_hears_of_start_reload_and_end() {
-    let origin = Origin::ok();
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::start(move |_, wire| {
+        held.pass();
+        wire.send(answer(200, &[], b"late"));
+    });
     let holder = Holder::new(origin.address);
     let path = holder.files.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
@@ -245,7 +250,18 @@ fn systemd_hears_of_start_reload_and_end() {
     binary.signal(Signal::HUP);
     next("RELOADING=1");
     assert!(next("READY=1").contains("STATUS=last reload refused"));
+    let mut busy = Connect::to(binary.https).open();
+    busy.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
+    origin.await_requests(1);
     binary.signal(Signal::TERM);
     assert!(next("STOPPING=1").contains("STATUS=stopping"));
+    // One worker has ended by now, the other waits for its last answer.
+    for _ in 0..4 {
+        assert_eq!(hear(), "WATCHDOG=1");
+    }
+    gate.open();
+    assert_eq!(busy.response().status, 200);
+    // Nobody hears the words of the two seconds in which this client is waited for.
+    assert!(binary.messages("a worker does not answer").is_empty());
     assert_eq!(binary.wait().0.code(), Some(0));
 }

@@ -27,10 +27,20 @@ pub(super) fn finding<T: Example>(message: &str) -> Finding {
         format!("the {value} cannot stand here")
     } else if let Some(value) = found.strip_prefix("invalid value: ") {
         format!("the {value} is not possible here")
+    } else if message == "wanted string or table" {
+        "this must be a word in double quotes".to_owned()
     } else {
         message
     };
     Finding::error(what, example)
+}
+
+/// A full key as it stands in the header of a table: without the numbers of `[[tables]]`.
+pub(super) fn header(full_key: &str) -> String {
+    let mut parts = full_key.split('[');
+    let first = parts.next().unwrap_or_default();
+    let rest = parts.map(|part| part.split_once(']').map_or("", |(_, after)| after));
+    std::iter::once(first).chain(rest).collect()
 }
 
 /// A key as the admin wrote it, short enough for one line.

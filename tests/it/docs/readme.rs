@@ -354,6 +354,7 @@ fn record() -> Box<Record> {
         user_agent: None,
         policy_module: PolicyModule::Intune,
     };
+    record.operation = asked.operation;
     record.insight = Some(Insight::begin(&scep, &asked));
     record
 }

@@ -1,17 +1,19 @@
 //! The event that each PKIOperation leaves, and the counters beside it.
 
+use std::time::Duration;
+
 use ndes_proxy::demo::condition::Condition;
 use ndes_proxy::demo::enrolment::Enrolment;
 use ndes_proxy::scep::FailInfo;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use super::{ANSWERS, PKCS_REQ, PKCS_REQ_BY_GET, exchange, message, pki_operation, request};
+use super::{ANSWERS, PKCS_REQ, PKCS_REQ_BY_GET, enrol, exchange, message, pki_operation, request};
 use crate::http2::wire::{self, Raw};
 use crate::support::binary::Binary;
 use crate::support::client::Connect;
 use crate::support::proxy::metric;
-use crate::support::{MSCEP, Ndes, PUBLIC, eventually, proxy};
+use crate::support::{MSCEP, Ndes, PUBLIC, Proxy, eventually, proxy};
 
 fn start(enrolment: Enrolment) -> (Ndes, Binary) {
     let ndes = Ndes::start();
@@ -252,6 +254,74 @@ fn what_was_not_answered_has_its_event_too() {
         &event,
         &json!({"status": null, "reason": "upstream_connect", "anomaly": "upstream_connect"}),
     );
+}
+
+/// Whatever it was that the proxy did not like, and without a word about a message nobody read.
+#[test]
+fn what_was_refused_has_its_event_and_is_no_answer() {
+    let ndes = Ndes::start();
+    ndes.set_enrolment(Enrolment::Success);
+    let one_a_second = "{ per_second = 1, burst = 1 }";
+    let settings = format!(
+        "[[rate_limit.network]]\ncidr = \"127.0.0.2/32\"\nper_client = {one_a_second}\n\
+         [limits]\nbody_bytes = 5000"
+    );
+    let binary = Binary::run(ndes.address, &settings);
+    let mut large = Connect::to(binary.https).open();
+    large.send(format!(
+        "POST {} HTTP/1.1\r\nHost: {PUBLIC}\r\nTransfer-Encoding: chunked\r\n\r\n1389\r\n{}",
+        pki_operation(),
+        "x".repeat(5_001)
+    ));
+    large.response();
+    let mut hurried = Connect::to(binary.https).from([127, 0, 0, 2]).open();
+    let mut passed = 0;
+    loop {
+        hurried.send(request(&pki_operation(), &message(PKCS_REQ)));
+        match hurried.response().status {
+            429 => break,
+            _ => passed += 1,
+        }
+    }
+    let found = events(&binary, passed + 2);
+    let access = binary.access_lines();
+    for reason in ["body_too_large", "rate_client"] {
+        let event = found.iter().find(|event| event["reason"] == reason);
+        let event = event.expect(reason);
+        assert_has(
+            event,
+            &json!({
+                "application": "public",
+                "message_bytes": null,
+                "unreadable": null,
+                "status": null,
+            }),
+        );
+        let same = |line: &&Value| line["request_id"] == event["request_id"];
+        assert_eq!(access.iter().find(same).unwrap()["reason"], reason);
+    }
+    assert_eq!(of_metrics(&binary, ANSWERS, &[]), passed as f64);
+}
+
+/// Devices that find no turn get no certificate: the ratio of success must show it.
+#[test]
+fn what_found_no_turn_is_among_the_answers() {
+    let ndes = Ndes::start();
+    ndes.set_enrolment(Enrolment::Success);
+    ndes.set(Condition::Late);
+    let proxy = Proxy::start(ndes.address, |config| {
+        let upstream = &mut config.applications[0].upstream;
+        (upstream.max_in_flight, upstream.queue) = (1, Duration::from_millis(100));
+    });
+    let mut first = proxy.connect();
+    first.send(request(&pki_operation(), &message(PKCS_REQ)));
+    eventually("at NDES", || ndes.requests().len() == 1);
+    enrol(&proxy, &message(PKCS_REQ)).assert_refused(503, "upstream_busy");
+    proxy.await_metric(ANSWERS, &[("pki_status", "none")], 1.0);
+    ndes.set(Condition::Healthy);
+    first.response();
+    proxy.await_metric(ANSWERS, &[("pki_status", "SUCCESS")], 1.0);
+    assert_eq!(proxy.metric(ANSWERS, &[]), 2.0);
 }
 
 #[test]
