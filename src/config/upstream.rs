@@ -87,8 +87,14 @@ pub(super) fn read(section: &mut Section<'_, '_>, directory: &Path) -> Option<Up
 fn probe(mut section: Section<'_, '_>) -> Probe {
     let interval = Interval(Some(Duration::from_secs(30)));
     let certificates = Period(Duration::from_secs(3_600));
+    let interval = section.value_or("interval", interval).0;
+    if interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
+        let cure = "write \"1s\" or more, or \"off\"";
+        let finding = Finding::error("NDES would be asked more than once a second", cure);
+        section.document.report(&section.place("interval"), finding);
+    }
     let probe = Probe {
-        interval: section.value_or("interval", interval).0,
+        interval,
         failures: section.value_or("failures", Count::<1, 100>(3)).0 as u32,
         successes: section.value_or("successes", Count::<1, 100>(2)).0 as u32,
         certificates: section.value_or("certificates", certificates).0,

@@ -467,6 +467,11 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
             &["must be a table; write [application.upstream.probe]"],
         ),
         (
+            "{A}{U}probe = { interval = \"999ms\" }\n",
+            "7: application[0].upstream[0].probe.interval",
+            &["more than once a second; write \"1s\""],
+        ),
+        (
             "{A}policy_module = 3\n{U}",
             "4: application[0].policy_module",
             &["this must be a word in double quotes; write \"intune\" or \"none\""],

@@ -26,7 +26,7 @@ use super::{assert_same, at, read};
 
 #[test]
 fn refusals() {
-    let arms = body_of("src/rejection.rs", "fn facts(")
+    let arms = body_of("src/rejection/facts.rs", "fn facts(")
         .lines()
         .filter(|line| line.trim_start().starts_with("Self::"))
         .count();
