@@ -24,6 +24,7 @@ use tap::Tap;
 use crate::client::ClientKey;
 use crate::config::PolicyModule;
 use crate::diagnosis::{self, Anomaly, Answerer};
+use crate::hash::sha256;
 use crate::head::Method;
 use crate::scep::{
     self, Capabilities, CertRep, FailInfo, Message, MessageType, Operation, PkiStatus, Unreadable,
@@ -292,13 +293,12 @@ impl Sent {
     }
 
     fn of(cms: &[u8]) -> Self {
-        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, cms);
-        let mut sha256 = [0; 8];
-        sha256.copy_from_slice(&digest.as_ref()[..8]);
+        let mut first = [0; 8];
+        first.copy_from_slice(&sha256(cms)[..8]);
         Self {
             message: Message::read(cms),
             bytes: cms.len(),
-            sha256,
+            sha256: first,
         }
     }
 

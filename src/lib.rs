@@ -4,19 +4,20 @@
 //! in) -> `upstream` (NDES), and leaves a `record`. Modules use only those on lower floors:
 //!
 //! ```text
-//! 11  doctor                           examines the whole way
-//! 10  app  check  demo  healthcheck  import_wap    wire it, bind it; what would be published; try it; ask it
-//! 9   edge  admin                      own sockets and tasks
-//! 8   exchange  reload  probe          the life of one request; a new generation; how NDES is
-//! 7   body                             its answer, on the way out
-//! 6   generation  record               what a reload replaces; what a request leaves behind
-//! 5   process                          what outlives every reload
-//! 4   insight                          what SCEP says on its way through
-//! 3   gate  diagnosis                  judgement
-//! 2   site  upstream  log              what is published; the way to NDES; where lines go
-//! 1   config  metrics  tls  buffers    what was written, counted, trusted, lent
-//! 1   handover  history                the way to the next process; the last hour
-//! 0   head  scep  client  rejection  problem  text  shutdown  systemd
+//! 12  doctor                           examines the whole way
+//! 11  app  check  demo  healthcheck  import_wap    wire it, bind it; what would be published; try it; ask it
+//! 10  edge  admin                      own sockets and tasks
+//! 9   exchange  reload  probe          the life of one request; a new generation; how NDES is
+//! 8   body                             its answer, on the way out
+//! 7   generation  record               what a reload replaces; what a request leaves behind
+//! 6   process                          what outlives every reload
+//! 5   insight                          what SCEP says on its way through
+//! 4   gate  diagnosis                  judgement
+//! 3   site  upstream  log              what is published; the way to NDES; where lines go
+//! 2   config  metrics  tls  buffers    what was written, counted, trusted, lent
+//! 2   handover  history                the way to the next process; the last hour
+//! 1   head  scep  client  rejection  problem  text  shutdown  systemd
+//! 0   hash                             what tells keys, files and messages apart
 //! ```
 
 pub mod admin;
@@ -34,6 +35,7 @@ pub mod exchange;
 pub mod gate;
 pub mod generation;
 pub mod handover;
+pub mod hash;
 pub mod head;
 pub mod healthcheck;
 pub mod history;

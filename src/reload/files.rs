@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 use crate::config::Config;
-use crate::tls::certificate::sha256;
+use crate::hash::sha256;
 
 pub(super) struct Files(Vec<File>);
 

@@ -2,6 +2,7 @@
 
 use super::ber::{BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_3, INTEGER, OID, Reader, SEQUENCE};
 use super::{Oid, Recipient, Signature, Unreadable, name};
+use crate::hash::sha256;
 
 mod key;
 mod usage;
@@ -256,13 +257,6 @@ pub(super) fn serial_text(content: &[u8]) -> String {
 fn without_zeros(number: &[u8]) -> &[u8] {
     let zeros = number.iter().take_while(|byte| **byte == 0).count();
     &number[zeros..]
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let mut out = [0; 32];
-    out.copy_from_slice(digest.as_ref());
-    out
 }
 
 #[cfg(test)]

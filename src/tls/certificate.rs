@@ -3,6 +3,7 @@
 //! Called by `identity` (our own certificates) and `client` and `refusal` (what an upstream
 //! presents). Decides nothing about trust: rustls does that, and is stricter.
 
+use crate::hash::sha256;
 use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;
@@ -199,13 +200,6 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
     let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
     v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
         .ok()
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
-    let mut out = [0; 32];
-    out.copy_from_slice(digest.as_ref());
-    out
 }
 
 #[cfg(test)]

@@ -14,9 +14,10 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version};
 
+use crate::hash::sha256;
 use crate::problem::Finding;
 
-use super::certificate::{Certificate, date, seconds, sha256};
+use super::certificate::{Certificate, date, seconds};
 use super::provider;
 use super::refusal::{Presented, key_of_handshake};
 

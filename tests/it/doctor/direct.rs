@@ -226,17 +226,20 @@ fn the_limit_of_the_uri_is_found_to_the_byte_and_named() {
     }
 }
 
+fn with_limits(limits: HttpSysLimits) -> Ndes {
+    Ndes::with_options(Options {
+        limits,
+        ..Options::default()
+    })
+}
+
 #[test]
 fn segments_that_may_not_be_long_are_told_at_once() {
     let limits = HttpSysLimits {
         url_segment_max_length: 5,
         ..HttpSysLimits::default()
     };
-    let options = Options {
-        limits,
-        ..Options::default()
-    };
-    let ndes = Ndes::with_options(options);
+    let ndes = with_limits(limits);
     let report = Patient::new().examine(tcp::nobody(), ndes.address);
     let expected = [problem("bare_get", "http_sys_invalid")];
     assert_eq!(ill_on(Side::Upstream, &report), expected);
@@ -298,11 +301,7 @@ fn even_the_first_length_may_be_too_long() {
         max_query_string: 1_000,
         ..HttpSysLimits::default()
     };
-    let options = Options {
-        limits,
-        ..Options::default()
-    };
-    let ndes = Ndes::with_options(options);
+    let ndes = with_limits(limits);
     let report = Patient::new().examine(tcp::nobody(), ndes.address);
     let expected = [problem("url_length", "request_filtering")];
     assert_eq!(ill_on(Side::Upstream, &report), expected);

@@ -324,14 +324,20 @@ fn what_found_no_turn_is_among_the_answers() {
     assert_eq!(proxy.metric(ANSWERS, &[]), 2.0);
 }
 
-#[test]
-fn the_outcome_is_known_though_the_device_has_left() {
+/// An enrolment that NDES has and its device waits for no more. NDES answers once it is healthy.
+fn left_by_its_device() -> (Ndes, Binary) {
     let (ndes, binary) = start(Enrolment::Success);
     ndes.set(Condition::Late);
     let mut connection = Connect::to(binary.https).open();
     connection.send(request(&pki_operation(), &message(PKCS_REQ)));
     eventually("at NDES", || ndes.requests().len() == 1);
     drop(connection);
+    (ndes, binary)
+}
+
+#[test]
+fn the_outcome_is_known_though_the_device_has_left() {
+    let (ndes, binary) = left_by_its_device();
     ndes.set(Condition::Healthy);
     let event = events(&binary, 1).remove(0);
     assert_has(
@@ -378,12 +384,7 @@ fn the_outcome_is_known_though_the_stream_was_reset() {
 /// The event is written before the process ends, as far as `timeouts.shutdown` allows.
 #[test]
 fn a_stop_waits_for_an_outcome_that_no_device_waits_for() {
-    let (ndes, binary) = start(Enrolment::Success);
-    ndes.set(Condition::Late);
-    let mut connection = Connect::to(binary.https).open();
-    connection.send(request(&pki_operation(), &message(PKCS_REQ)));
-    eventually("at NDES", || ndes.requests().len() == 1);
-    drop(connection);
+    let (ndes, binary) = left_by_its_device();
     binary.signal(Signal::TERM);
     eventually("stopping", || {
         let lines = binary.lines();
