@@ -8,11 +8,10 @@ use std::path::Path;
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::Response;
-use http::uri::PathAndQuery;
 
 use ndes_proxy::client::ClientKey;
 use ndes_proxy::config::PolicyModule;
-use ndes_proxy::head::Method;
+use ndes_proxy::head::{Method, Target};
 use ndes_proxy::insight::{Applications, Asked, Audit, End, Insight};
 use ndes_proxy::log::Text;
 use ndes_proxy::metrics::Metrics;
@@ -75,7 +74,8 @@ fn insight(criterion: &mut Criterion) {
         Bytes::from(body_of(&raw(id, "req"))),
         Bytes::from(body_of(&raw(id, "resp"))),
     );
-    let target = PathAndQuery::from_static("/certsrv/mscep/mscep.dll?operation=PKIOperation");
+    let target = "/certsrv/mscep/mscep.dll?operation=PKIOperation";
+    let target = Target::parse(target.into()).expect("a target");
     let asked = Asked {
         method: Method::Post,
         operation: Some(Operation::PKIOperation),

@@ -1,5 +1,6 @@
 //! The body of an answer: a text of our own, or NDES's, streamed and bounded in time.
 
+use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -7,12 +8,11 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::metrics::Incomplete;
 use crate::record::Record;
-use crate::upstream::{Answer, Loan, Place, poll_data};
+use crate::upstream::{Answer, Incoming, Place};
 
 /// Dropping it ends the record of the request: complete or not is known only then.
 pub struct Body {
@@ -22,13 +22,13 @@ pub struct Body {
 
 enum Source {
     Own(Option<Bytes>),
-    /// Boxed: the timer is large, and only answers of NDES have one.
     Upstream {
         /// Read before the head went out.
         first: Option<Bytes>,
         incoming: Incoming,
-        deadline: Pin<Box<Sleep>>,
-        loan: Loan,
+        deadline: Instant,
+        /// Set up where the rest of the body is not there at once.
+        late: Option<Pin<Box<Sleep>>>,
         /// Held until the answer has ended.
         _place: Place,
     },
@@ -41,7 +41,7 @@ pub enum BodyError {
     #[error("the upstream's body did not end in time")]
     Late,
     #[error("the upstream's body broke off")]
-    Upstream(#[source] hyper::Error),
+    Upstream(#[source] io::Error),
 }
 
 impl Body {
@@ -54,14 +54,13 @@ impl Body {
 
     /// The upstream's answer with its body, which must have ended by its deadline.
     pub fn upstream(answer: Answer, place: Place) -> Response<Self> {
-        let (first, loan) = (answer.first, answer.loan);
-        let deadline = Box::pin(tokio::time::sleep_until(answer.deadline));
+        let (first, deadline) = (answer.first, answer.deadline);
         answer.response.map(|incoming| Self {
             source: Source::Upstream {
                 first,
                 incoming,
                 deadline,
-                loan,
+                late: None,
                 _place: place,
             },
             record: None,
@@ -80,9 +79,6 @@ impl Body {
 
     /// The last byte was handed on. HTTP/2 does not ask again where the end is known.
     fn ended(&mut self) {
-        if let Source::Upstream { loan, .. } = &mut self.source {
-            loan.give_back();
-        }
         self.source = Source::Ended;
         if let Some(record) = &mut self.record {
             record.completed();
@@ -150,12 +146,16 @@ impl http_body::Body for Body {
             Source::Own(bytes) => bytes.take(),
             Source::Upstream { first, .. } if first.is_some() => first.take(),
             Source::Upstream {
-                incoming, deadline, ..
-            } => match poll_data(incoming, cx) {
+                incoming,
+                deadline,
+                late,
+                ..
+            } => match incoming.poll_data(cx) {
                 Poll::Ready(Ok(data)) => data,
                 Poll::Ready(Err(error)) => return this.broken(BodyError::Upstream(error)),
                 Poll::Pending => {
-                    std::task::ready!(deadline.as_mut().poll(cx));
+                    let late = late.get_or_insert_with(|| Box::pin(sleep_until(*deadline)));
+                    std::task::ready!(late.as_mut().poll(cx));
                     return this.broken(BodyError::Late);
                 }
             },
@@ -175,7 +175,7 @@ impl http_body::Body for Body {
             Source::Own(bytes) => bytes.is_none(),
             Source::Upstream {
                 first, incoming, ..
-            } => first.is_none() && incoming.is_end_stream(),
+            } => first.is_none() && incoming.is_end(),
             Source::Ended => true,
         }
     }
@@ -189,7 +189,7 @@ impl http_body::Body for Body {
                 first, incoming, ..
             } => {
                 let first = first.as_ref().map_or(0, |first| first.len() as u64);
-                let rest = incoming.size_hint().exact();
+                let rest = incoming.left();
                 rest.map_or_else(SizeHint::new, |rest| SizeHint::with_exact(first + rest))
             }
             Source::Ended => SizeHint::with_exact(0),

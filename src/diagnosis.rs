@@ -199,7 +199,9 @@ pub fn of_failure(failure: &Failure) -> Anomaly {
         Failure::ConnectTimeout => Anomaly::ConnectTimeout,
         Failure::Tls(error) => Anomaly::Tls(error.kind),
         Failure::Unsent(_) | Failure::Closed { .. } => Anomaly::ConnectionClosed,
-        Failure::Invalid(_) | Failure::Framing(_) | Failure::Upgrade => Anomaly::AnswerInvalid,
+        Failure::Invalid(_) | Failure::HeadTooLarge | Failure::Framing(_) | Failure::Upgrade => {
+            Anomaly::AnswerInvalid
+        }
         Failure::ResponseTimeout => Anomaly::AnswerLate,
     }
 }

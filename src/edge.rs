@@ -2,7 +2,6 @@
 
 mod accept;
 mod body;
-pub mod chunked;
 mod connection;
 mod h1;
 pub mod h2;

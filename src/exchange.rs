@@ -264,13 +264,13 @@ impl Exchange {
         let fields = fields::request(
             head,
             &method,
-            published.host.clone(),
+            &published.host,
             body.len(),
             client,
             published.client_address,
         );
-        let mut request = Outgoing::new(self.worker, method, admitted.operation, admitted.target);
-        request.fields = fields;
+        let (operation, target) = (admitted.operation, admitted.target);
+        let mut request = Outgoing::new(self.worker, method, operation, target, fields);
         request.body = body;
         match published.max_request_head {
             Some(most) if request.head_bytes() > most => Err(Rejection::UpstreamRequestBytes),

@@ -9,13 +9,10 @@ pub mod policy;
 pub mod rate;
 mod size;
 
-use bytes::Bytes;
-use http::uri::PathAndQuery;
-
 use crate::client::Peer;
 use crate::config::Limits;
 use crate::config::types::PublishedPath;
-use crate::head::{Head, Method};
+use crate::head::{Head, Method, Target};
 use crate::rejection::{Allow, Rejection};
 use crate::scep::{self, Operation, Unclear};
 use crate::site::{Published, Site};
@@ -29,7 +26,7 @@ pub struct Admitted {
     /// None for a bare GET or HEAD: NDES's health page.
     pub operation: Option<Operation>,
     /// The configured path, not the client's bytes, and the client's query byte for byte.
-    pub target: PathAndQuery,
+    pub target: Target,
 }
 
 /// Judges a head that is well-formed. Reads nothing but its arguments.
@@ -45,7 +42,7 @@ pub fn admit(
     let path = published.path(head.target.path())?;
     published.method(head.method)?;
     let operation = published.operation(head.method, head.target.query())?;
-    let target = upstream_target(head, path)?;
+    let target = head.target.with_path(path.as_str());
     Ok(Admitted {
         application,
         method: head.method,
@@ -99,18 +96,4 @@ impl Published {
             Err(Unclear::Ambiguous) => Err(Rejection::OperationAmbiguous),
         }
     }
-}
-
-/// Where the client wrote the path as configured, its bytes serve without a copy.
-fn upstream_target(head: &Head, path: &PublishedPath) -> Result<PathAndQuery, Rejection> {
-    let written = &head.target;
-    let literal = path.as_str().as_bytes();
-    let bytes = if written.path() == literal {
-        written.path_and_query.clone()
-    } else {
-        let query = &written.path_and_query[literal.len()..];
-        Bytes::from([literal, query].concat())
-    };
-    // Refuses what RFC 3986 does not allow in a query (`<`, `>`, ...).
-    PathAndQuery::from_maybe_shared(bytes).map_err(|_| Rejection::MalformedHead)
 }

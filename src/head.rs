@@ -125,6 +125,17 @@ impl Target {
         &self.path_and_query[..self.path]
     }
 
+    /// The same query under `path`. Where the client wrote it so, its bytes serve without a copy.
+    pub fn with_path(&self, path: &str) -> Self {
+        let mut target = self.clone();
+        if self.path() != path.as_bytes() {
+            let query = &self.path_and_query[self.path..];
+            target.path_and_query = [path.as_bytes(), query].concat().into();
+            target.path = path.len();
+        }
+        target
+    }
+
     /// The query without its `?`; none where there is no `?`.
     pub fn query(&self) -> Option<&[u8]> {
         self.path_and_query.get(self.path + 1..)
@@ -169,6 +180,27 @@ pub struct Size {
     pub head: usize,
     pub fields: usize,
     pub largest_field: usize,
+}
+
+/// Name and value of a field line (RFC 9112 §5), which a trailer is too; none where it is none.
+pub fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr::memchr(b':', line)?;
+    let (name, value) = (&line[..colon], &line[colon + 1..]);
+    // Neither a folded line nor a space before the colon can be part of a token.
+    (is_token(name) && is_field_value(value)).then(|| (name, value.trim_ascii()))
+}
+
+/// RFC 9110 §5.6.2.
+pub fn is_token(name: &[u8]) -> bool {
+    let tchar = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    !name.is_empty() && name.iter().all(tchar)
+}
+
+/// RFC 9110 §5.5: no control characters but the tab. Without early exit, for SIMD.
+fn is_field_value(value: &[u8]) -> bool {
+    !value.iter().fold(false, |bad, b| {
+        bad | ((*b < 0x20) & (*b != b'\t')) | (*b == 0x7F)
+    })
 }
 
 /// The name in a Host value or authority, without port; none where it is malformed

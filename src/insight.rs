@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::uri::PathAndQuery;
 use http::{HeaderValue, Response, StatusCode};
 
 use application::Device;
@@ -25,7 +24,7 @@ use crate::client::ClientKey;
 use crate::config::PolicyModule;
 use crate::diagnosis::{self, Anomaly, Answerer};
 use crate::hash::sha256;
-use crate::head::Method;
+use crate::head::{Method, Target};
 use crate::scep::{
     self, Capabilities, CertRep, FailInfo, Message, MessageType, Operation, PkiStatus, Unreadable,
 };
@@ -35,7 +34,7 @@ use crate::upstream::Failure;
 pub struct Asked<'a> {
     pub method: Method,
     pub operation: Option<Operation>,
-    pub target: &'a PathAndQuery,
+    pub target: &'a Target,
     pub body: &'a Bytes,
     pub client: ClientKey,
     pub user_agent: Option<&'a HeaderValue>,
@@ -78,7 +77,7 @@ impl Insight {
             application: application.clone(),
             asked: diagnosis::Asked {
                 operation: asked.operation,
-                uri_bytes: asked.target.as_str().len(),
+                uri_bytes: asked.target.path_and_query.len(),
                 policy_module: asked.policy_module,
             },
             head_only: asked.method == Method::Head,
@@ -283,7 +282,7 @@ impl Sent {
             return Self::of(asked.body);
         }
         let query = asked.target.query().unwrap_or_default();
-        match scep::message_of_query(query.as_bytes()) {
+        match scep::message_of_query(query) {
             Ok(cms) => Self::of(&cms),
             Err(error) => Self {
                 message: Err(error),

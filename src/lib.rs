@@ -15,7 +15,7 @@
 //! 4   gate  diagnosis                  judgement
 //! 3   site  upstream  log              what is published; the way to NDES; where lines go
 //! 2   config  metrics  tls  buffers    what was written, counted, trusted, lent
-//! 2   handover  history                the way to the next process; the last hour
+//! 2   handover  history  chunked       the way to the next process; the last hour; bodies in chunks
 //! 1   head  scep  client  rejection  problem  text  shutdown  systemd
 //! 0   hash                             what tells keys, files and messages apart
 //! ```
@@ -25,6 +25,7 @@ pub mod app;
 pub mod body;
 pub mod buffers;
 pub mod check;
+pub mod chunked;
 pub mod client;
 pub mod config;
 pub mod demo;

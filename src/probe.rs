@@ -6,9 +6,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::header::{HOST, USER_AGENT};
-use http::uri::PathAndQuery;
-use http::{HeaderValue, StatusCode, response};
+use http::{HeaderValue, Method, StatusCode, response};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tower::ServiceExt;
@@ -16,9 +14,11 @@ use tower::ServiceExt;
 use crate::config::types::PublishedPath;
 use crate::diagnosis::{self, Anomaly, Answerer};
 use crate::generation::{Generation, Published};
+use crate::head::Target;
 use crate::insight::{Illness, Probe};
 use crate::scep::{self, Capabilities, Operation};
 use crate::upstream::Outgoing;
+use crate::upstream::fields::Lines;
 
 /// Probes of whatever is published. Never a PKIOperation.
 pub struct Prober {
@@ -123,12 +123,12 @@ async fn ask(
     let target = target(path, operation);
     let asked = diagnosis::Asked {
         operation,
-        uri_bytes: target.as_str().len(),
+        uri_bytes: target.path_and_query.len(),
         policy_module: published.policy_module,
     };
-    let mut request = Outgoing::new(NO_WORKER, http::Method::GET, operation, target);
-    request.fields.insert(HOST, published.host.clone());
-    request.fields.insert(USER_AGENT, AGENT);
+    let mut fields = Lines::to(&published.host);
+    fields.add("user-agent", &AGENT);
+    let request = Outgoing::new(NO_WORKER, Method::GET, operation, target, fields.end());
     let answer = published.upstream.clone().oneshot(request).await;
     let answer = match answer {
         Ok(answer) => answer.whole(MOST_BODY).await,
@@ -157,11 +157,12 @@ fn seen(status: StatusCode, answerer: Answerer, operation: Option<Operation>) ->
     format!("{}{by} to {to}", status.as_u16())
 }
 
-fn target(path: &PublishedPath, operation: Option<Operation>) -> PathAndQuery {
+fn target(path: &PublishedPath, operation: Option<Operation>) -> Target {
     let path = path.as_str();
     let text = match operation {
         Some(operation) => format!("{path}?operation={}", operation.as_str()),
         None => path.to_owned(),
     };
-    PathAndQuery::try_from(text).unwrap_or_else(|_| PathAndQuery::from_static("/"))
+    // A published path with a query of letters is always a target.
+    Target::parse(text.into()).unwrap_or_default()
 }

@@ -1,10 +1,11 @@
 //! The way to NDES: a verified TLS connection from the pool or a new one, one request on it, the
 //! head of the answer. What may be repeated is decided here, and nothing else is.
 
+mod connection;
 mod dial;
 mod failure;
 pub mod fields;
-mod framing;
+mod head;
 mod pool;
 mod queue;
 mod records;
@@ -14,31 +15,28 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version, response};
-use http_body::Body as _;
-use http_body_util::Full;
-use hyper::body::Incoming;
+use http::{Method, Response, response};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout, timeout_at};
-use tower::retry::{Policy, RetryLayer};
-use tower::util::BoxCloneSyncService;
-use tower::{ServiceBuilder, service_fn};
+use tower::Service;
+use tower::retry::{Policy, Retry};
 use tracing::warn;
 
 use crate::config::types::{DnsName, Origin};
+use crate::head::Target;
 use crate::metrics::UpstreamMetrics;
 use crate::scep::Operation;
+use connection::Broken;
+pub use connection::Incoming;
 pub use dial::first_to_answer;
 use failure::Breakdown;
 pub use failure::Failure;
-pub use pool::Loan;
 use pool::Pool;
 pub use queue::{Busy, Place, Queue};
 
@@ -81,43 +79,37 @@ pub struct Outgoing {
     pub worker: usize,
     pub method: Method,
     pub operation: Option<Operation>,
-    pub target: PathAndQuery,
-    pub fields: HeaderMap,
+    /// Sent without scheme and authority.
+    pub target: Target,
+    /// Of `fields::Lines`.
+    pub fields: Bytes,
     pub body: Bytes,
     /// How often it was tried before.
     repeats: u8,
 }
 
-/// The head of an answer and the first of its body. The end of the body gives the connection back.
+/// The head of an answer and the first of its body.
 pub struct Answer {
     pub response: Response<Incoming>,
     /// None where the body is empty.
     pub first: Option<Bytes>,
     /// When the whole body must have come.
     pub deadline: Instant,
-    pub loan: Loan,
     pub after: Duration,
 }
 
 impl Answer {
     /// All of a short answer, for whoever asks on the proxy's own behalf.
     pub async fn whole(self, most: usize) -> Result<(response::Parts, Bytes), Failure> {
-        let Self {
-            response,
-            first,
-            deadline,
-            mut loan,
-            ..
-        } = self;
-        let (parts, mut incoming) = response.into_parts();
+        let (parts, mut incoming) = self.response.into_parts();
         let mut body = BytesMut::new();
-        let mut next = first;
+        let mut next = self.first;
         while let Some(data) = next {
             if body.len() + data.len() > most {
                 return Err(Failure::Framing("longer than any answer of SCEP"));
             }
             body.extend_from_slice(&data);
-            let read = timeout_at(deadline, poll_fn(|cx| poll_data(&mut incoming, cx))).await;
+            let read = timeout_at(self.deadline, poll_fn(|cx| incoming.poll_data(cx))).await;
             next = match read {
                 Ok(read) => read.map_err(|error| Failure::Closed {
                     error,
@@ -126,25 +118,35 @@ impl Answer {
                 Err(_elapsed) => return Err(Failure::ResponseTimeout),
             };
         }
-        loan.give_back();
         Ok((parts, body.freeze()))
     }
 }
 
-/// Everything between an admitted request and NDES, in order.
-pub type Stack = BoxCloneSyncService<Outgoing, Answer, Failure>;
+/// Everything between an admitted request and NDES, in order: 1. repeats what certainly did not
+/// reach NDES; 2. sends once.
+pub type Stack = Retry<Repeat, Once>;
 
-/// 1. repeats what certainly did not reach NDES; 2. sends once.
 pub fn stack(upstream: Arc<Upstream>) -> Stack {
-    let send = service_fn(move |request| {
-        let upstream = upstream.clone();
-        async move { upstream.send(request).await }
-    });
-    BoxCloneSyncService::new(
-        ServiceBuilder::new()
-            .layer(RetryLayer::new(Repeat))
-            .service(send),
-    )
+    Retry::new(Repeat, Once(upstream))
+}
+
+/// Sends each request once.
+#[derive(Clone)]
+pub struct Once(Arc<Upstream>);
+
+impl Service<Outgoing> for Once {
+    type Response = Answer;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Outgoing) -> Self::Future {
+        let upstream = self.0.clone();
+        Box::pin(async move { upstream.send(request).await })
+    }
 }
 
 impl Outgoing {
@@ -152,14 +154,15 @@ impl Outgoing {
         worker: usize,
         method: Method,
         operation: Option<Operation>,
-        target: PathAndQuery,
+        target: Target,
+        fields: Bytes,
     ) -> Self {
         Self {
             worker,
             method,
             operation,
             target,
-            fields: HeaderMap::new(),
+            fields,
             body: Bytes::new(),
             repeats: 0,
         }
@@ -168,21 +171,26 @@ impl Outgoing {
     /// What the request line and the fields take on the wire, the empty line included: what
     /// HTTP.sys holds against MaxRequestBytes.
     pub fn head_bytes(&self) -> usize {
-        let line = self.method.as_str().len() + self.target.as_str().len() + "  HTTP/1.1\r\n".len();
-        let field = |(name, value): (&http::HeaderName, &http::HeaderValue)| {
-            name.as_str().len() + value.len() + ": \r\n".len()
-        };
-        line + self.fields.iter().map(field).sum::<usize>() + "\r\n".len()
+        let wire = self.on_the_wire();
+        wire.iter().map(|piece| piece.len()).sum::<usize>() - self.body.len()
     }
 
-    fn to_http(&self) -> Request<Full<Bytes>> {
-        let mut request = Request::new(Full::new(self.body.clone()));
-        *request.method_mut() = self.method.clone();
-        // From parts: a URI with scheme and host in it could not hold a target of 65534 bytes.
-        *request.uri_mut() = Uri::from(self.target.clone());
-        *request.version_mut() = Version::HTTP_11;
-        *request.headers_mut() = self.fields.clone();
-        request
+    /// One after the other; a target of 64 KB is not copied.
+    fn on_the_wire(&self) -> [&[u8]; 6] {
+        [
+            self.method.as_str().as_bytes(),
+            b" ",
+            &self.target.path_and_query,
+            b" HTTP/1.1\r\n",
+            &self.fields,
+            &self.body,
+        ]
+    }
+
+    /// Whether it may be sent again though it may have arrived. A PKIOperation never: NDES may
+    /// have used up its challenge.
+    fn is_repeatable(&self) -> bool {
+        self.operation != Some(Operation::PKIOperation) && self.method != Method::POST
     }
 }
 
@@ -225,11 +233,11 @@ impl Upstream {
     }
 
     async fn try_send(&self, request: &Outgoing) -> Result<Answer, Failure> {
-        // The repeat of a request that a dead connection swallowed gets a new one.
-        let pooled = if request.repeats == 0 {
-            self.pool.take(request.worker)
-        } else {
-            None
+        let shelf = self.pool.shelf(request.worker);
+        let pooled = match &shelf {
+            // The repeat of a request that a dead connection swallowed gets a new one.
+            Some(shelf) if request.repeats == 0 => shelf.take(!request.is_repeatable()),
+            _ => None,
         };
         let mut connection = match pooled {
             Some(connection) => {
@@ -248,68 +256,44 @@ impl Upstream {
             _ => self.settings.timeouts.response,
         };
         let (started, before) = (Instant::now(), connection.passed());
-        let sending = connection.sender.try_send_request(request.to_http());
-        let sent = timeout(limit, sending).await;
-        let response = match sent {
+        let head = match timeout_at(started + limit, connection.ask(request)).await {
             Err(_elapsed) => return Err(Failure::ResponseTimeout),
-            Ok(Err(error)) => {
+            Ok(Err(Broken::Answer(failure))) => return Err(failure),
+            Ok(Err(Broken::Io(error))) => {
                 let passed = connection.passed();
                 let breakdown = Breakdown {
-                    // hyper gives back what it had not begun with; else the socket knows.
-                    unsent: error.message().is_some() || passed.written == before.written,
+                    unsent: passed.written == before.written,
                     reused: connection.reused,
                     new_handshake: passed.handshakes > before.handshakes,
                 };
-                return Err(breakdown.failure(error.into_error(), &self.settings.server_name));
+                return Err(breakdown.failure(error, &self.settings.server_name));
             }
-            Ok(Ok(response)) => response,
+            Ok(Ok(head)) => head,
         };
-        let (parts, mut body) = response.into_parts();
-        // Nobody asked for another protocol.
-        if parts.status == StatusCode::SWITCHING_PROTOCOLS {
-            return Err(Failure::Upgrade);
-        }
-        framing::check(&parts)?;
-        let after = started.elapsed();
+        let now = Instant::now();
+        let after = now - started;
         self.metrics.responded(request.operation, after);
         // While the client has no head yet, an answer that breaks off can still become a 502.
-        let deadline = Instant::now() + self.settings.timeouts.body;
-        let first = poll_fn(|cx| poll_data(&mut body, cx));
-        let first = match timeout_at(deadline, first).await {
-            Ok(first) => first.map_err(|error| Failure::Closed {
-                error,
-                reused: connection.reused,
-            })?,
+        let deadline = now + self.settings.timeouts.body;
+        let reused = connection.reused;
+        let mut incoming = Incoming::new(connection, head.body, head.keep_alive, shelf);
+        let first = timeout_at(deadline, poll_fn(|cx| incoming.poll_data(cx))).await;
+        let first = match first {
+            Ok(first) => first.map_err(|error| Failure::Closed { error, reused })?,
             Err(_elapsed) => return Err(Failure::ResponseTimeout),
         };
         Ok(Answer {
-            response: Response::from_parts(parts, body),
+            response: Response::from_parts(head.parts, incoming),
             first,
             deadline,
-            loan: self.pool.lend(request.worker, connection),
             after,
         })
     }
 }
 
-/// The next bytes of a body; none at its end. Trailers are not passed on: no answer of SCEP has one.
-pub fn poll_data(
-    body: &mut Incoming,
-    cx: &mut Context<'_>,
-) -> Poll<Result<Option<Bytes>, hyper::Error>> {
-    while let Some(frame) = ready!(Pin::new(&mut *body).poll_frame(cx)?) {
-        match frame.into_data() {
-            Ok(data) if !data.is_empty() => return Poll::Ready(Ok(Some(data))),
-            Ok(_) | Err(_) => {}
-        }
-    }
-    Poll::Ready(Ok(None))
-}
-
-/// Which requests are sent again. A PKIOperation of which a byte was written never is: NDES may
-/// have used up its challenge.
+/// Which requests are sent again.
 #[derive(Clone, Copy)]
-struct Repeat;
+pub struct Repeat;
 
 const MOST_REPEATS: u8 = 2;
 
@@ -325,9 +309,7 @@ impl Policy<Outgoing, Answer, Failure> for Repeat {
             Ok(_) => false,
             Err(Failure::Unsent(_)) => true,
             // A pooled connection that NDES closed while the request was on its way.
-            Err(Failure::Closed { reused: true, .. }) => {
-                request.operation != Some(Operation::PKIOperation) && request.method != Method::POST
-            }
+            Err(Failure::Closed { reused: true, .. }) => request.is_repeatable(),
             Err(_) => false,
         };
         if !again || request.repeats == MOST_REPEATS {

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use bytes::BytesMut;
-use http::header::{HOST, USER_AGENT};
-use http::uri::PathAndQuery;
-use http::{HeaderMap, Method};
+use bytes::{Bytes, BytesMut};
+use http::Method;
 use tokio::net::TcpStream;
 use tokio::time::{timeout, timeout_at};
 use tokio_rustls::client::TlsStream;
@@ -15,15 +13,18 @@ use super::ask::{self, Answered};
 use super::public::{is_late, left, shown, tls_version};
 use super::{Finding, Notes, Step, Subject};
 use crate::diagnosis::{Anomaly, of_failure};
+use crate::head::Target;
 use crate::scep::Operation;
 use crate::tls::certificate::Certificate;
 use crate::tls::refusal::Kind;
-use crate::upstream::{Failure, Outgoing, Stack, Upstream, first_to_answer, poll_data, stack};
+use crate::upstream::fields::Lines;
+use crate::upstream::{Failure, Outgoing, Stack, Upstream, first_to_answer, stack};
 
 /// A way to NDES that is open.
 pub(super) struct Direct {
     stack: Stack,
-    fields: HeaderMap,
+    /// Of each question, as they go over the wire.
+    fields: Bytes,
     /// Published, as NDES gets it.
     pub(super) path: String,
 }
@@ -65,13 +66,12 @@ pub(super) async fn connect(subject: &Subject<'_>, notes: &mut Notes<'_>) -> Opt
         notes.leave_out(&after);
         return None;
     }
-    let mut fields = HeaderMap::new();
-    fields.insert(HOST, upstream.settings.server_name.to_header());
-    fields.insert(USER_AGENT, ask::AGENT);
+    let mut fields = Lines::to(&upstream.settings.server_name.to_header());
+    fields.add("user-agent", &ask::AGENT);
     let path = subject.application.paths.first()?;
     Some(Direct {
         stack: stack(upstream.clone()),
-        fields,
+        fields: fields.end(),
         path: path.as_str().to_owned(),
     })
 }
@@ -174,11 +174,11 @@ impl Direct {
             .clone()
             .oneshot(self.question(operation, query))
             .await;
-        let mut answer = answer.map_err(NoAnswer::Failure)?;
+        let answer = answer.map_err(NoAnswer::Failure)?;
         let (head, mut incoming) = answer.response.into_parts();
         let mut body = BytesMut::from(&answer.first.unwrap_or_default()[..]);
         loop {
-            let next = std::future::poll_fn(|cx| poll_data(&mut incoming, cx));
+            let next = std::future::poll_fn(|cx| incoming.poll_data(cx));
             match timeout_at(answer.deadline, next).await {
                 Ok(Ok(Some(bytes))) => {
                     ask::add(&mut body, &bytes).map_err(|_| NoAnswer::Broken)?;
@@ -187,7 +187,6 @@ impl Direct {
                 Ok(Err(_)) | Err(_) => return Err(NoAnswer::Broken),
             }
         }
-        answer.loan.give_back();
         Ok(Answered {
             status: head.status,
             fields: head.headers,
@@ -198,7 +197,7 @@ impl Direct {
     /// What request line and fields take beside the URI.
     pub(super) fn head_beside_uri(&self) -> usize {
         let question = self.question(None, "");
-        question.head_bytes() - question.target.as_str().len()
+        question.head_bytes() - question.target.path_and_query.len()
     }
 
     fn question(&self, operation: Option<Operation>, query: &str) -> Outgoing {
@@ -207,11 +206,8 @@ impl Direct {
             target = format!("{target}?{query}");
         }
         // A published path with a query of letters is always a target.
-        let target =
-            PathAndQuery::try_from(target).unwrap_or_else(|_| PathAndQuery::from_static("/"));
-        let mut outgoing = Outgoing::new(0, Method::GET, operation, target);
-        outgoing.fields = self.fields.clone();
-        outgoing
+        let target = Target::parse(target.into()).unwrap_or_default();
+        Outgoing::new(0, Method::GET, operation, target, self.fields.clone())
     }
 }
 
@@ -263,7 +259,9 @@ fn of(failure: &Failure, step: Step, subject: &Subject<'_>) -> Finding {
             "no answer within {} seconds (upstream_response)",
             seconds(timeouts.upstream_response)
         ),
-        Failure::Invalid(_) | Failure::Framing(_) | Failure::Upgrade => failure.explained(),
+        Failure::Invalid(_) | Failure::HeadTooLarge | Failure::Framing(_) | Failure::Upgrade => {
+            failure.explained()
+        }
     };
     Finding::anomaly(step, anomaly, what)
 }

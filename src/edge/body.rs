@@ -6,9 +6,9 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::time::timeout;
 
-use super::chunked::Chunked;
 use super::connection::Connection;
 use crate::buffers::Lease;
+use crate::chunked::Chunked;
 use crate::exchange::RequestBody;
 use crate::head::{Framing, Head};
 use crate::rejection::Rejection;

@@ -1,7 +1,10 @@
 //! A public connection after its handshake: the bytes that have arrived, and deadlines on those
 //! that have not.
 
+use std::future::poll_fn;
 use std::io;
+use std::pin::pin;
+use std::task::ready;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -16,7 +19,7 @@ use crate::rejection::Rejection;
 
 pub(super) struct Connection {
     stream: TlsStream<TcpStream>,
-    /// Arrived and not used yet. While the connection is idle it has room for `SHORT`.
+    /// Arrived and not used yet. While the connection is idle there is none.
     buffer: BytesMut,
 }
 
@@ -44,13 +47,25 @@ impl Connection {
         self.buffer.len()
     }
 
-    /// Waits until the next request has begun. False where the client has closed instead.
+    /// Waits until the next request has begun; without a buffer, for most connections do nothing
+    /// else. False where the client has closed instead.
     pub(super) async fn begun(&mut self) -> io::Result<bool> {
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::with_capacity(SHORT);
-            return Ok(self.fill(SHORT).await? > 0);
+        if !self.buffer.is_empty() {
+            return Ok(true);
         }
-        Ok(true)
+        poll_fn(|cx| {
+            let (tcp, tls) = self.stream.get_ref();
+            // What TLS has deciphered already does not wait for the socket.
+            if tls.wants_read() {
+                ready!(tcp.poll_read_ready(cx))?;
+            }
+            let read = pin!(self.fill(SHORT)).poll(cx);
+            if read.is_pending() {
+                self.buffer = BytesMut::new();
+            }
+            read.map_ok(|read| read > 0)
+        })
+        .await
     }
 
     /// The next head, all of it before `deadline`.

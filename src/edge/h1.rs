@@ -1,6 +1,7 @@
 //! An HTTP/1 connection: one request after the other, each read, answered and written in turn.
 
 use std::io;
+use std::pin::pin;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -23,17 +24,24 @@ pub(super) async fn serve(
     shutdown: Shutdown,
 ) {
     let mut connection = Connection::new(stream);
+    // One for all waits: to enlist and to leave again would be a lock each for every request.
+    let mut told_to_end = pin!(async {
+        tokio::select! {
+            () = slot.ended() => {}
+            () = shutdown.farewell() => {}
+        }
+    });
     let mut number = 0;
     let unread = loop {
-        let Some(next) = next(
-            &mut exchange,
-            &mut connection,
-            &slot,
-            &shutdown,
-            number == 0,
-        )
-        .await
-        else {
+        let first = number == 0;
+        let begun = begun(&exchange, &mut connection, &slot, first);
+        let begun = tokio::select! {
+            biased;
+            begun = begun => begun,
+            () = &mut told_to_end => None,
+        };
+        let Some(began) = begun else { break false };
+        let Some(next) = next(&mut exchange, &mut connection, began).await else {
             break false;
         };
         number += 1;
@@ -55,35 +63,39 @@ enum After {
     },
 }
 
-/// The next head, or why it is refused. None where the connection has ended, or is to end.
-async fn next(
-    exchange: &mut Exchange,
+/// Waits for the next request. Returns when the time of its head began; none where the connection
+/// has ended, or had its time.
+async fn begun(
+    exchange: &Exchange,
     connection: &mut Connection,
     slot: &Slot,
-    shutdown: &Shutdown,
     first: bool,
-) -> Option<Result<Head, Rejection>> {
+) -> Option<Instant> {
     let timeouts = &exchange.generation.timeouts;
-    let began = Instant::now();
+    let waits = Instant::now();
     let patience = if first {
         timeouts.request_head
     } else {
         timeouts.keep_alive
     };
-    {
-        let idle = slot.idle();
-        tokio::select! {
-            biased;
-            begun = timeout_at(began + patience, connection.begun()) => if !matches!(begun, Ok(Ok(true))) { return None },
-            () = idle.ended() => return None,
-            () = shutdown.farewell() => return None,
-        }
+    let _idle = slot.idle();
+    match timeout_at(waits + patience, connection.begun()).await {
+        // A new connection has the time of one head in all.
+        Ok(Ok(true)) => Some(if first { waits } else { Instant::now() }),
+        _ => None,
     }
+}
+
+/// The next head, or why it is refused. None where the connection has ended.
+async fn next(
+    exchange: &mut Exchange,
+    connection: &mut Connection,
+    began: Instant,
+) -> Option<Result<Head, Rejection>> {
     exchange.renew();
-    let timeouts = &exchange.generation.timeouts;
-    // A new connection has the time of one head in all.
-    let deadline = if first { began } else { Instant::now() } + timeouts.request_head;
-    match connection.head(&exchange.generation.limits, deadline).await {
+    let generation = &exchange.generation;
+    let deadline = began + generation.timeouts.request_head;
+    match connection.head(&generation.limits, deadline).await {
         Ok(bytes) => Some(head::parse(&bytes)),
         Err(HeadError::Rejected(rejection)) => Some(Err(rejection)),
         Err(HeadError::Gone) => None,

@@ -75,7 +75,7 @@ async fn converse(
             }
             Err(_) => return false,
         },
-        () = idle.ended() => return false,
+        () = slot.ended() => return false,
         // Nothing is to be finished, and a client that does not even greet would hold this up.
         () = shutdown.farewell() => return false,
     };

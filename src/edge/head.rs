@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 
 use crate::config::Limits;
-use crate::head::{Framing, Head, Host, Method, Size, Target, Version};
+use crate::head::{Framing, Head, Host, Method, Size, Target, Version, field, is_token};
 use crate::rejection::Rejection;
 
 /// Looks for the end of a head that arrives in pieces. Every byte is looked at once.
@@ -217,27 +217,6 @@ impl Fields {
         };
         framing.of(method).ok_or(Rejection::MalformedFraming)
     }
-}
-
-/// Name and value of a field line (RFC 9112 §5), which a trailer is too; none where it is none.
-pub(super) fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
-    let colon = memchr::memchr(b':', line)?;
-    let (name, value) = (&line[..colon], &line[colon + 1..]);
-    // Neither a folded line nor a space before the colon can be part of a token.
-    (is_token(name) && is_field_value(value)).then(|| (name, value.trim_ascii()))
-}
-
-/// RFC 9110 §5.6.2.
-fn is_token(name: &[u8]) -> bool {
-    let tchar = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
-    !name.is_empty() && name.iter().all(tchar)
-}
-
-/// RFC 9110 §5.5: no control characters but the tab. Without early exit, for SIMD.
-fn is_field_value(value: &[u8]) -> bool {
-    !value.iter().fold(false, |bad, b| {
-        bad | ((*b < 0x20) & (*b != b'\t')) | (*b == 0x7F)
-    })
 }
 
 #[cfg(test)]

@@ -181,6 +181,11 @@ impl Slot {
         true
     }
 
+    /// Returns when the connection is to make room for others.
+    pub async fn ended(&self) {
+        self.idle.end.notified().await;
+    }
+
     /// Marks the connection idle until the result is dropped.
     pub fn idle(&self) -> IdleGuard<'_> {
         let since = self.slots.epoch.elapsed().as_millis() as u64 + 1;
@@ -204,13 +209,6 @@ impl Drop for Slot {
 }
 
 pub struct IdleGuard<'s>(&'s Idle);
-
-impl IdleGuard<'_> {
-    /// Returns when the connection is to make room.
-    pub async fn ended(&self) {
-        self.0.end.notified().await;
-    }
-}
 
 impl Drop for IdleGuard<'_> {
     fn drop(&mut self) {

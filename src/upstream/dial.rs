@@ -1,12 +1,10 @@
-//! Opens a connection: name, TCP, TLS with the certificate verified, HTTP/1.1.
+//! Opens a connection: name, TCP, TLS with the certificate verified.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use rustls::pki_types::{CertificateDer, ServerName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -14,14 +12,11 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::pool::Connection;
+use super::connection::Connection;
 use super::wire::Wire;
 use super::{Failure, Upstream};
 use crate::tls::certificate::Certificate;
 use crate::tls::refusal;
-
-/// What an answer's head may take; NDES's are below 1 KB.
-const MOST_HEAD: usize = 64 << 10;
 
 impl Upstream {
     /// A verified connection. Bounded in time by the caller.
@@ -30,19 +25,9 @@ impl Upstream {
         // A head and a body must not wait for each other's acknowledgement.
         tcp.set_nodelay(true)
             .map_err(|error| Failure::Connect(error.to_string()))?;
-        let (wire, watch) = Wire::new(tcp);
-        let tls = self.secure(wire).await?;
-
+        let tls = self.secure(Wire::new(tcp)).await?;
         self.note_expiry(tls.get_ref().1.peer_certificates());
-        let mut http = http1::Builder::new();
-        http.max_buf_size(MOST_HEAD);
-        let (sender, connection) = http
-            .handshake(TokioIo::new(tls))
-            .await
-            .map_err(Failure::Unsent)?;
-        // Its errors reach whoever waits for an answer on it.
-        tokio::spawn(async { _ = connection.await });
-        Ok(Connection::new(sender, watch))
+        Ok(Connection::new(tls))
     }
 
     /// TLS on `wire`, with the certificate verified. Bounded in time by the caller.

@@ -23,19 +23,21 @@ pub enum Failure {
     Tls(UpstreamTlsError),
     /// The connection died before a byte of the request was written.
     #[error("the connection closed before the request was sent")]
-    Unsent(#[source] hyper::Error),
+    Unsent(#[source] io::Error),
     #[error(
         "the connection closed before the answer; see HTTPERR and the event log of the server, and in IIS set SSL \
          Settings, Client certificates to Ignore"
     )]
     Closed {
         #[source]
-        error: hyper::Error,
+        error: io::Error,
         /// It had served a request before.
         reused: bool,
     },
     #[error("the answer is not valid HTTP/1.1")]
-    Invalid(#[source] hyper::Error),
+    Invalid(#[source] httparse::Error),
+    #[error("the head of the answer is over 64 KB")]
+    HeadTooLarge,
     #[error("the length of the answer is ambiguous: {0}")]
     Framing(&'static str),
     #[error("the answer switches to another protocol, which nobody asked for")]
@@ -58,8 +60,8 @@ pub(super) struct Breakdown {
 }
 
 impl Breakdown {
-    /// What hyper's error on a verified connection to `server` means.
-    pub(super) fn failure(self, error: hyper::Error, server: &DnsName) -> Failure {
+    /// What an error on a verified connection to `server` means.
+    pub(super) fn failure(self, error: io::Error, server: &DnsName) -> Failure {
         if let Some(demand) = client_certificate_demanded(&error, server) {
             return Failure::Tls(demand);
         }
@@ -69,7 +71,6 @@ impl Breakdown {
                 new_handshake: true,
                 ..
             } => Failure::Tls(handshake_demanded(server)),
-            _ if error.is_parse() => Failure::Invalid(error),
             Self { reused, .. } => Failure::Closed { error, reused },
         }
     }
@@ -85,7 +86,7 @@ impl Failure {
             Self::Tls(error) => error.reason(),
             Self::Unsent(_) => "unsent",
             Self::Closed { .. } => "closed",
-            Self::Invalid(_) | Self::Framing(_) => "invalid",
+            Self::Invalid(_) | Self::HeadTooLarge | Self::Framing(_) => "invalid",
             Self::Upgrade => "upgrade",
             Self::ResponseTimeout => "timeout",
         }
@@ -98,7 +99,9 @@ impl Failure {
             Self::ConnectTimeout => Rejection::UpstreamConnectTimeout,
             Self::Tls(_) => Rejection::UpstreamTls,
             Self::Unsent(_) | Self::Closed { .. } => Rejection::UpstreamClosed,
-            Self::Invalid(_) | Self::Framing(_) | Self::Upgrade => Rejection::UpstreamInvalid,
+            Self::Invalid(_) | Self::HeadTooLarge | Self::Framing(_) | Self::Upgrade => {
+                Rejection::UpstreamInvalid
+            }
             Self::ResponseTimeout => Rejection::UpstreamTimeout,
         }
     }
@@ -116,10 +119,9 @@ impl Failure {
 }
 
 /// Under TLS 1.3 a server that wants a client certificate says so only after the handshake.
-fn client_certificate_demanded(error: &hyper::Error, server: &DnsName) -> Option<UpstreamTlsError> {
-    let socket = error.source()?.downcast_ref::<io::Error>()?;
+fn client_certificate_demanded(error: &io::Error, server: &DnsName) -> Option<UpstreamTlsError> {
     let name = ServerName::try_from(server.as_str()).ok()?;
-    let refusal = refusal::classify(socket, &name);
+    let refusal = refusal::classify(error, &name);
     (refusal.kind == refusal::Kind::ClientCertificateDemanded).then_some(refusal)
 }
 

@@ -1,56 +1,84 @@
 //! Which fields pass: of a request only those that NDES needs, of an answer all but those that
 //! are between NDES and the proxy, or that tell strangers about the inside.
 
+use std::fmt::Write;
 use std::net::IpAddr;
 
+use bytes::{Bytes, BytesMut};
 use http::header::{
-    ACCEPT, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, FORWARDED, HOST, LOCATION, SERVER, TE,
-    TRAILER, TRANSFER_ENCODING, UPGRADE, USER_AGENT, WWW_AUTHENTICATE,
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, SERVER, TE, TRAILER, TRANSFER_ENCODING,
+    UPGRADE, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::config::ClientAddress;
 use crate::head::Head;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The field lines of a request, as they go over the wire.
+#[derive(Debug, Default)]
+pub struct Lines(BytesMut);
+
+impl Lines {
+    /// Those of a request to `host`.
+    pub fn to(host: &HeaderValue) -> Self {
+        let mut lines = Self(BytesMut::with_capacity(256));
+        lines.add("host", host);
+        lines
+    }
+
+    pub fn add(&mut self, name: &'static str, value: &HeaderValue) {
+        for piece in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            self.0.extend_from_slice(piece);
+        }
+    }
+
+    fn put(&mut self, line: std::fmt::Arguments<'_>) {
+        // Writing to memory does not fail.
+        _ = self.0.write_fmt(line);
+    }
+
+    /// The empty line behind them included.
+    pub fn end(mut self) -> Bytes {
+        self.0.extend_from_slice(b"\r\n");
+        self.0.freeze()
+    }
+}
 
 /// The fields of a request to `host`. Never more than the client sent, but Host, Content-Length
 /// and what `client_address` asks for: HTTP.sys bounds the whole head.
 pub fn request(
     head: &Head,
     method: &Method,
-    host: HeaderValue,
+    host: &HeaderValue,
     body: usize,
     client: IpAddr,
     tell: ClientAddress,
-) -> HeaderMap {
-    let mut fields = HeaderMap::with_capacity(8);
-    fields.insert(HOST, host);
+) -> Bytes {
+    let mut lines = Lines::to(host);
     for (name, value) in [
-        (ACCEPT, &head.accept),
-        (CONTENT_TYPE, &head.content_type),
-        (USER_AGENT, &head.user_agent),
+        ("accept", &head.accept),
+        ("content-type", &head.content_type),
+        ("user-agent", &head.user_agent),
     ] {
         if let Some(value) = value {
-            fields.insert(name, value.clone());
+            lines.add(name, value);
         }
     }
     if *method == Method::POST {
         // IIS takes no chunks for an ISAPI extension.
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(body));
+        lines.put(format_args!("content-length: {body}\r\n"));
     }
     let client = client.to_canonical();
-    let (name, value) = match tell {
-        ClientAddress::None => return fields,
-        ClientAddress::XForwardedFor => (X_FORWARDED_FOR, client.to_string()),
+    match tell {
+        ClientAddress::None => {}
+        ClientAddress::XForwardedFor => lines.put(format_args!("x-forwarded-for: {client}\r\n")),
         // RFC 7239 §6: IPv6 in brackets and quotes.
-        ClientAddress::Forwarded if client.is_ipv6() => (FORWARDED, format!("for=\"[{client}]\"")),
-        ClientAddress::Forwarded => (FORWARDED, format!("for={client}")),
-    };
-    if let Ok(value) = HeaderValue::try_from(value) {
-        fields.insert(name, value);
+        ClientAddress::Forwarded if client.is_ipv6() => {
+            lines.put(format_args!("forwarded: for=\"[{client}]\"\r\n"));
+        }
+        ClientAddress::Forwarded => lines.put(format_args!("forwarded: for={client}\r\n")),
     }
-    fields
+    lines.end()
 }
 
 /// Takes out of an answer what is not for the client, and turns a Location of the internal name

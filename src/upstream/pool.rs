@@ -6,58 +6,29 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::Full;
-use hyper::client::conn::http1::SendRequest;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep_until};
 
-use super::wire::{Passed, Watch};
+use super::connection::Connection;
 
 /// IIS closes after 120 s of silence; well before that it would be a race.
 const MOST_IDLE: Duration = Duration::from_secs(55);
 /// A name that has moved to another address is followed within this time.
 const MOST_AGE: Duration = Duration::from_secs(300);
 const MOST_KEPT: usize = 256;
-/// How long an answered connection may take to be ready for the next request.
-const SETTLE: Duration = Duration::from_secs(1);
 
 pub(super) struct Pool {
     shelves: Vec<Arc<Shelf>>,
 }
 
 #[derive(Default)]
-struct Shelf(Mutex<Vec<Connection>>);
+pub(super) struct Shelf(Mutex<Idle>);
 
-/// A connection to the upstream with no request on it, or with one.
-pub(super) struct Connection {
-    pub(super) sender: SendRequest<Full<Bytes>>,
-    /// Not its first request.
-    pub(super) reused: bool,
-    watch: Watch,
-    opened: Instant,
-    idle_since: Instant,
-}
-
-impl Connection {
-    pub(super) fn new(sender: SendRequest<Full<Bytes>>, watch: Watch) -> Self {
-        let now = Instant::now();
-        Self {
-            sender,
-            reused: false,
-            watch,
-            opened: now,
-            idle_since: now,
-        }
-    }
-
-    /// What has passed on its socket so far.
-    pub(super) fn passed(&self) -> Passed {
-        self.watch.passed()
-    }
-
-    fn is_fresh(&self, now: Instant) -> bool {
-        now - self.idle_since < MOST_IDLE && now - self.opened < MOST_AGE
-    }
+#[derive(Default)]
+struct Idle {
+    /// The one that is idle for the longest time at the front.
+    connections: Vec<Connection>,
+    /// Somebody closes those that nobody uses.
+    is_swept: bool,
 }
 
 impl Pool {
@@ -67,15 +38,25 @@ impl Pool {
         }
     }
 
+    /// Where the connections of `worker` lie; none for who is no worker.
+    pub(super) fn shelf(&self, worker: usize) -> Option<Arc<Shelf>> {
+        self.shelves.get(worker).cloned()
+    }
+}
+
+impl Shelf {
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// The connection used last, so that a small load keeps few of them.
-    pub(super) fn take(&self, worker: usize) -> Option<Connection> {
+    ///
+    /// `surely_alive`: the socket itself is asked, for what is sent on it cannot be sent again.
+    pub(super) fn take(&self, surely_alive: bool) -> Option<Connection> {
         let now = Instant::now();
-        let mut shelf = self.shelves.get(worker)?.lock();
-        while let Some(mut connection) = shelf.pop() {
-            if connection.is_fresh(now)
-                && connection.sender.is_ready()
-                && connection.watch.is_quiet()
-            {
+        let mut idle = self.lock();
+        while let Some(mut connection) = idle.connections.pop() {
+            if connection.is_fresh(now) && (!surely_alive || connection.is_quiet()) {
                 connection.reused = true;
                 return Some(connection);
             }
@@ -83,53 +64,38 @@ impl Pool {
         None
     }
 
-    /// Hands over a connection for as long as the body of its answer is read.
-    pub(super) fn lend(&self, worker: usize, connection: Connection) -> Loan {
-        Loan {
-            connection: Some(connection),
-            shelf: self.shelves.get(worker).cloned(),
-        }
-    }
-}
-
-impl Shelf {
-    fn lock(&self) -> MutexGuard<'_, Vec<Connection>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn put(&self, mut connection: Connection) {
+    pub(super) fn put(self: &Arc<Self>, mut connection: Connection) {
         connection.idle_since = Instant::now();
-        let mut shelf = self.lock();
-        let now = connection.idle_since;
-        // The oldest lie at the front.
-        while shelf.len() >= MOST_KEPT || shelf.first().is_some_and(|first| !first.is_fresh(now)) {
-            shelf.remove(0);
+        let mut idle = self.lock();
+        if idle.connections.len() >= MOST_KEPT {
+            idle.connections.remove(0);
         }
-        shelf.push(connection);
+        idle.connections.push(connection);
+        if !std::mem::replace(&mut idle.is_swept, true) {
+            tokio::spawn(self.clone().sweep());
+        }
+    }
+
+    /// Closes what has been idle for too long, until nothing is left.
+    async fn sweep(self: Arc<Self>) {
+        let mut next = Instant::now() + MOST_IDLE;
+        loop {
+            sleep_until(next).await;
+            let mut idle = self.lock();
+            let now = Instant::now();
+            idle.connections
+                .retain(|connection| connection.is_fresh(now));
+            let Some(oldest) = idle.connections.first() else {
+                idle.is_swept = false;
+                return;
+            };
+            next = oldest.idle_since + MOST_IDLE;
+        }
     }
 }
 
-/// A connection whose answer is being read. Dropped before the end, it closes the connection.
-pub struct Loan {
-    connection: Option<Connection>,
-    shelf: Option<Arc<Shelf>>,
-}
-
-impl Loan {
-    /// The answer has ended: the next request may have the connection.
-    pub fn give_back(&mut self) {
-        let (Some(mut connection), Some(shelf)) = (self.connection.take(), self.shelf.take())
-        else {
-            return;
-        };
-        if connection.sender.is_ready() {
-            shelf.put(connection);
-        } else if !connection.sender.is_closed() {
-            tokio::spawn(async move {
-                if let Ok(Ok(())) = timeout(SETTLE, connection.sender.ready()).await {
-                    shelf.put(connection);
-                }
-            });
-        }
+impl Connection {
+    fn is_fresh(&self, now: Instant) -> bool {
+        now - self.idle_since < MOST_IDLE && now - self.opened < MOST_AGE
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use ndes_proxy::edge::chunked::Chunked;
+use ndes_proxy::chunked::Chunked;
 use ndes_proxy::scep::{
     Capabilities, Capability, CertRep, Certificate, Envelope, Message, Operation, Recipient,
     Unclear, Unreadable, ca_certificates, message_of_query, operation,

@@ -57,8 +57,11 @@ impl Judge {
         let range = Scan::default().advance(head, &self.limits).ok()??;
         let head = parse(&Bytes::copy_from_slice(&head[range])).ok()?;
         let admitted = gate::admit(&head, &self.peer, &self.site, &self.limits).ok()?;
-        assert!(PUBLISHED.contains(&admitted.target.path()), "{admitted:?}");
-        Some(admitted.target)
+        // Another reader's judgement: what goes on is a URI (RFC 3986), and its path is published.
+        let target = PathAndQuery::from_maybe_shared(admitted.target.path_and_query);
+        let target = target.expect("a path and a query");
+        assert!(PUBLISHED.contains(&target.path()), "{target:?}");
+        Some(target)
     }
 
     /// The same for a GET of `target` with all else in order.

@@ -1,7 +1,7 @@
 //! Drives a connection and ends it: when it is idle, at shutdown, and where its client uses it
 //! beyond its limits.
 
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
@@ -78,6 +78,7 @@ impl Session {
 
     async fn drive(&mut self, slot: &Slot, shutdown: &Shutdown) {
         let mut shutdown = pin!(shutdown.begun());
+        let mut make_room = pin!(slot.ended());
         let mut timer = pin!(sleep_until(self.since));
         let mut idle = None;
         loop {
@@ -86,12 +87,6 @@ impl Session {
             } else if idle.is_none() {
                 idle = Some(slot.idle());
             }
-            let make_room = async {
-                match &idle {
-                    Some(idle) => idle.ended().await,
-                    None => pending().await,
-                }
-            };
             let deadline = self.deadline();
             if let Some(deadline) = deadline.filter(|deadline| *deadline != timer.deadline()) {
                 timer.as_mut().reset(deadline);
@@ -118,7 +113,7 @@ impl Session {
                     }
                     self.ended(ended);
                 }
-                () = make_room, if open => self.leave(),
+                () = &mut make_room, if open && idle.is_some() => self.leave(),
                 () = &mut shutdown, if open => self.leave(),
                 () = &mut timer, if deadline.is_some() => if self.late() { return },
             }

@@ -9,7 +9,7 @@ use ndes_proxy::client::{ClientKey, Peer};
 use ndes_proxy::config::{Config, PolicyModule};
 use ndes_proxy::diagnosis::Anomaly;
 use ndes_proxy::doctor::Step;
-use ndes_proxy::head::Method;
+use ndes_proxy::head::{Method, Target};
 use ndes_proxy::insight::{Asked, Insight};
 use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
 use ndes_proxy::process::Process;
@@ -348,7 +348,7 @@ fn record() -> Box<Record> {
     let asked = Asked {
         method: Method::Get,
         operation: Some(Operation::PKIOperation),
-        target: &"/?operation=PKIOperation".parse().unwrap(),
+        target: &Target::parse("/?operation=PKIOperation".into()).unwrap(),
         body: &bytes::Bytes::new(),
         client: peer.key,
         user_agent: None,

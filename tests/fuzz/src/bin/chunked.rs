@@ -5,7 +5,7 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use ndes_proxy::edge::chunked::Chunked;
+use ndes_proxy::chunked::Chunked;
 use ndes_proxy::rejection::Rejection;
 use ndes_proxy_fuzz::pieces;
 

@@ -1,8 +1,8 @@
-//! The chunked coding of a request body (RFC 9112 §7.1), read strictly.
+//! The chunked coding of a body (RFC 9112 §7.1), read strictly: of clients' and of NDES's.
 
 use bytes::{Buf, BytesMut};
 
-use super::head;
+use crate::head;
 use crate::rejection::Rejection;
 
 /// A decoder that is given bytes as they arrive.
