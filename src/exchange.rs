@@ -6,7 +6,7 @@ mod to_the_end;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -25,7 +25,7 @@ use crate::process::Process;
 use crate::record::Record;
 use crate::rejection::Rejection;
 use crate::scep::Operation;
-use crate::upstream::{self, Answer, Outgoing, Place, fields};
+use crate::upstream::{Outgoing, Place, Turn, fields};
 
 /// What all requests of one connection share.
 #[derive(Clone)]
@@ -43,7 +43,8 @@ pub struct Exchange {
 
 /// A request that has its turn at NDES.
 struct Call {
-    /// Index into `Generation::applications`.
+    generation: Arc<Generation>,
+    /// Index into its applications.
     application: usize,
     request: Outgoing,
     place: Place,
@@ -97,19 +98,14 @@ impl Exchange {
         if self.asks_whether_it_serves(&head) {
             return Response::new(Body::own(Bytes::from_static(b"ready\n")));
         }
-        let mut record = Record::start(
-            &self.process,
-            &self.generation.site,
-            &self.peer,
-            number,
-            Some(head.clone()),
-        );
+        let head = Arc::new(head);
+        let mut record = self.record(number, Some(head.clone()));
         let call = match self.prepare(&head, body, &mut record).await {
             Ok(call) => call,
-            Err(rejection) => return self.finish(record, Err(rejection)),
+            Err(rejection) => return finish(record, Err(rejection)),
         };
         let is_enrolment = record.operation == Some(Operation::PKIOperation);
-        let answer = self.clone().call(call, head, record);
+        let answer = call.answer(head, record);
         if !is_enrolment {
             return answer.await;
         }
@@ -128,13 +124,13 @@ impl Exchange {
 
     /// Answers a request whose head could not be read.
     pub fn refuse(&self, number: u64, rejection: Rejection) -> Response<Body> {
-        self.finish(self.headless(number), Err(self.priced(rejection)))
+        finish(self.record(number, None), Err(self.priced(rejection)))
     }
 
     /// Counts and logs what was refused before it came here: its answer, or a reset, is out
     /// already. False where the client has used up its refusals.
     pub fn was_refused(&self, number: u64, rejection: Rejection) -> bool {
-        let mut record = self.headless(number);
+        let mut record = self.record(number, None);
         record.answered(rejection.status(), Some(rejection));
         record.completed();
         self.pays()
@@ -146,9 +142,10 @@ impl Exchange {
         rates.refused(self.peer.key, Rejection::MalformedHead) == Rejection::MalformedHead
     }
 
-    fn headless(&self, number: u64) -> Box<Record> {
+    /// `head` is none where it could not be read.
+    fn record(&self, number: u64, head: Option<Arc<Head>>) -> Box<Record> {
         let site = &self.generation.site;
-        Record::start(&self.process, site, &self.peer, number, None)
+        Record::start(&self.process, site, &self.peer, number, head)
     }
 
     /// All that comes before NDES hears of the request.
@@ -209,39 +206,30 @@ impl Exchange {
         }
 
         // 6. In turn: NDES takes some hundreds of requests at a time, of clients that still wait.
-        let began = Instant::now();
-        let turn = tokio::select! {
-            biased;
-            turn = published.queue.enter(self.peer.key) => turn.map_err(|upstream::Busy| Rejection::UpstreamBusy),
-            () = body.left() => Err(Rejection::ClientLeft),
+        let place = match published.queue.enter(self.peer.key) {
+            Turn::Now(place) => {
+                record.waited = Some(Duration::ZERO);
+                place
+            }
+            Turn::Never => return Err(Rejection::UpstreamBusy),
+            Turn::Later(waiting) => {
+                let began = Instant::now();
+                let turn = tokio::select! {
+                    biased;
+                    turn = waiting.turn() => turn.ok_or(Rejection::UpstreamBusy),
+                    () = body.left() => Err(Rejection::ClientLeft),
+                };
+                record.waited = Some(began.elapsed());
+                turn?
+            }
         };
-        record.waited = Some(began.elapsed());
-        let place = turn?;
         Ok(Call {
+            generation: self.generation.clone(),
             application,
             request,
             place,
             _lease: lease,
         })
-    }
-
-    /// 7. To NDES, and its answer back. Needs the client no more.
-    async fn call(self, call: Call, head: Head, mut record: Box<Record>) -> Response<Body> {
-        let Some(published) = self.generation.applications.get(call.application) else {
-            return self.finish(record, Err(Rejection::Internal));
-        };
-        let answer = published.upstream.clone().oneshot(call.request).await;
-        let result = match answer {
-            Ok(answer) => {
-                record.upstream_answered(&answer);
-                Ok(self.incoming(&head, published, answer, call.place))
-            }
-            Err(failure) => {
-                record.upstream_failed(&failure);
-                Err(failure.rejection())
-            }
-        };
-        self.finish(record, result)
     }
 
     /// Takes the price of a refusal; whoever has used up all of them is told so instead.
@@ -277,36 +265,44 @@ impl Exchange {
             _ => Ok(request),
         }
     }
+}
 
-    fn incoming(
-        &self,
-        head: &Head,
-        published: &Published,
-        answer: Answer,
-        place: Place,
-    ) -> Response<Body> {
-        let mut response = Body::upstream(answer, place);
-        let public = public_host(head).or(self.peer.sni.as_deref());
-        fields::clean_response(response.headers_mut(), &published.internal_names, public);
-        response
-    }
-
-    /// The one place where a refusal becomes an answer, and where every answer gets its record.
-    fn finish(
-        &self,
-        mut record: Box<Record>,
-        result: Result<Response<Body>, Rejection>,
-    ) -> Response<Body> {
-        let (response, rejection) = match result {
-            Ok(response) => (response, None),
-            Err(rejection) => {
-                let response = rejection.into_response().map(Body::own);
-                (response, Some(rejection))
+impl Call {
+    /// 7. To NDES, and its answer back. Needs the client no more.
+    async fn answer(self, head: Arc<Head>, mut record: Box<Record>) -> Response<Body> {
+        let Some(published) = self.generation.applications.get(self.application) else {
+            return finish(record, Err(Rejection::Internal));
+        };
+        let answer = published.upstream.clone().oneshot(self.request).await;
+        let result = match answer {
+            Ok(answer) => {
+                record.upstream_answered(&answer);
+                let mut response = Body::upstream(answer, self.place);
+                let public = public_host(&head).or_else(|| record.sni());
+                let fields = response.headers_mut();
+                fields::clean_response(fields, &published.internal_names, public);
+                Ok(response)
+            }
+            Err(failure) => {
+                record.upstream_failed(&failure);
+                Err(failure.rejection())
             }
         };
-        record.answered(response.status(), rejection);
-        response.map(|body| body.recorded(record))
+        finish(record, result)
     }
+}
+
+/// The one place where a refusal becomes an answer, and where every answer gets its record.
+fn finish(mut record: Box<Record>, result: Result<Response<Body>, Rejection>) -> Response<Body> {
+    let (response, rejection) = match result {
+        Ok(response) => (response, None),
+        Err(rejection) => {
+            let response = rejection.into_response().map(Body::own);
+            (response, Some(rejection))
+        }
+    };
+    record.answered(response.status(), rejection);
+    response.map(|body| body.recorded(record))
 }
 
 /// Whether the client has closed the connection by now.

@@ -17,7 +17,7 @@
 //! 2   config  metrics  tls  buffers    what was written, counted, trusted, lent
 //! 2   handover  history  chunked       the way to the next process; the last hour; bodies in chunks
 //! 1   head  scep  client  rejection  problem  text  shutdown  systemd
-//! 0   hash                             what tells keys, files and messages apart
+//! 0   hash  patience                   what tells keys, files and messages apart; deadlines
 //! ```
 
 pub mod admin;
@@ -44,6 +44,7 @@ pub mod import_wap;
 pub mod insight;
 pub mod log;
 pub mod metrics;
+pub mod patience;
 pub mod probe;
 pub mod problem;
 pub mod process;

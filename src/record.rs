@@ -28,7 +28,7 @@ pub struct Record {
     /// Counted from 1 within the connection.
     number: u64,
     /// None where the head could not be read.
-    head: Option<Head>,
+    head: Option<Arc<Head>>,
     started: Instant,
     pub application: Option<usize>,
     pub operation: Option<Operation>,
@@ -58,7 +58,7 @@ impl Record {
         site: &Arc<Site>,
         peer: &Arc<Peer>,
         number: u64,
-        head: Option<Head>,
+        head: Option<Arc<Head>>,
     ) -> Box<Self> {
         process.metrics.requests_in_flight.inc();
         Box::new(Self {
@@ -83,6 +83,11 @@ impl Record {
             unattended: false,
             whole: false,
         })
+    }
+
+    /// The name that the client's TLS asked for.
+    pub fn sni(&self) -> Option<&str> {
+        self.peer.sni.as_deref()
     }
 
     /// The head of NDES's answer, before anything is taken out of it.

@@ -31,6 +31,7 @@ use tracing::warn;
 use crate::config::types::{DnsName, Origin};
 use crate::head::Target;
 use crate::metrics::UpstreamMetrics;
+use crate::patience::within;
 use crate::scep::Operation;
 use connection::Broken;
 pub use connection::Incoming;
@@ -38,7 +39,7 @@ pub use dial::first_to_answer;
 use failure::Breakdown;
 pub use failure::Failure;
 use pool::Pool;
-pub use queue::{Busy, Place, Queue};
+pub use queue::{Place, Queue, Turn};
 
 /// One NDES server.
 pub struct Upstream {
@@ -234,9 +235,10 @@ impl Upstream {
 
     async fn try_send(&self, request: &Outgoing) -> Result<Answer, Failure> {
         let shelf = self.pool.shelf(request.worker);
+        let mut started = Instant::now();
         let pooled = match &shelf {
             // The repeat of a request that a dead connection swallowed gets a new one.
-            Some(shelf) if request.repeats == 0 => shelf.take(!request.is_repeatable()),
+            Some(shelf) if request.repeats == 0 => shelf.take(started, !request.is_repeatable()),
             _ => None,
         };
         let mut connection = match pooled {
@@ -248,6 +250,7 @@ impl Upstream {
                 let connection = timeout(self.settings.timeouts.connect, self.connect()).await;
                 let connection = connection.unwrap_or(Err(Failure::ConnectTimeout))?;
                 self.metrics.opened.inc();
+                started = Instant::now();
                 connection
             }
         };
@@ -255,7 +258,7 @@ impl Upstream {
             Some(Operation::PKIOperation) => self.settings.timeouts.pki_operation,
             _ => self.settings.timeouts.response,
         };
-        let (started, before) = (Instant::now(), connection.passed());
+        let before = connection.passed();
         let head = match timeout_at(started + limit, connection.ask(request)).await {
             Err(_elapsed) => return Err(Failure::ResponseTimeout),
             Ok(Err(Broken::Answer(failure))) => return Err(failure),
@@ -270,15 +273,14 @@ impl Upstream {
             }
             Ok(Ok(head)) => head,
         };
-        let now = Instant::now();
-        let after = now - started;
+        let after = started.elapsed();
         self.metrics.responded(request.operation, after);
         // While the client has no head yet, an answer that breaks off can still become a 502.
-        let deadline = now + self.settings.timeouts.body;
+        let deadline = started + after + self.settings.timeouts.body;
         let reused = connection.reused;
         let mut incoming = Incoming::new(connection, head.body, head.keep_alive, shelf);
-        let first = timeout_at(deadline, poll_fn(|cx| incoming.poll_data(cx))).await;
-        let first = match first {
+        let first = poll_fn(|cx| incoming.poll_data(cx));
+        let first = match within(self.settings.timeouts.body, first).await {
             Ok(first) => first.map_err(|error| Failure::Closed { error, reused })?,
             Err(_elapsed) => return Err(Failure::ResponseTimeout),
         };

@@ -4,13 +4,13 @@ use std::io;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use tokio::time::timeout;
 
 use super::connection::Connection;
 use crate::buffers::Lease;
 use crate::chunked::Chunked;
 use crate::exchange::RequestBody;
 use crate::head::{Framing, Head};
+use crate::patience::within;
 use crate::rejection::Rejection;
 
 /// As much of the next request is read while the client waits for its turn.
@@ -101,7 +101,7 @@ impl RequestBody for Http1Body<'_> {
         if self.ended {
             return Ok(Bytes::new());
         }
-        timeout(self.time, self.whole(limit, lease))
+        within(self.time, self.whole(limit, lease))
             .await
             .unwrap_or(Err(Rejection::BodyTimeout))
     }

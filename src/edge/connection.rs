@@ -10,11 +10,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 
 use super::head::Scan;
 use crate::config::Limits;
+use crate::patience::within;
 use crate::rejection::Rejection;
 
 pub(super) struct Connection {
@@ -68,13 +69,13 @@ impl Connection {
         .await
     }
 
-    /// The next head, all of it before `deadline`.
+    /// The next head, all of it within `time`.
     pub(super) async fn head(
         &mut self,
         limits: &Limits,
-        deadline: Instant,
+        time: Duration,
     ) -> Result<Bytes, HeadError> {
-        timeout_at(deadline, self.whole_head(limits))
+        within(time, self.whole_head(limits))
             .await
             .unwrap_or(Err(HeadError::Rejected(Rejection::HeadTimeout)))
     }

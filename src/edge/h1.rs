@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::pin;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -14,6 +15,7 @@ use super::slots::Slot;
 use super::writer::{self, Form};
 use crate::exchange::Exchange;
 use crate::head::{Head, Method, Version};
+use crate::patience::within;
 use crate::rejection::Rejection;
 use crate::shutdown::Shutdown;
 
@@ -31,17 +33,25 @@ pub(super) async fn serve(
             () = shutdown.farewell() => {}
         }
     });
+    let opened = Instant::now();
     let mut number = 0;
     let unread = loop {
-        let first = number == 0;
-        let begun = begun(&exchange, &mut connection, &slot, first);
+        let begun = begun(&exchange, &mut connection, &slot, number == 0);
         let begun = tokio::select! {
             biased;
             begun = begun => begun,
-            () = &mut told_to_end => None,
+            () = &mut told_to_end => false,
         };
-        let Some(began) = begun else { break false };
-        let Some(next) = next(&mut exchange, &mut connection, began).await else {
+        if !begun {
+            break false;
+        }
+        exchange.renew();
+        let mut time = exchange.generation.timeouts.request_head;
+        if number == 0 {
+            // A new connection has the time of one head in all.
+            time = time.saturating_sub(opened.elapsed());
+        }
+        let Some(next) = next(&exchange, &mut connection, time).await else {
             break false;
         };
         number += 1;
@@ -63,39 +73,29 @@ enum After {
     },
 }
 
-/// Waits for the next request. Returns when the time of its head began; none where the connection
-/// has ended, or had its time.
-async fn begun(
-    exchange: &Exchange,
-    connection: &mut Connection,
-    slot: &Slot,
-    first: bool,
-) -> Option<Instant> {
+/// Waits for the next request. False where the connection has ended, or had its time.
+async fn begun(exchange: &Exchange, connection: &mut Connection, slot: &Slot, first: bool) -> bool {
     let timeouts = &exchange.generation.timeouts;
-    let waits = Instant::now();
     let patience = if first {
         timeouts.request_head
     } else {
         timeouts.keep_alive
     };
-    let _idle = slot.idle();
-    match timeout_at(waits + patience, connection.begun()).await {
-        // A new connection has the time of one head in all.
-        Ok(Ok(true)) => Some(if first { waits } else { Instant::now() }),
-        _ => None,
-    }
+    let now = Instant::now();
+    let _idle = slot.idle(now);
+    matches!(
+        timeout_at(now + patience, connection.begun()).await,
+        Ok(Ok(true))
+    )
 }
 
 /// The next head, or why it is refused. None where the connection has ended.
 async fn next(
-    exchange: &mut Exchange,
+    exchange: &Exchange,
     connection: &mut Connection,
-    began: Instant,
+    time: Duration,
 ) -> Option<Result<Head, Rejection>> {
-    exchange.renew();
-    let generation = &exchange.generation;
-    let deadline = began + generation.timeouts.request_head;
-    match connection.head(&generation.limits, deadline).await {
+    match connection.head(&exchange.generation.limits, time).await {
         Ok(bytes) => Some(head::parse(&bytes)),
         Err(HeadError::Rejected(rejection)) => Some(Err(rejection)),
         Err(HeadError::Gone) => None,
@@ -134,9 +134,8 @@ async fn answer(
     };
     let ending = shutdown.has_begun() || exchange.is_outdated();
     let keep_alive = form.keep_alive && !unread && !ending;
-    let deadline = Instant::now() + exchange.generation.timeouts.response_write;
     let writing = writer::write(connection, response, Form { keep_alive, ..form });
-    let kept = timeout_at(deadline, writing).await??;
+    let kept = within(exchange.generation.timeouts.response_write, writing).await??;
     Ok(if kept {
         After::Next
     } else {

@@ -12,7 +12,7 @@ mod watch;
 
 use h2::server::Builder;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::server::TlsStream;
 
 use self::session::Session;
@@ -64,7 +64,7 @@ async fn converse(
     let io = Watched::new(stream, watch.clone());
     let handshake = builder(&exchange.generation.limits).handshake(io);
     let greeting = timeout(exchange.generation.timeouts.request_head, handshake);
-    let idle = slot.idle();
+    let idle = slot.idle(Instant::now());
     let connection = tokio::select! {
         greeted = greeting => match greeted {
             Ok(Ok(connection)) => connection,

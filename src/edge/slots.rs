@@ -186,9 +186,9 @@ impl Slot {
         self.idle.end.notified().await;
     }
 
-    /// Marks the connection idle until the result is dropped.
-    pub fn idle(&self) -> IdleGuard<'_> {
-        let since = self.slots.epoch.elapsed().as_millis() as u64 + 1;
+    /// Marks the connection idle, from `now` until the result is dropped.
+    pub fn idle(&self, now: Instant) -> IdleGuard<'_> {
+        let since = now.saturating_duration_since(self.slots.epoch).as_millis() as u64 + 1;
         self.idle.since.store(since, Ordering::Relaxed);
         IdleGuard(&self.idle)
     }

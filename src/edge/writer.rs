@@ -52,10 +52,9 @@ pub(super) async fn write(
 
     let mut out = BytesMut::with_capacity(1_024);
     let reason = parts.status.canonical_reason().unwrap_or_default();
-    put(
-        &mut out,
-        format_args!("HTTP/1.1 {} {reason}\r\n", parts.status.as_str()),
-    );
+    for piece in ["HTTP/1.1 ", parts.status.as_str(), " ", reason, "\r\n"] {
+        out.extend_from_slice(piece.as_bytes());
+    }
     for (name, value) in &parts.headers {
         // Ours to say; a HEAD keeps the length that a GET would have.
         if [CONNECTION, TRANSFER_ENCODING].contains(name)

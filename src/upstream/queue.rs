@@ -42,9 +42,13 @@ pub struct Place {
     client: ClientKey,
 }
 
-/// No place within the time, or no room to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Busy;
+/// What a client that asks for a place gets.
+pub enum Turn<'q> {
+    Now(Place),
+    Later(Waiting<'q>),
+    /// There is no room to wait.
+    Never,
+}
 
 /// Requests that may wait, as a multiple of the places.
 const LENGTH: usize = 4;
@@ -73,23 +77,16 @@ impl Queue {
     }
 
     /// A place, at once or in turn.
-    pub async fn enter(self: &Arc<Self>, client: ClientKey) -> Result<Place, Busy> {
-        let (mut waiting, patience) = {
-            let mut state = self.state();
-            // A place is free only while all that wait have their share already.
-            if state.taken < state.places && state.within_share(client) {
-                let place = self.place(&mut state, client);
-                self.show(&state);
-                return Ok(place);
-            }
-            let waiting = self.wait(&mut state, client)?;
-            self.show(&state);
-            (waiting, state.patience)
+    pub fn enter(self: &Arc<Self>, client: ClientKey) -> Turn<'_> {
+        let mut state = self.state();
+        // A place is free only while all that wait have their share already.
+        let turn = if state.taken < state.places && state.within_share(client) {
+            Turn::Now(self.place(&mut state, client))
+        } else {
+            self.wait(&mut state, client)
         };
-        match timeout(patience, &mut waiting.turn).await {
-            Ok(Ok(place)) => Ok(place),
-            Ok(Err(_)) | Err(_) => Err(Busy),
-        }
+        self.show(&state);
+        turn
     }
 
     /// How many are at NDES, and how many wait.
@@ -128,12 +125,12 @@ impl Queue {
         self.metrics.waiting.set(state.length as i64);
     }
 
-    fn wait(&self, state: &mut State, client: ClientKey) -> Result<Waiting<'_>, Busy> {
+    fn wait(&self, state: &mut State, client: ClientKey) -> Turn<'_> {
         let longest = state.places * LENGTH;
         let own = state.waiting.get(&client).map_or(0, VecDeque::len);
         // Half of the queue is always left to others.
         if state.length >= longest || own >= longest / 2 {
-            return Err(Busy);
+            return Turn::Never;
         }
         let (sender, turn) = oneshot::channel();
         state.length += 1;
@@ -142,10 +139,11 @@ impl Queue {
         if line.len() == 1 {
             state.turns.push_back(client);
         }
-        Ok(Waiting {
+        Turn::Later(Waiting {
             queue: self,
             client,
             turn,
+            patience: state.patience,
         })
     }
 
@@ -155,10 +153,18 @@ impl Queue {
 }
 
 /// A request that waits; dropped, it waits no more.
-struct Waiting<'q> {
+pub struct Waiting<'q> {
     queue: &'q Queue,
     client: ClientKey,
     turn: oneshot::Receiver<Place>,
+    patience: Duration,
+}
+
+impl Waiting<'_> {
+    /// The place, once it is free. None where that takes too long.
+    pub async fn turn(mut self) -> Option<Place> {
+        timeout(self.patience, &mut self.turn).await.ok()?.ok()
+    }
 }
 
 impl Drop for Waiting<'_> {
@@ -254,6 +260,14 @@ mod tests {
         )
     }
 
+    async fn enter(queue: &Arc<Queue>, client: ClientKey) -> Option<Place> {
+        match queue.enter(client) {
+            Turn::Now(place) => Some(place),
+            Turn::Later(waiting) => waiting.turn().await,
+            Turn::Never => None,
+        }
+    }
+
     fn waiting_and_taken(queue: &Queue) -> (usize, usize) {
         let state = queue.state();
         (state.length, state.taken)
@@ -269,23 +283,32 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_more_than_the_places_waits_and_then_gives_up() {
         let queue = queue(2);
-        let (_first, second) = (queue.enter(A).await.unwrap(), queue.enter(B).await.unwrap());
+        let (_first, second) = (
+            enter(&queue, A).await.unwrap(),
+            enter(&queue, B).await.unwrap(),
+        );
         let began = tokio::time::Instant::now();
-        assert_eq!(queue.enter(B).await.err(), Some(Busy));
+        assert_eq!(enter(&queue, B).await.map(drop), None);
         assert_eq!(began.elapsed(), Duration::from_secs(15));
         assert_eq!(waiting_and_taken(&queue), (0, 2));
         drop(second);
-        assert!(queue.enter(B).await.is_ok(), "who gave up holds no place");
+        assert!(
+            enter(&queue, B).await.is_some(),
+            "who gave up holds no place"
+        );
         assert_eq!(waiting_and_taken(&queue), (0, 1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn new_bounds_count_for_those_who_are_there() {
         let queue = queue(2);
-        let (first, second) = (queue.enter(A).await.unwrap(), queue.enter(B).await.unwrap());
+        let (first, second) = (
+            enter(&queue, A).await.unwrap(),
+            enter(&queue, B).await.unwrap(),
+        );
         let waiting = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.enter(C).await.map(drop) }
+            async move { enter(&queue, C).await.map(drop) }
         });
         settle().await;
         queue.resize(1, Duration::from_secs(1));
@@ -294,25 +317,28 @@ mod tests {
         settle().await;
         assert_eq!(waiting_and_taken(&queue), (1, 1), "one place only");
         queue.resize(2, Duration::from_secs(1));
-        assert_eq!(waiting.await.unwrap(), Ok(()), "the new place");
+        assert_eq!(waiting.await.unwrap(), Some(()), "the new place");
         drop(second);
         assert_eq!(waiting_and_taken(&queue), (0, 0));
-        let _all = (queue.enter(A).await.unwrap(), queue.enter(B).await.unwrap());
+        let _all = (
+            enter(&queue, A).await.unwrap(),
+            enter(&queue, B).await.unwrap(),
+        );
         let began = tokio::time::Instant::now();
-        assert_eq!(queue.enter(C).await.err(), Some(Busy));
+        assert_eq!(enter(&queue, C).await.map(drop), None);
         assert_eq!(began.elapsed(), Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
     async fn clients_that_wait_are_served_in_turn() {
         let queue = queue(2);
-        let _held = queue.enter(C).await.unwrap();
-        let held = queue.enter(A).await.unwrap();
+        let _held = enter(&queue, C).await.unwrap();
+        let held = enter(&queue, A).await.unwrap();
         let order = Arc::new(Mutex::new(Vec::new()));
         for client in [A, A, A, B] {
             let (queue, order) = (queue.clone(), order.clone());
             tokio::spawn(async move {
-                let _place = queue.enter(client).await.unwrap();
+                let _place = enter(&queue, client).await.unwrap();
                 order.lock().unwrap().push(client);
             });
             settle().await;
@@ -325,20 +351,20 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn half_of_the_queue_is_left_to_others() {
         let queue = queue(1);
-        let _held = queue.enter(A).await.unwrap();
+        let _held = enter(&queue, A).await.unwrap();
         for _ in 0..2 {
             tokio::spawn({
                 let queue = queue.clone();
-                async move { queue.enter(A).await.is_ok() }
+                async move { enter(&queue, A).await.is_some() }
             });
         }
         settle().await;
         let began = tokio::time::Instant::now();
-        assert_eq!(queue.enter(A).await.err(), Some(Busy));
+        assert_eq!(enter(&queue, A).await.map(drop), None);
         assert_eq!(began.elapsed(), Duration::ZERO, "refused at once");
         tokio::spawn({
             let queue = queue.clone();
-            async move { queue.enter(B).await.is_ok() }
+            async move { enter(&queue, B).await.is_some() }
         });
         settle().await;
         assert_eq!(waiting_and_taken(&queue), (3, 1));
@@ -347,13 +373,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_leaves_makes_room_at_once() {
         let queue = queue(1);
-        let held = queue.enter(A).await.unwrap();
-        let enter = |client| {
+        let held = enter(&queue, A).await.unwrap();
+        let spawn = |client| {
             let queue = queue.clone();
-            tokio::spawn(async move { queue.enter(client).await.is_ok() })
+            tokio::spawn(async move { enter(&queue, client).await.is_some() })
         };
-        let (first, second) = (enter(A), enter(A));
-        let other = enter(B);
+        let (first, second) = (spawn(A), spawn(A));
+        let other = spawn(B);
         settle().await;
         assert_eq!(waiting_and_taken(&queue), (3, 1));
         first.abort();
@@ -372,15 +398,15 @@ mod tests {
         let queue = queue(8);
         let mut held = Vec::new();
         for _ in 0..7 {
-            held.push(queue.enter(A).await.unwrap());
+            held.push(enter(&queue, A).await.unwrap());
         }
         let waits = tokio::spawn({
             let queue = queue.clone();
-            async move { queue.enter(A).await.is_ok() }
+            async move { enter(&queue, A).await.is_some() }
         });
         settle().await;
         assert_eq!(waiting_and_taken(&queue), (1, 7));
-        let _eighth = queue.enter(B).await.unwrap();
+        let _eighth = enter(&queue, B).await.unwrap();
         held.pop();
         assert!(waits.await.unwrap());
     }

@@ -85,7 +85,7 @@ impl Session {
             if !self.streams.is_empty() {
                 idle = None;
             } else if idle.is_none() {
-                idle = Some(slot.idle());
+                idle = Some(slot.idle(Instant::now()));
             }
             let deadline = self.deadline();
             if let Some(deadline) = deadline.filter(|deadline| *deadline != timer.deadline()) {

@@ -1,0 +1,38 @@
+//! Deadlines that cost nothing where there is nothing to wait for.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+use std::time::Duration;
+
+use tokio::time::error::Elapsed;
+use tokio::time::timeout;
+
+/// What `future` results in within `time`. The clock is read and a timer set up only where it is
+/// not ready at once, as most reads and writes are.
+pub async fn within<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        Poll::Ready(result) => Ok(result),
+        Poll::Pending => timeout(time, future).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_ready_is_in_time_and_what_is_not_has_its_time() {
+        assert_eq!(within(Duration::ZERO, ready(1)).await, Ok(1));
+        let began = Instant::now();
+        let time = Duration::from_secs(3);
+        assert!(within(time, pending::<()>()).await.is_err());
+        assert_eq!(began.elapsed(), time);
+        assert_eq!(within(time, tokio::task::yield_now()).await, Ok(()));
+    }
+}
