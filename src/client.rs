@@ -69,6 +69,20 @@ impl fmt::Display for ConnectionId {
     }
 }
 
+/// A request, unique as its connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RequestId {
+    pub connection: ConnectionId,
+    /// Counted from 1 within the connection.
+    pub number: u64,
+}
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.connection, self.number)
+    }
+}
+
 /// Bytes that a client chose, fit for a log: at most `most` of them, visible ASCII, quotes and
 /// backslashes escaped. As a string, and not as something to display, it stands in quotes in a
 /// line of text, and what is in it cannot pass for further fields of the line.
@@ -87,10 +101,20 @@ pub fn escaped(bytes: &[u8], most: usize) -> String {
 /// Nothing in it is escaped in a log, be it text or JSON.
 pub fn is_plain(bytes: &[u8]) -> bool {
     // Without early exit, so that it goes at the speed of SIMD.
-    bytes.iter().fold(true, |plain, byte| {
-        let quote = (*byte == b'"') | (*byte == b'\'') | (*byte == b'\\');
-        plain & (*byte >= b' ') & (*byte <= b'~') & !quote
-    })
+    let plain = |bytes: &[u8]| {
+        bytes.iter().fold(true, |plain, byte| {
+            let quote = (*byte == b'"') | (*byte == b'\'') | (*byte == b'\\');
+            plain & (*byte >= b' ') & (*byte <= b'~') & !quote
+        })
+    };
+    // Where the last chunk is not full, its bytes are looked at with some of those before them.
+    let (chunks, _) = bytes.as_chunks::<16>();
+    match bytes.last_chunk::<16>() {
+        Some(last) => chunks
+            .iter()
+            .fold(plain(last), |all, chunk| all & plain(chunk)),
+        None => plain(bytes),
+    }
 }
 
 #[cfg(test)]
