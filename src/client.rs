@@ -101,25 +101,15 @@ pub fn escaped(bytes: &[u8], most: usize) -> String {
 /// Nothing in it is escaped in a log, be it text or JSON.
 pub fn is_plain(bytes: &[u8]) -> bool {
     // Without early exit, so that it goes at the speed of SIMD.
-    let plain = |bytes: &[u8]| {
-        bytes.iter().fold(true, |plain, byte| {
-            let quote = (*byte == b'"') | (*byte == b'\'') | (*byte == b'\\');
-            plain & (*byte >= b' ') & (*byte <= b'~') & !quote
-        })
-    };
-    // Where the last chunk is not full, its bytes are looked at with some of those before them.
-    let (chunks, _) = bytes.as_chunks::<16>();
-    match bytes.last_chunk::<16>() {
-        Some(last) => chunks
-            .iter()
-            .fold(plain(last), |all, chunk| all & plain(chunk)),
-        None => plain(bytes),
-    }
+    bytes.iter().fold(true, |plain, byte| {
+        let quote = (*byte == b'"') | (*byte == b'\'') | (*byte == b'\\');
+        plain & (*byte >= b' ') & (*byte <= b'~') & !quote
+    })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{ClientKey, escaped};
+    use super::{ClientKey, escaped, is_plain};
 
     #[test]
     fn one_key_for_what_one_client_can_choose_freely() {
@@ -137,6 +127,22 @@ mod tests {
             r#"a\r\nb\"\x1b[31m\xff"#
         );
         assert_eq!(escaped(&[b'a'; 500], 3), "aaa...");
+    }
+
+    /// Wherever in a text it stands.
+    #[test]
+    fn every_byte_that_is_not_plain_is_found() {
+        for length in 0..50 {
+            let mut text = vec![b'~'; length];
+            assert!(is_plain(&text), "{length}");
+            for at in 0..length {
+                for strange in [0, 0x1F, 0x7F, 0xFF, b'"', b'\'', b'\\'] {
+                    text[at] = strange;
+                    assert!(!is_plain(&text), "{strange:#x} at {at} of {length}");
+                }
+                text[at] = b' ';
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 mod line;
 mod lines;
+mod value;
 
 use std::io::{self, IsTerminal, Write};
 use std::time::SystemTime;
@@ -10,10 +11,11 @@ use std::time::SystemTime;
 use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::{LogFormat, LogLevel};
-pub(crate) use line::put;
-pub use line::{Bare, Cut, Format, Line, Name, Value};
+pub use line::{Format, Line};
 use lines::Lines;
 pub use lines::Writer;
+pub(crate) use value::put;
+pub use value::{Bare, Cut, Name, Value};
 
 /// Where the lines of requests go. Clones share it; by default there is none (tests, `check`).
 ///

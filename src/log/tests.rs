@@ -41,6 +41,7 @@ fn time() -> SystemTime {
 }
 
 fn said_by_us(
+    word: &str,
     text: &[u8],
     address: IpAddr,
     took: Duration,
@@ -52,7 +53,7 @@ fn said_by_us(
             "request_id" = REQUEST,
             "absent" = None::<u16>,
             "text" = Cut(text, 20),
-            "word" = Some("GET"),
+            "word" = Some(word),
             "client" = address,
             "port" = 65_535_u16,
             "number" = number,
@@ -65,13 +66,13 @@ fn said_by_us(
 }
 
 /// The same as it was said before lines had a way of their own.
-fn said_by_tracing(text: &[u8], address: IpAddr, took: Duration, number: usize) {
+fn said_by_tracing(word: &str, text: &[u8], address: IpAddr, took: Duration, number: usize) {
     tracing::info!(
         target: "access",
         request_id = %REQUEST,
         absent = None::<u16>,
         text = escaped(text, 20),
-        word = "GET",
+        word,
         client = %address,
         port = 65_535_u16,
         number,
@@ -102,14 +103,16 @@ fn subscriber(format: Format, writer: PipeWriter) -> Box<dyn Subscriber + Send +
 }
 
 #[track_caller]
-fn assert_same(text: &[u8], address: IpAddr, took: Duration, number: usize) {
+fn assert_same(word: &str, text: &[u8], address: IpAddr, took: Duration, number: usize) {
     for format in [Format::Text, Format::Colours, Format::Json] {
         let (reader, writer) = io::pipe().unwrap();
         let subscriber = subscriber(format, writer);
-        with_default(subscriber, || said_by_tracing(text, address, took, number));
+        with_default(subscriber, || {
+            said_by_tracing(word, text, address, took, number)
+        });
         let theirs = io::read_to_string(reader).unwrap();
         let mut line = Line::begin(format, "access", time());
-        said_by_us(text, address, took, number)(&mut line);
+        said_by_us(word, text, address, took, number)(&mut line);
         let ours = String::from_utf8(line.end()).unwrap();
         assert_eq!(ours, theirs);
     }
@@ -120,10 +123,16 @@ fn lines_are_those_of_tracing_subscriber() {
     let addresses = ["192.0.2.10", "0.0.0.255", "2001:db8::1"].map(|text| text.parse().unwrap());
     for (index, text) in TEXTS.into_iter().enumerate() {
         let took = Duration::from_micros([0, 1, 10, 100, 999, 1_000, 1_257][index % 7]);
-        assert_same(text, addresses[index % 3], took, index);
+        assert_same("GET", text, addresses[index % 3], took, index);
     }
     let all = TEXTS.concat();
-    assert_same(&all, addresses[0], Duration::from_secs(30), usize::MAX);
+    assert_same(
+        "it's \"so\"\n\t\\\x1b[1m\u{7f}ü\u{202e}",
+        &all,
+        addresses[0],
+        Duration::from_secs(30),
+        usize::MAX,
+    );
 }
 
 /// The time of an event is the one thing that the other test cannot see.
@@ -156,12 +165,13 @@ fn durations_are_rounded_to_the_microsecond() {
 
 proptest! {
     #[test]
-    fn whatever_a_client_chose(
+    fn whatever_is_said(
+        word: String,
         text in prop::collection::vec(any::<u8>(), 0..30),
         address: IpAddr,
         micros in 0_u64..1 << 45,
         number: usize,
     ) {
-        assert_same(&text, address, Duration::from_micros(micros), number);
+        assert_same(&word, &text, address, Duration::from_micros(micros), number);
     }
 }
