@@ -82,7 +82,7 @@ impl Log {
     }
 
     /// Writes a line of level info, if such lines are wanted; `fields` puts what it says.
-    pub fn info(&self, target: &str, fields: impl FnOnce(&mut Line<'_>)) {
+    pub fn info(&self, target: &'static str, fields: impl FnOnce(&mut Line)) {
         let Some(open) = self.0.as_ref().filter(|open| open.info) else {
             return;
         };

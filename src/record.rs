@@ -173,7 +173,7 @@ impl Record {
         log.info("access", |line| self.access(duration, line));
     }
 
-    fn access(&self, duration: Duration, line: &mut Line<'_>) {
+    fn access(&self, duration: Duration, line: &mut Line) {
         let head = self.head.as_ref();
         let user_agent = head.and_then(|head| head.user_agent.as_ref());
         let anomaly = self.insight.as_ref().and_then(Insight::anomaly);

@@ -28,7 +28,7 @@ pub struct Audit<'a> {
 
 impl Audit<'_> {
     /// `insight`: none of a PKIOperation that was refused before its message was read.
-    pub fn write(&self, insight: Option<&Insight>, line: &mut Line<'_>) {
+    pub fn write(&self, insight: Option<&Insight>, line: &mut Line) {
         let sent = insight.and_then(|insight| insight.sent.as_deref());
         let message = sent.map(|sent| sent.message.as_ref());
         let asked = message.and_then(Result::ok);
@@ -144,7 +144,7 @@ fn cipher(cipher: Cipher) -> Bare<Oid> {
 struct Hex<'a>(&'a [u8]);
 
 impl Value for Hex<'_> {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         line.quoted(|line| line.hex(self.0));
     }
 }
@@ -153,20 +153,20 @@ impl Value for Hex<'_> {
 struct Recipients<'a>(&'a [Recipient]);
 
 impl Value for Recipients<'_> {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         line.quoted(|line| {
             for (index, recipient) in self.0.iter().enumerate() {
                 if index > 0 {
-                    line.text(b"; ", MOST);
+                    line.push("; ");
                 }
                 match recipient {
                     Recipient::IssuerAndSerial { issuer, serial } => {
                         line.text(serial.as_bytes(), MOST);
-                        line.text(b" ", MOST);
+                        line.push(" ");
                         line.text(issuer.as_deref().unwrap_or("?").as_bytes(), MOST);
                     }
                     Recipient::KeyId(id) => line.hex(id),
-                    Recipient::Other => line.text(b"?", MOST),
+                    Recipient::Other => line.push("?"),
                 }
             }
         });

@@ -46,7 +46,7 @@ fn said_by_us(
     address: IpAddr,
     took: Duration,
     number: usize,
-) -> impl Fn(&mut Line<'_>) {
+) -> impl Fn(&mut Line) {
     move |line| {
         put!(
             line,

@@ -35,9 +35,9 @@ pub(crate) use put;
 
 /// What a field says.
 pub trait Value: Sized {
-    fn write(self, line: &mut Line<'_>);
+    fn write(self, line: &mut Line);
 
-    fn put(self, name: Name, line: &mut Line<'_>) {
+    fn put(self, name: Name, line: &mut Line) {
         line.push(match line.format {
             Format::Text => name.text,
             Format::Colours => name.colours,
@@ -48,13 +48,13 @@ pub trait Value: Sized {
 }
 
 impl<V: Value> Value for Option<V> {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         if let Some(value) = self {
             value.write(line);
         }
     }
 
-    fn put(self, name: Name, line: &mut Line<'_>) {
+    fn put(self, name: Name, line: &mut Line) {
         if let Some(value) = self {
             value.put(name, line);
         }
@@ -63,9 +63,11 @@ impl<V: Value> Value for Option<V> {
 
 /// Our own words; what a client chose, and how much of it, is for [`Cut`].
 impl Value for &str {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         match line.format {
-            _ if is_plain(self.as_bytes()) => line.quoted(|line| line.push(self)),
+            _ if is_plain(self.as_bytes()) => {
+                line.quoted(|line| line.bytes.extend_from_slice(self.as_bytes()))
+            }
             Format::Text | Format::Colours => line.show(format_args!("{self:?}")),
             // Writing to memory does not fail.
             Format::Json => _ = serde_json::to_writer(&mut line.bytes, self),
@@ -77,7 +79,7 @@ impl Value for &str {
 pub struct Cut<'a>(pub &'a [u8], pub usize);
 
 impl Value for Cut<'_> {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         let Self(bytes, most) = self;
         line.quoted(|line| line.text(bytes, most));
     }
@@ -91,7 +93,7 @@ pub enum Bare<T> {
 }
 
 impl<T: fmt::Display> Value for Bare<T> {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         line.bare(|line| match self {
             Self::Known(word) => line.push(word),
             Self::Other(other) => line.show(other),
@@ -100,7 +102,7 @@ impl<T: fmt::Display> Value for Bare<T> {
 }
 
 impl Value for RequestId {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         line.bare(|line| {
             line.digits::<16>(self.connection.process.into());
             line.bytes.push(b'.');
@@ -112,7 +114,7 @@ impl Value for RequestId {
 }
 
 impl Value for IpAddr {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         line.bare(|line| match self {
             Self::V4(address) => {
                 for (index, byte) in address.octets().into_iter().enumerate() {
@@ -129,7 +131,7 @@ impl Value for IpAddr {
 
 /// In milliseconds, to the microsecond.
 impl Value for Duration {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         let micros = u64::from(self.subsec_nanos() + 500) / 1_000;
         let micros = micros.saturating_add(self.as_secs().saturating_mul(1_000_000));
         line.digits::<10>(micros / 1_000);
@@ -146,19 +148,19 @@ impl Value for Duration {
 }
 
 impl Value for bool {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         line.push(if self { "true" } else { "false" });
     }
 }
 
 impl Value for u16 {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         line.digits::<10>(self.into());
     }
 }
 
 impl Value for usize {
-    fn write(self, line: &mut Line<'_>) {
+    fn write(self, line: &mut Line) {
         line.digits::<10>(self as u64);
     }
 }

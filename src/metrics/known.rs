@@ -36,3 +36,27 @@ impl<K, S> Known<K, S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::Known;
+
+    #[test]
+    fn whoever_asks_finds_the_same_series() {
+        let known = Known::<u32, AtomicU32>::default();
+        let count = |key| {
+            let series = known.find(|known| *known == key, || (key, AtomicU32::new(0)));
+            series.fetch_add(1, Ordering::Relaxed)
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| (0..200).for_each(|key| _ = count(key)));
+            }
+        });
+        for key in 0..200 {
+            assert_eq!(count(key), 4, "{key}");
+        }
+    }
+}
