@@ -12,7 +12,7 @@ use http::Response;
 use http::uri::PathAndQuery;
 
 use ndes_proxy::client::{ClientKey, ConnectionId, RequestId};
-use ndes_proxy::config::PolicyModule;
+use ndes_proxy::config::{LogLevel, PolicyModule};
 use ndes_proxy::head::Method;
 use ndes_proxy::insight::{Applications, Asked, Audit, End, Insight};
 use ndes_proxy::log::{Format, Log};
@@ -64,7 +64,7 @@ fn reading(criterion: &mut Criterion) {
 /// All that the proxy does about SCEP for one exchange: counters, audit line, diagnosis. The lines go
 /// nowhere, but are formatted.
 fn insight(criterion: &mut Criterion) {
-    let (log, _writer) = Log::to(std::io::sink(), Format::Text).expect("a thread");
+    let (log, _writer) = Log::to(std::io::sink(), Format::Text, LogLevel::Info).expect("a thread");
     let metrics = Metrics::new().expect("metrics");
     let application = Applications::default().get("ndes", &metrics);
     let id = "118-big-scepclient-rsa4096-post-post-pkioperation";

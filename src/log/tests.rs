@@ -12,8 +12,9 @@ use tracing::subscriber::with_default;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-use super::{Bare, Cut, Format, Line, put};
+use super::{Bare, Cut, Format, Line, Log, put};
 use crate::client::{ConnectionId, RequestId, escaped};
+use crate::config::LogLevel;
 
 const TEXTS: [&[u8]; 10] = [
     b"",
@@ -161,6 +162,23 @@ fn durations_are_rounded_to_the_microsecond() {
     };
     let nanos = [499, 500, 1_499_500, 999_999_500];
     assert_eq!(nanos.map(shown), [0.0, 0.001, 1.5, 1_000.0]);
+}
+
+#[test]
+fn a_level_above_info_leaves_requests_out() {
+    for (level, expected) in [
+        (LogLevel::Error, 0),
+        (LogLevel::Warn, 0),
+        (LogLevel::Info, 1),
+        (LogLevel::Debug, 1),
+    ] {
+        let (reader, writer) = io::pipe().unwrap();
+        let (log, rest) = Log::to(writer, Format::Text, level).unwrap();
+        log.info("access", |line| put!(line, "a" = true));
+        drop(rest);
+        let lines = io::read_to_string(reader).unwrap();
+        assert_eq!(lines.lines().count(), expected, "{level:?}");
+    }
 }
 
 proptest! {

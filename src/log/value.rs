@@ -18,7 +18,7 @@ pub struct Name {
 
 /// Adds fields to a [`Line`], in their order; one whose value is none is left out.
 macro_rules! put {
-    ($line:expr, $($name:literal = $value:expr),+ $(,)?) => {$(
+    ($line:expr, $($name:literal = $value:expr),+ $(,)?) => {{ $(
         $line.put(
             const {
                 $crate::log::Name {
@@ -29,7 +29,7 @@ macro_rules! put {
             },
             $value,
         );
-    )+};
+    )+ }};
 }
 pub(crate) use put;
 
