@@ -4,16 +4,17 @@
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::Response;
 
-use ndes_proxy::client::ClientKey;
-use ndes_proxy::config::PolicyModule;
+use ndes_proxy::client::{ClientKey, ConnectionId, RequestId};
+use ndes_proxy::config::{LogLevel, PolicyModule};
 use ndes_proxy::head::{Method, Target};
 use ndes_proxy::insight::{Applications, Asked, Audit, End, Insight};
-use ndes_proxy::log::Text;
+use ndes_proxy::log::{Format, Log};
 use ndes_proxy::metrics::Metrics;
 use ndes_proxy::scep::{CertRep, Message, Operation, message_of_query};
 
@@ -62,11 +63,7 @@ fn reading(criterion: &mut Criterion) {
 /// All that the proxy does about SCEP for one exchange: counters, audit line, diagnosis. The lines go
 /// nowhere, but are formatted.
 fn insight(criterion: &mut Criterion) {
-    let subscriber = tracing_subscriber::fmt()
-        .with_ansi(false)
-        .fmt_fields(Text)
-        .with_writer(std::io::sink);
-    tracing::subscriber::set_global_default(subscriber.finish()).expect("the only one");
+    let (log, _writer) = Log::to(std::io::sink(), Format::Text, LogLevel::Info).expect("a thread");
     let metrics = Metrics::new().expect("metrics");
     let application = Applications::default().get("ndes", &metrics);
     let id = "118-big-scepclient-rsa4096-post-post-pkioperation";
@@ -101,15 +98,22 @@ fn insight(criterion: &mut Criterion) {
     group.bench_function("audit line", |bencher| {
         let insight = exchange();
         bencher.iter(|| {
-            insight.audit(&Audit {
-                request_id: format_args!("67000000.1-{}", black_box(1)),
+            let audit = Audit {
+                request_id: RequestId {
+                    connection: ConnectionId {
+                        process: 0x6700_0000,
+                        number: 1,
+                    },
+                    number: black_box(1),
+                },
                 application: Some("ndes"),
                 client: Ipv4Addr::LOCALHOST.into(),
                 reason: None,
                 client_gone: false,
-                duration_ms: black_box(1.25),
-                upstream_ms: Some(1.0),
-            });
+                duration: black_box(Duration::from_micros(1_250)),
+                upstream: Some(Duration::from_millis(1)),
+            };
+            log.info("scep", |line| audit.write(Some(&insight), line));
         });
     });
     group.finish();

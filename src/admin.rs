@@ -26,7 +26,6 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::generation::Generation;
-use crate::log::Lines;
 use crate::process::Process;
 use crate::reload;
 use crate::shutdown::Shutdown;
@@ -39,8 +38,6 @@ pub struct Admin {
     /// Set once the workers serve.
     pub serving: Arc<AtomicBool>,
     pub reload: Arc<reload::Status>,
-    /// None where the log is not ours (tests).
-    pub log: Option<Lines>,
 }
 
 /// Connections at a time; a Prometheus and a probe need two.
@@ -114,12 +111,10 @@ impl Admin {
         metrics
             .buffered_bytes
             .set(i64::try_from(self.process.buffers.lent()).unwrap_or(i64::MAX));
-        if let Some(lines) = &self.log {
-            let counted = metrics.log_lines_dropped.get();
-            metrics
-                .log_lines_dropped
-                .inc_by(lines.dropped().saturating_sub(counted));
-        }
+        let counted = metrics.log_lines_dropped.get();
+        metrics
+            .log_lines_dropped
+            .inc_by(self.process.log.dropped().saturating_sub(counted));
         match metrics.text() {
             Ok(body) => typed(Full::from(body), prometheus::TEXT_FORMAT),
             Err(error) => {

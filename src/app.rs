@@ -18,7 +18,7 @@ use crate::config::Config;
 use crate::edge::{Edge, Handed, Pulse, Shares, Slots, Worker};
 use crate::generation::Generation;
 use crate::handover::Handover;
-use crate::log::Lines;
+use crate::log::Log;
 use crate::probe::Prober;
 use crate::problem::Problems;
 use crate::process::Process;
@@ -82,8 +82,14 @@ pub struct Bound {
 }
 
 /// Reads what the configuration names and binds those of its addresses that systemd has not bound.
-pub fn build(config: &Config, warnings: Problems, systemd: Systemd) -> Result<Bound, StartError> {
-    let process = Arc::new(Process::new(config)?);
+/// `log`: for the lines of requests.
+pub fn build(
+    config: &Config,
+    warnings: Problems,
+    systemd: Systemd,
+    log: Log,
+) -> Result<Bound, StartError> {
+    let process = Arc::new(Process::new(config, log)?);
     let ticketer = server::ticketer().map_err(StartError::Tickets)?;
     let generation = Generation::build(config, warnings, &process, &ticketer, None)
         .map_err(StartError::Configuration)?;
@@ -170,11 +176,7 @@ impl Bound {
 
     /// Serves until `stop` returns and what was in flight then has ended. Runs the admin listener
     /// itself, so the caller's thread should do nothing else.
-    pub async fn run(
-        self,
-        stop: impl Future<Output = Ending>,
-        log: Option<Lines>,
-    ) -> io::Result<()> {
+    pub async fn run(self, stop: impl Future<Output = Ending>) -> io::Result<()> {
         let serving = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             process: self.edge.process.clone(),
@@ -182,7 +184,6 @@ impl Bound {
             shutdown: self.edge.shutdown.clone(),
             serving: serving.clone(),
             reload: self.reloader.status(),
-            log,
         };
         let admin_task = tokio::spawn(admin.run(TcpListener::from_std(self.admin_listener)?));
         let mut workers = Vec::new();

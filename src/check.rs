@@ -8,6 +8,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::config::{Application, Config, OnUnreadable, PolicyModule, Probe, ScepPolicy};
 use crate::generation::{Generation, Published};
+use crate::log::Log;
 use crate::problem::{Finding, Place, Problems};
 use crate::process::Process;
 use crate::tls::{certificate, server};
@@ -59,9 +60,10 @@ fn build(config: &Config, warnings: Problems) -> Result<Generation, Problems> {
         );
         problems
     };
-    let process = Arc::new(Process::new(config).map_err(|error| failed(error.to_string()))?);
+    let process =
+        Process::new(config, Log::default()).map_err(|error| failed(error.to_string()))?;
     let ticketer = server::ticketer().map_err(|error| failed(error.to_string()))?;
-    Generation::build(config, warnings, &process, &ticketer, None)
+    Generation::build(config, warnings, &Arc::new(process), &ticketer, None)
 }
 
 /// What the system grants, held against what the configuration needs.

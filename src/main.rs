@@ -18,7 +18,7 @@ use ndes_proxy::doctor::terminal::{self, Progress};
 use ndes_proxy::handover::Handover;
 use ndes_proxy::healthcheck;
 use ndes_proxy::import_wap;
-use ndes_proxy::log;
+use ndes_proxy::log::Log;
 use ndes_proxy::problem::{Place, Problems};
 use ndes_proxy::reload;
 use ndes_proxy::systemd::Systemd;
@@ -128,13 +128,13 @@ fn serve(
             Ok(signals) => signals,
             Err(error) => return fail(&error, 1),
         };
-        let bound = match app::build(config, warnings, systemd) {
-            Ok(bound) => bound,
-            Err(error @ StartError::Configuration(_)) => return fail(&error, EX_CONFIG),
+        let (log, _writer) = match Log::start(&config.log) {
+            Ok(log) => log,
             Err(error) => return fail(&error, 1),
         };
-        let (lines, _writer) = match log::start(&config.log) {
-            Ok(log) => log,
+        let bound = match app::build(config, warnings, systemd, log) {
+            Ok(bound) => bound,
+            Err(error @ StartError::Configuration(_)) => return fail(&error, EX_CONFIG),
             Err(error) => return fail(&error, 1),
         };
         for warning in &bound.warnings.0 {
@@ -146,7 +146,7 @@ fn serve(
             Err(error) => return fail(&error, 1),
         };
         let stop = signals.obey(bound.reload.clone(), handover);
-        match bound.run(stop, Some(lines)).await {
+        match bound.run(stop).await {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => fail(&error, 1),
         }

@@ -1,25 +1,24 @@
 //! Everything that Prometheus is told. One struct with a registry of its own, passed to whoever
 //! counts; names and labels are an interface, listed in the README.
 
+mod known;
 mod labels;
+mod requests;
 mod scep;
 mod series;
 mod upstream;
 
-use std::time::Duration;
-
 use prometheus::{
-    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Registry, TextEncoder,
+    Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-use crate::head::Method;
 use crate::rejection::Rejection;
-use crate::scep::Operation;
 pub use labels::{Accepted, Handshake, Incomplete, Reload};
+pub use requests::Answered;
+use requests::Requests;
 use scep::Scep;
 pub use scep::ScepMetrics;
-use series::{counter, counters, gauge, histograms, opts, register};
+use series::{counter, counters, gauge, opts, register};
 use upstream::Upstreams;
 pub use upstream::{HealthMetrics, QueueMetrics, UpstreamMetrics};
 
@@ -30,11 +29,9 @@ pub struct Metrics {
     pub connections_max: IntGauge,
     connections: IntCounterVec,
     handshakes: IntCounterVec,
-    requests: IntCounterVec,
+    requests: Requests,
     pub requests_in_flight: IntGauge,
     refusals: Vec<(&'static str, IntCounter)>,
-    request_duration: HistogramVec,
-    uri_bytes: Histogram,
     incomplete: IntCounterVec,
     pub certificate_not_after: IntGaugeVec,
     reloads: IntCounterVec,
@@ -75,37 +72,12 @@ impl Metrics {
                 "TLS handshakes with clients, by result.",
                 &["result"],
             )?,
-            requests: counters(
-                r,
-                "requests_total",
-                "Requests answered, by application, SCEP operation, method and status.",
-                &["application", "operation", "method", "status"],
-            )?,
+            requests: Requests::new(r)?,
             requests_in_flight: gauge(r, "requests_in_flight", "Requests being answered.")?,
             refusals: Rejection::ALL
                 .map(Rejection::reason)
                 .map(|reason| (reason, refusals.with_label_values(&[reason])))
                 .into(),
-            request_duration: histograms(
-                r,
-                "request_duration_seconds",
-                "From the end of the request head to the end of the answer.",
-                &["application", "operation"],
-                &[
-                    0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
-                    60.0, 120.0,
-                ],
-            )?,
-            uri_bytes: register(
-                r,
-                Histogram::with_opts(
-                    HistogramOpts::from(opts("request_uri_bytes", "Length of the request URI."))
-                        .buckets(vec![
-                            256.0, 1024.0, 2048.0, 4096.0, 8192.0, 16384.0, 32768.0, 49152.0,
-                            65534.0,
-                        ]),
-                )?,
-            )?,
             incomplete: counters(
                 r,
                 "responses_incomplete_total",
@@ -199,24 +171,9 @@ impl Metrics {
         self.handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// A request that has ended. `application` is none where it reached no application.
+    /// A request that has ended.
     pub fn request(&self, request: &Answered<'_>) {
-        let application = request.application.unwrap_or("none");
-        let operation = request.operation.map_or("none", Operation::as_str);
-        let status = match &request.status {
-            Some(status) if status.canonical_reason().is_some() => status.as_str(),
-            Some(_) => "other",
-            None => "none",
-        };
-        self.requests
-            .with_label_values(&[application, operation, request.method.as_str(), status])
-            .inc();
-        self.request_duration
-            .with_label_values(&[application, operation])
-            .observe(request.duration.as_secs_f64());
-        if let Some(bytes) = request.uri_bytes {
-            self.uri_bytes.observe(bytes as f64);
-        }
+        self.requests.count(request);
     }
 
     pub fn refused(&self, rejection: Rejection) {
@@ -270,16 +227,4 @@ impl Metrics {
     pub fn upstream(&self, application: &str) -> UpstreamMetrics {
         self.upstreams.of(application)
     }
-}
-
-/// A request that has ended, as it is counted.
-pub struct Answered<'a> {
-    pub application: Option<&'a str>,
-    pub operation: Option<Operation>,
-    pub method: Method,
-    /// None where it ended before there was an answer.
-    pub status: Option<http::StatusCode>,
-    pub duration: Duration,
-    /// None where the head could not be read.
-    pub uri_bytes: Option<usize>,
 }

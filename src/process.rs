@@ -16,9 +16,11 @@ use crate::config::Config;
 use crate::gate::rate::Rates;
 use crate::history::{Hour, Reasons};
 use crate::insight::Applications;
+use crate::log::Log;
 use crate::metrics::Metrics;
 
 pub struct Process {
+    pub log: Log,
     pub metrics: Metrics,
     pub rates: Rates,
     pub buffers: Arc<Buffers>,
@@ -38,7 +40,7 @@ pub struct Process {
 const REFUSALS_LOGGED: std::num::NonZeroU32 = std::num::NonZeroU32::new(100).expect("positive");
 
 impl Process {
-    pub fn new(config: &Config) -> Result<Self, prometheus::Error> {
+    pub fn new(config: &Config, log: Log) -> Result<Self, prometheus::Error> {
         let started = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |since| since.as_secs() as u32);
@@ -46,6 +48,7 @@ impl Process {
         metrics.connections_max.set(limits.connections as i64);
         metrics.buffered_bytes_max.set(limits.buffered_bytes as i64);
         Ok(Self {
+            log,
             metrics,
             rates: Rates::new(&config.rate_limit),
             buffers: Arc::new(Buffers::new(limits.buffered_bytes)),

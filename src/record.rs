@@ -7,12 +7,13 @@ use bytes::Bytes;
 use http::StatusCode;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::warn;
 
-use crate::client::{Peer, escaped};
+use crate::client::{Peer, RequestId};
 use crate::diagnosis::Anomaly;
 use crate::head::{Head, Method};
 use crate::insight::{Audit, End, Insight};
+use crate::log::{Cut, Line, put};
 use crate::metrics::{Answered, Incomplete};
 use crate::process::Process;
 use crate::rejection::Rejection;
@@ -173,35 +174,37 @@ impl Record {
             self.process.metrics.log_lines_suppressed.inc();
             return;
         }
+        let log = &self.process.log;
+        log.info("access", |line| self.access(duration, line));
+    }
+
+    fn access(&self, duration: Duration, line: &mut Line) {
         let head = self.head.as_ref();
-        let method = head.map(|head| head.method.as_str());
-        let path = head.map(|head| escaped(head.target.path(), 120));
-        let user_agent = head
-            .and_then(|head| head.user_agent.as_ref())
-            .map(|agent| escaped(agent.as_bytes(), 120));
-        info!(
-            target: "access",
-            request_id = %format_args!("{}-{}", self.peer.connection, self.number),
-            application = self.application_name(),
-            client = %self.peer.address.ip().to_canonical(),
-            port = self.peer.address.port(),
-            tls = self.peer.tls,
-            sni = self.peer.sni.as_deref(),
-            method,
-            path,
-            operation = self.operation.map(Operation::as_str),
-            uri_bytes = head.map(|head| head.target.bytes),
-            head_bytes = head.map(|head| head.size.head),
-            request_bytes = self.request_body,
-            status = self.status.map(|status| status.as_u16()),
-            reason = self.rejection.map(Rejection::reason),
-            anomaly = self.insight.as_ref().and_then(Insight::anomaly).map(Anomaly::reason),
-            response_bytes = self.sent,
-            incomplete = self.incomplete.map(Incomplete::as_str),
-            duration_ms = milliseconds(duration),
-            queue_ms = self.waited.map(milliseconds),
-            upstream_ms = self.upstream.map(milliseconds),
-            user_agent,
+        let user_agent = head.and_then(|head| head.user_agent.as_ref());
+        let anomaly = self.insight.as_ref().and_then(Insight::anomaly);
+        put!(
+            line,
+            "request_id" = self.id(),
+            "application" = self.application_name(),
+            "client" = self.peer.address.ip().to_canonical(),
+            "port" = self.peer.address.port(),
+            "tls" = self.peer.tls,
+            "sni" = self.peer.sni.as_deref(),
+            "method" = head.map(|head| head.method.as_str()),
+            "path" = head.map(|head| Cut(head.target.path(), MOST)),
+            "operation" = self.operation.map(Operation::as_str),
+            "uri_bytes" = head.map(|head| head.target.bytes),
+            "head_bytes" = head.map(|head| head.size.head),
+            "request_bytes" = self.request_body,
+            "status" = self.status.map(|status| status.as_u16()),
+            "reason" = self.rejection.map(Rejection::reason),
+            "anomaly" = anomaly.map(Anomaly::reason),
+            "response_bytes" = self.sent,
+            "incomplete" = self.incomplete.map(Incomplete::as_str),
+            "duration_ms" = duration,
+            "queue_ms" = self.waited,
+            "upstream_ms" = self.upstream,
+            "user_agent" = user_agent.map(|agent| Cut(agent.as_bytes(), MOST)),
         );
     }
 
@@ -210,17 +213,22 @@ impl Record {
             return;
         }
         let audit = Audit {
-            request_id: format_args!("{}-{}", self.peer.connection, self.number),
+            request_id: self.id(),
             application: self.application_name(),
             client: self.peer.address.ip().to_canonical(),
             reason: self.rejection.map(Rejection::reason),
             client_gone: self.client_gone || self.incomplete == Some(Incomplete::Client),
-            duration_ms: milliseconds(duration),
-            upstream_ms: self.upstream.map(milliseconds),
+            duration,
+            upstream: self.upstream,
         };
-        match &self.insight {
-            Some(insight) => insight.audit(&audit),
-            None => audit.unread(),
+        let log = &self.process.log;
+        log.info("scep", |line| audit.write(self.insight.as_ref(), line));
+    }
+
+    fn id(&self) -> RequestId {
+        RequestId {
+            connection: self.peer.connection,
+            number: self.number,
         }
     }
 
@@ -249,11 +257,10 @@ impl Drop for Record {
         self.log(duration);
         self.audit(duration);
         if std::thread::panicking() {
-            warn!(request_id = %format_args!("{}-{}", self.peer.connection, self.number), "a defect ended this request");
+            warn!(request_id = %self.id(), "a defect ended this request");
         }
     }
 }
 
-fn milliseconds(duration: Duration) -> f64 {
-    (duration.as_secs_f64() * 1e6).round() / 1e3
-}
+/// Bytes of a text that a client chose.
+const MOST: usize = 120;

@@ -1,84 +1,78 @@
 //! The audit event of a PKIOperation: enough to find it again in the IIS log and among the
 //! connector's events. Never the message itself; what a device made up is bounded and escaped.
 
-use std::fmt;
 use std::net::IpAddr;
-
-use tracing::{field, info};
+use std::time::Duration;
 
 use super::Insight;
-use crate::client::escaped;
+use crate::client::RequestId;
+use crate::diagnosis::Anomaly;
+use crate::log::{Bare, Cut, Line, Value, put};
 use crate::scep::{
-    Certificate, Cipher, Digest, FailInfo, Message, MessageType, PkiStatus, Recipient, Signature,
+    Certificate, Cipher, Digest, FailInfo, MessageType, Oid, PkiStatus, Recipient, Signature,
+    Unreadable,
 };
 
 /// What the event says beside the message: the rest of its request.
 pub struct Audit<'a> {
-    pub request_id: fmt::Arguments<'a>,
+    pub request_id: RequestId,
     pub application: Option<&'a str>,
     pub client: IpAddr,
     /// Where the proxy itself answered.
     pub reason: Option<&'static str>,
     /// The device left before its answer.
     pub client_gone: bool,
-    /// Milliseconds, as the next.
-    pub duration_ms: f64,
-    pub upstream_ms: Option<f64>,
+    pub duration: Duration,
+    pub upstream: Option<Duration>,
 }
 
 impl Audit<'_> {
-    /// Writes the event of a PKIOperation that was refused before its message was read.
-    pub fn unread(&self) {
-        info!(
-            target: "scep",
-            request_id = %self.request_id,
-            application = self.application,
-            client = %self.client,
-            reason = self.reason,
-            client_gone = self.client_gone.then_some(true),
-            duration_ms = self.duration_ms,
-        );
-    }
-}
+    /// `insight`: none of a PKIOperation that was refused before its message was read.
+    pub fn write(&self, insight: Option<&Insight>, line: &mut Line) {
+        let sent = insight.and_then(|insight| insight.sent.as_deref());
+        let message = sent.map(|sent| sent.message.as_ref());
+        let asked = message.and_then(Result::ok);
+        let signer = asked.and_then(|asked| asked.signer.as_ref());
+        let read = insight.and_then(|insight| insight.answer.as_ref().map(Result::as_ref));
+        let answer = read.and_then(Result::ok);
+        let status = insight.and_then(|insight| insight.status);
+        let anomaly = insight.and_then(Insight::anomaly);
+        let unreadable = |error: &Unreadable| error.reason();
+        let digested = sent.filter(|sent| sent.bytes > 0);
 
-impl Insight {
-    /// Writes the event, if this was a PKIOperation.
-    pub fn audit(&self, of: &Audit<'_>) {
-        let Some(sent) = &self.sent else { return };
-        let asked = sent.message.as_ref().ok();
-        let signer = asked.and_then(|message| message.signer.as_ref());
-        let answer = self.answer.as_ref().and_then(|answer| answer.as_ref().ok());
-        let fail_info_text = answer.and_then(|answer| answer.fail_info_text.as_deref());
-        let anomaly = self.anomaly();
-        info!(
-            target: "scep",
-            request_id = %of.request_id,
-            application = of.application,
-            client = %of.client,
-            message_type = asked.and_then(|m| m.message_type).map(kind).map(field::display),
-            enrolment = asked.map(super::enrolment),
-            transaction_id = transaction_id(asked),
-            signer = signer.and_then(|s| s.subject.as_deref()).map(name),
-            signer_issuer = issuer(signer).map(name),
-            signer_serial = signer.map(|signer| &signer.serial[..]),
-            recipients = asked.map(|m| Recipients(&m.recipients).to_string()),
-            digest = asked.map(|m| Algorithm::from(m.digest)).map(field::display),
-            signature = asked.map(|m| Algorithm::from(m.signature)).map(field::display),
-            cipher = asked.and_then(|m| m.content_encryption).map(Algorithm::from).map(field::display),
-            message_bytes = sent.bytes,
-            sha256 = (sent.bytes > 0).then(|| format!("{:016x}", u64::from_be_bytes(sent.sha256))),
-            unreadable = sent.message.as_ref().err().map(|error| error.reason()),
-            status = self.status.map(|status| status.as_u16()),
-            pki_status = answer.map(|answer| answer.pki_status).map(status).map(field::display),
-            fail_info = answer.and_then(|answer| answer.fail_info).map(fail_info).map(field::display),
-            fail_info_text = fail_info_text.map(name),
-            answer_unreadable = self.answer.as_ref().and_then(|a| a.as_ref().err()).map(|error| error.reason()),
-            reason = of.reason,
-            anomaly = anomaly.map(|anomaly| anomaly.reason()),
-            advice = anomaly.map(|anomaly| anomaly.advice()),
-            client_gone = of.client_gone.then_some(true),
-            duration_ms = of.duration_ms,
-            upstream_ms = of.upstream_ms,
+        put!(
+            line,
+            "request_id" = self.request_id,
+            "application" = self.application,
+            "client" = self.client,
+            "message_type" = asked.and_then(|asked| asked.message_type).map(kind),
+            "enrolment" = asked.map(super::enrolment),
+            "transaction_id" = asked
+                .and_then(|asked| asked.transaction_id.as_deref())
+                .map(cut),
+            "signer" = signer.and_then(|s| s.subject.as_deref()).map(name),
+            "signer_issuer" = issuer(signer).map(name),
+            "signer_serial" = signer.map(|signer| &signer.serial[..]),
+            "recipients" = asked.map(|asked| Recipients(&asked.recipients)),
+            "digest" = asked.map(|asked| digest(asked.digest)),
+            "signature" = asked.map(|asked| signature(asked.signature)),
+            "cipher" = asked.and_then(|asked| asked.content_encryption).map(cipher),
+            "message_bytes" = sent.map(|sent| sent.bytes),
+            "sha256" = digested.map(|sent| Hex(&sent.sha256)),
+            "unreadable" = message.and_then(Result::err).map(unreadable),
+            "status" = status.map(|status| status.as_u16()),
+            "pki_status" = answer.map(|answer| pki_status(answer.pki_status)),
+            "fail_info" = answer.and_then(|answer| answer.fail_info).map(fail_info),
+            "fail_info_text" = answer
+                .and_then(|answer| answer.fail_info_text.as_deref())
+                .map(name),
+            "answer_unreadable" = read.and_then(Result::err).map(unreadable),
+            "reason" = self.reason,
+            "anomaly" = anomaly.map(Anomaly::reason),
+            "advice" = anomaly.map(Anomaly::advice),
+            "client_gone" = self.client_gone.then_some(true),
+            "duration_ms" = self.duration,
+            "upstream_ms" = self.upstream,
         );
     }
 }
@@ -86,13 +80,12 @@ impl Insight {
 /// Bytes of a text that a device chose.
 const MOST: usize = 200;
 
-fn transaction_id(message: Option<&Message>) -> Option<String> {
-    let id = message?.transaction_id.as_deref()?;
-    Some(escaped(id, MOST))
+fn cut(bytes: &[u8]) -> Cut<'_> {
+    Cut(bytes, MOST)
 }
 
-fn name(text: &str) -> String {
-    escaped(text.as_bytes(), MOST)
+fn name(text: &str) -> Cut<'_> {
+    cut(text.as_bytes())
 }
 
 /// Of a certificate that somebody issued.
@@ -103,102 +96,79 @@ fn issuer(signer: Option<&Certificate>) -> Option<&str> {
         .as_deref()
 }
 
-/// A number of RFC 8894 as its word, another one as it is.
-enum Word {
-    Known(&'static str),
-    Number(u32),
-}
-
-impl fmt::Display for Word {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Known(word) => f.write_str(word),
-            Self::Number(number) => number.fmt(f),
-        }
-    }
-}
-
-fn kind(kind: MessageType) -> Word {
+/// A number of RFC 8894 as its word, another one as it is; as the next two.
+fn kind(kind: MessageType) -> Bare<u32> {
     match kind {
-        MessageType::Other(number) => Word::Number(number),
-        known => Word::Known(known.as_str()),
+        MessageType::Other(number) => Bare::Other(number),
+        known => Bare::Known(known.as_str()),
     }
 }
 
-fn status(status: PkiStatus) -> Word {
+fn pki_status(status: PkiStatus) -> Bare<u32> {
     match status {
-        PkiStatus::Other(number) => Word::Number(number),
-        known => Word::Known(known.as_str()),
+        PkiStatus::Other(number) => Bare::Other(number),
+        known => Bare::Known(known.as_str()),
     }
 }
 
-fn fail_info(info: FailInfo) -> Word {
+fn fail_info(info: FailInfo) -> Bare<u32> {
     match info {
-        FailInfo::Other(number) => Word::Number(number),
-        known => Word::Known(known.as_str()),
+        FailInfo::Other(number) => Bare::Other(number),
+        known => Bare::Known(known.as_str()),
     }
 }
 
-/// A known algorithm as its word, another one as its OID.
-enum Algorithm {
-    Known(&'static str),
-    Other(crate::scep::Oid),
-}
-
-impl From<Digest> for Algorithm {
-    fn from(digest: Digest) -> Self {
-        match digest {
-            Digest::Other(oid) => Self::Other(oid),
-            known => Self::Known(known.as_str()),
-        }
+/// A known algorithm as its word, another one as its OID; as the next two.
+fn digest(digest: Digest) -> Bare<Oid> {
+    match digest {
+        Digest::Other(oid) => Bare::Other(oid),
+        known => Bare::Known(known.as_str()),
     }
 }
 
-impl From<Cipher> for Algorithm {
-    fn from(cipher: Cipher) -> Self {
-        match cipher {
-            Cipher::Other(oid) => Self::Other(oid),
-            known => Self::Known(known.as_str()),
-        }
+fn signature(signature: Signature) -> Bare<Oid> {
+    match signature {
+        Signature::Other(oid) => Bare::Other(oid),
+        known => Bare::Known(known.as_str()),
     }
 }
 
-impl From<Signature> for Algorithm {
-    fn from(signature: Signature) -> Self {
-        match signature {
-            Signature::Other(oid) => Self::Other(oid),
-            known => Self::Known(known.as_str()),
-        }
+fn cipher(cipher: Cipher) -> Bare<Oid> {
+    match cipher {
+        Cipher::Other(oid) => Bare::Other(oid),
+        known => Bare::Known(known.as_str()),
     }
 }
 
-impl fmt::Display for Algorithm {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Known(word) => f.write_str(word),
-            Self::Other(oid) => oid.fmt(f),
-        }
+/// Two digits for each byte.
+struct Hex<'a>(&'a [u8]);
+
+impl Value for Hex<'_> {
+    fn write(self, line: &mut Line) {
+        line.quoted(|line| line.hex(self.0));
     }
 }
 
 /// Those whom a message is encrypted for, as `3eb CN=NDES CA,O=Corp; ...`.
 struct Recipients<'a>(&'a [Recipient]);
 
-impl fmt::Display for Recipients<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, recipient) in self.0.iter().enumerate() {
-            if index > 0 {
-                f.write_str("; ")?;
-            }
-            match recipient {
-                Recipient::IssuerAndSerial { issuer, serial } => {
-                    let issuer = issuer.as_deref().unwrap_or("?");
-                    write!(f, "{serial} {}", name(issuer))?;
+impl Value for Recipients<'_> {
+    fn write(self, line: &mut Line) {
+        line.quoted(|line| {
+            for (index, recipient) in self.0.iter().enumerate() {
+                if index > 0 {
+                    line.push("; ");
                 }
-                Recipient::KeyId(id) => id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?,
-                Recipient::Other => f.write_str("?")?,
+                match recipient {
+                    Recipient::IssuerAndSerial { issuer, serial } => {
+                        line.text(serial.as_bytes(), MOST);
+                        line.push(" ");
+                        line.text(issuer.as_deref().unwrap_or("?").as_bytes(), MOST);
+                    }
+                    Recipient::KeyId(id) => line.hex(id),
+                    Recipient::Other => line.push("?"),
+                }
             }
-        }
-        Ok(())
+        });
     }
 }

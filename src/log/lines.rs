@@ -12,7 +12,7 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Where lines are put; clones share the queue.
 #[derive(Clone)]
-pub struct Lines(Arc<Queue>);
+pub(super) struct Lines(Arc<Queue>);
 
 struct Queue {
     waiting: Mutex<Waiting>,
@@ -44,7 +44,7 @@ const LAST: Duration = Duration::from_secs(1);
 
 impl Lines {
     /// Starts the thread that writes to `output`.
-    pub fn to(mut output: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
+    pub(super) fn to(mut output: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
         let lines = Self(Arc::new(Queue {
             waiting: Mutex::default(),
             news: Condvar::new(),
@@ -66,8 +66,13 @@ impl Lines {
         Ok((lines, writer))
     }
 
+    /// Adds a whole line, or drops and counts it where the output is blocked.
+    pub(super) fn put(&self, line: &[u8]) {
+        self.0.put(line);
+    }
+
     /// Lines lost so far.
-    pub fn dropped(&self) -> u64 {
+    pub(super) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
 }

@@ -1,8 +1,9 @@
 //! What SCEP messages say, counted by application. Words come from closed lists: what a device
 //! makes up is `other`.
 
-use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
 
+use super::known::Known;
 use super::series::{counters, histograms, opts, register};
 
 /// The series of all applications.
@@ -84,10 +85,10 @@ impl Scep {
         ScepMetrics {
             application: application.to_owned(),
             enrolment: self.enrolment.with_label_values(&[application]),
-            messages: self.messages.clone(),
-            algorithms: self.algorithms.clone(),
+            messages: Counters::of(&self.messages),
+            algorithms: Counters::of(&self.algorithms),
             unreadable: self.unreadable.clone(),
-            answers: self.answers.clone(),
+            answers: Counters::of(&self.answers),
             not_after: self.not_after.clone(),
             ra_changed: self.ra_changed.clone(),
             anomalies: self.anomalies.clone(),
@@ -100,10 +101,10 @@ pub struct ScepMetrics {
     application: String,
     /// Of transactions that were polled.
     pub enrolment: Histogram,
-    messages: IntCounterVec,
-    algorithms: IntCounterVec,
+    messages: Counters<2>,
+    algorithms: Counters<2>,
     unreadable: IntCounterVec,
-    answers: IntCounterVec,
+    answers: Counters<3>,
     not_after: IntGaugeVec,
     ra_changed: IntCounterVec,
     anomalies: IntCounterVec,
@@ -112,18 +113,18 @@ pub struct ScepMetrics {
 impl ScepMetrics {
     /// Shows these at 0, so that rates and alerts see the first event too.
     pub fn show_answer(&self, enrolment: &str, pki_status: &str, fail_info: &str) {
-        let labels = [&self.application[..], enrolment, pki_status, fail_info];
-        self.answers.with_label_values(&labels);
+        let labels = [enrolment, pki_status, fail_info];
+        self.answers.resolve(&self.application, labels);
     }
 
-    pub fn message(&self, message_type: &str, enrolment: &str) {
-        let labels = [&self.application[..], message_type, enrolment];
-        self.messages.with_label_values(&labels).inc();
+    pub fn message(&self, message_type: &'static str, enrolment: &'static str) {
+        let labels = [message_type, enrolment];
+        self.messages.of_labels(&self.application, labels).inc();
     }
 
-    pub fn algorithm(&self, purpose: &str, algorithm: &str) {
-        let labels = [&self.application[..], purpose, algorithm];
-        self.algorithms.with_label_values(&labels).inc();
+    pub fn algorithm(&self, purpose: &'static str, algorithm: &'static str) {
+        let labels = [purpose, algorithm];
+        self.algorithms.of_labels(&self.application, labels).inc();
     }
 
     pub fn unreadable(&self, message: &str, reason: &str) {
@@ -131,9 +132,14 @@ impl ScepMetrics {
         self.unreadable.with_label_values(&labels).inc();
     }
 
-    pub fn answer(&self, enrolment: &str, pki_status: &str, fail_info: &str) {
-        let labels = [&self.application[..], enrolment, pki_status, fail_info];
-        self.answers.with_label_values(&labels).inc();
+    pub fn answer(
+        &self,
+        enrolment: &'static str,
+        pki_status: &'static str,
+        fail_info: &'static str,
+    ) {
+        let labels = [enrolment, pki_status, fail_info];
+        self.answers.of_labels(&self.application, labels).inc();
     }
 
     /// `not_after`: seconds since 1970; none where NDES hands out no certificate of this role.
@@ -155,5 +161,30 @@ impl ScepMetrics {
     pub fn anomaly(&self, reason: &str, times: u64) {
         let labels = [&self.application[..], reason];
         self.anomalies.with_label_values(&labels).inc_by(times);
+    }
+}
+
+/// Counters of one application, by labels out of closed lists.
+struct Counters<const N: usize> {
+    all: IntCounterVec,
+    known: Known<[&'static str; N], IntCounter>,
+}
+
+impl<const N: usize> Counters<N> {
+    fn of(all: &IntCounterVec) -> Self {
+        Self {
+            all: all.clone(),
+            known: Known::default(),
+        }
+    }
+
+    fn of_labels(&self, application: &str, labels: [&'static str; N]) -> &IntCounter {
+        let resolve = || (labels, self.resolve(application, labels));
+        self.known.find(|known| *known == labels, resolve)
+    }
+
+    fn resolve(&self, application: &str, labels: [&str; N]) -> IntCounter {
+        let labels: Vec<_> = [application].into_iter().chain(labels).collect();
+        self.all.with_label_values(&labels)
     }
 }

@@ -4,8 +4,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
+use prometheus::{
+    Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
+};
 
+use super::known::Known;
 use super::series::{counters, gauges, histograms, opts, register};
 use crate::scep::Operation;
 
@@ -81,6 +84,7 @@ impl Upstreams {
         UpstreamMetrics {
             application: application.to_owned(),
             response: self.response.clone(),
+            responses: Known::default(),
             errors: self.errors.clone(),
             certificate: self.certificate.clone(),
             opened: connections("opened"),
@@ -171,6 +175,7 @@ pub struct QueueMetrics {
 pub struct UpstreamMetrics {
     application: String,
     response: HistogramVec,
+    responses: Known<Option<Operation>, Histogram>,
     errors: IntCounterVec,
     certificate: IntGaugeVec,
     pub opened: IntCounter,
@@ -179,9 +184,13 @@ pub struct UpstreamMetrics {
 
 impl UpstreamMetrics {
     pub fn responded(&self, operation: Option<Operation>, after: Duration) {
-        let operation = operation.map_or("none", Operation::as_str);
-        self.response
-            .with_label_values(&[&self.application, operation])
+        let resolve = || {
+            let word = operation.map_or("none", Operation::as_str);
+            let labels = [&self.application[..], word];
+            (operation, self.response.with_label_values(&labels))
+        };
+        self.responses
+            .find(|known| *known == operation, resolve)
             .observe(after.as_secs_f64());
     }
 

@@ -2,25 +2,17 @@
 //! word exists only in a `match`, which the compiler keeps complete, the source is read.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ndes_proxy::client::{ClientKey, Peer};
-use ndes_proxy::config::{Config, PolicyModule};
 use ndes_proxy::diagnosis::Anomaly;
 use ndes_proxy::doctor::Step;
-use ndes_proxy::head::{Method, Target};
-use ndes_proxy::insight::{Asked, Insight};
+use ndes_proxy::head::Method;
 use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
-use ndes_proxy::process::Process;
-use ndes_proxy::record::Record;
 use ndes_proxy::rejection::Rejection;
 use ndes_proxy::scep::{
     Cipher, Digest, FailInfo, MessageType, Operation, PkiStatus, Role, Signature, Unreadable,
 };
-use ndes_proxy::site::Site;
 use ndes_proxy::tls::refusal::Kind;
-use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 
 use super::{assert_same, at, read};
 
@@ -81,6 +73,7 @@ fn metrics() {
     let text = String::from_utf8(touched().text().unwrap()).unwrap();
     // A metric that `touched` forgets is in the source, but not in the text.
     let helps = body_of("src/metrics.rs", "pub fn new(")
+        + &body_of("src/metrics/requests.rs", "fn new(")
         + &body_of("src/metrics/scep.rs", "fn new(")
         + &body_of("src/metrics/upstream.rs", "fn new(");
     let helps = strings(&helps)
@@ -215,18 +208,10 @@ fn diagnosis() {
 
 #[test]
 fn log_fields() {
-    let fields = Arc::new(Mutex::new(BTreeSet::new()));
-    let subscriber = tracing_subscriber::registry().with(Fields(fields.clone()));
-    // For the whole test program: whether an event is wanted at all is remembered for all threads.
-    tracing::subscriber::set_global_default(subscriber).unwrap();
-    drop(record());
-    let fields = fields.lock().unwrap().clone();
-    let of = |wanted: &str| {
-        let these = fields.iter().filter(|(target, _)| *target == wanted);
-        these.map(|(_, name)| name.clone()).collect::<Vec<_>>()
-    };
-    assert_same("log fields", first_words("### Log"), of("access"));
-    assert_same("audit fields", first_words("### Audit"), of("scep"));
+    let access = literals("src/record.rs", "fn access(");
+    assert_same("log fields", first_words("### Log"), access);
+    let audit = literals("src/insight/audit.rs", "pub fn write(");
+    assert_same("audit fields", first_words("### Audit"), audit);
 }
 
 #[test]
@@ -327,51 +312,6 @@ fn described(text: &str) -> BTreeSet<(String, String, BTreeSet<String>)> {
         .into_iter()
         .map(|(name, kind)| (name.to_owned(), kind.to_owned(), labels[name].clone()))
         .collect()
-}
-
-/// The record of a request whose head could not be read: its event has all fields all the same.
-fn record() -> Box<Record> {
-    let (config, _) = Config::load(&at("config/minimal.toml")).unwrap();
-    let process = Arc::new(Process::new(&config).unwrap());
-    let address: std::net::SocketAddr = "192.0.2.1:50000".parse().unwrap();
-    let peer = Arc::new(Peer {
-        connection: process.next_connection(),
-        address,
-        key: ClientKey::from(address.ip()),
-        tls: "1.3",
-        sni: None,
-        application: None,
-    });
-    let site = Arc::new(Site::new(&config.applications));
-    let mut record = Record::start(&process, &site, &peer, 1, None);
-    let scep = process.scep.get("a", &process.metrics);
-    let asked = Asked {
-        method: Method::Get,
-        operation: Some(Operation::PKIOperation),
-        target: &Target::parse("/?operation=PKIOperation".into()).unwrap(),
-        body: &bytes::Bytes::new(),
-        client: peer.key,
-        user_agent: None,
-        policy_module: PolicyModule::Intune,
-    };
-    record.operation = asked.operation;
-    record.insight = Some(Insight::begin(&scep, &asked));
-    record
-}
-
-/// Collects target and field names of events, of fields without a value too.
-struct Fields(Arc<Mutex<BTreeSet<(String, String)>>>);
-
-impl<S: tracing::Subscriber> Layer<S> for Fields {
-    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
-        let metadata = event.metadata();
-        let target = metadata.target();
-        let names = metadata
-            .fields()
-            .iter()
-            .map(|field| (target.to_owned(), field.name().to_owned()));
-        self.0.lock().unwrap().extend(names);
-    }
 }
 
 /// The rows, without heading and rule, of the first table below a heading of the README.

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use ndes_proxy::app::{self, Ending};
 use ndes_proxy::config::Config;
+use ndes_proxy::log::Log;
 use ndes_proxy::systemd::Systemd;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -48,7 +49,8 @@ impl Proxy {
         let (mut config, warnings) =
             Config::parse(&files.path().join("ndes-proxy.toml"), &text).expect("configuration");
         change(&mut config);
-        let bound = app::build(&config, warnings, Systemd::default()).expect("the app");
+        let bound = app::build(&config, warnings, Systemd::default(), Log::default());
+        let bound = bound.expect("the app");
 
         let (listeners, admin) = (bound.https.clone(), bound.admin);
         let (stop, stopped) = oneshot::channel();
@@ -61,7 +63,7 @@ impl Proxy {
                 _ = stopped.await;
                 Ending::Stop
             };
-            runtime.block_on(async { bound.run(stopped, None).await })
+            runtime.block_on(async { bound.run(stopped).await })
         });
         let proxy = Self {
             https: listeners[0],
