@@ -4,6 +4,7 @@
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::time::Instant;
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -84,13 +85,14 @@ fn insight(criterion: &mut Criterion) {
         client: ClientKey::V4(Ipv4Addr::LOCALHOST),
         user_agent: None,
         policy_module: PolicyModule::Intune,
+        started: Instant::now(),
     };
     let response = Response::new(());
     let exchange = || {
         let mut insight = Insight::begin(&application, black_box(&asked));
         insight.answered(&response);
         insight.passed(&answer);
-        insight.ended(End::Whole);
+        insight.ended(End::Whole, Instant::now());
         insight
     };
     let mut group = criterion.benchmark_group("insight");

@@ -9,7 +9,7 @@ use tracing::{field, info};
 use super::Insight;
 use crate::client::escaped;
 use crate::scep::{
-    Certificate, Cipher, Digest, FailInfo, Message, MessageType, PkiStatus, Recipient, Signature,
+    Cipher, Digest, FailInfo, Message, MessageType, Name, PkiStatus, Recipient, Signature,
 };
 
 /// What the event says beside the message: the rest of its request.
@@ -58,9 +58,9 @@ impl Insight {
             message_type = asked.and_then(|m| m.message_type).map(kind).map(field::display),
             enrolment = asked.map(super::enrolment),
             transaction_id = transaction_id(asked),
-            signer = signer.and_then(|s| s.subject.as_deref()).map(name),
-            signer_issuer = issuer(signer).map(name),
-            signer_serial = signer.map(|signer| &signer.serial[..]),
+            signer = signer.and_then(|s| s.subject.text()).as_deref().map(name),
+            signer_issuer = signer.and_then(|s| s.issuer.as_ref()?.text()).as_deref().map(name),
+            signer_serial = signer.map(|s| s.serial.text()),
             recipients = asked.map(|m| Recipients(&m.recipients).to_string()),
             digest = asked.map(|m| Algorithm::from(m.digest)).map(field::display),
             signature = asked.map(|m| Algorithm::from(m.signature)).map(field::display),
@@ -93,14 +93,6 @@ fn transaction_id(message: Option<&Message>) -> Option<String> {
 
 fn name(text: &str) -> String {
     escaped(text.as_bytes(), MOST)
-}
-
-/// Of a certificate that somebody issued.
-fn issuer(signer: Option<&Certificate>) -> Option<&str> {
-    signer
-        .filter(|signer| !signer.self_issued)?
-        .issuer
-        .as_deref()
 }
 
 /// A number of RFC 8894 as its word, another one as it is.
@@ -186,14 +178,22 @@ struct Recipients<'a>(&'a [Recipient]);
 
 impl fmt::Display for Recipients<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Most often one CA issued them all: its text is made once.
+        let mut last: Option<(&Name, String)> = None;
         for (index, recipient) in self.0.iter().enumerate() {
             if index > 0 {
                 f.write_str("; ")?;
             }
             match recipient {
                 Recipient::IssuerAndSerial { issuer, serial } => {
-                    let issuer = issuer.as_deref().unwrap_or("?");
-                    write!(f, "{serial} {}", name(issuer))?;
+                    let text = match last.take() {
+                        Some((known, text)) if known == issuer => text,
+                        _ => name(issuer.text().as_deref().unwrap_or("?")),
+                    };
+                    f.write_str(&serial.text())?;
+                    f.write_str(" ")?;
+                    f.write_str(&text)?;
+                    last = Some((issuer, text));
                 }
                 Recipient::KeyId(id) => id.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?,
                 Recipient::Other => f.write_str("?")?,

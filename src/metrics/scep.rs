@@ -3,7 +3,7 @@
 
 use prometheus::{Histogram, HistogramVec, IntCounterVec, IntGaugeVec, Registry};
 
-use super::series::{counters, histograms, opts, register};
+use super::series::{Counters, counters, histograms, opts, register};
 
 /// The series of all applications.
 pub(super) struct Scep {
@@ -84,10 +84,10 @@ impl Scep {
         ScepMetrics {
             application: application.to_owned(),
             enrolment: self.enrolment.with_label_values(&[application]),
-            messages: self.messages.clone(),
-            algorithms: self.algorithms.clone(),
-            unreadable: self.unreadable.clone(),
-            answers: self.answers.clone(),
+            messages: Counters::new(&self.messages, application),
+            algorithms: Counters::new(&self.algorithms, application),
+            unreadable: Counters::new(&self.unreadable, application),
+            answers: Counters::new(&self.answers, application),
             not_after: self.not_after.clone(),
             ra_changed: self.ra_changed.clone(),
             anomalies: self.anomalies.clone(),
@@ -100,10 +100,10 @@ pub struct ScepMetrics {
     application: String,
     /// Of transactions that were polled.
     pub enrolment: Histogram,
-    messages: IntCounterVec,
-    algorithms: IntCounterVec,
-    unreadable: IntCounterVec,
-    answers: IntCounterVec,
+    messages: Counters<2>,
+    algorithms: Counters<2>,
+    unreadable: Counters<2>,
+    answers: Counters<3>,
     not_after: IntGaugeVec,
     ra_changed: IntCounterVec,
     anomalies: IntCounterVec,
@@ -111,29 +111,34 @@ pub struct ScepMetrics {
 
 impl ScepMetrics {
     /// Shows these at 0, so that rates and alerts see the first event too.
-    pub fn show_answer(&self, enrolment: &str, pki_status: &str, fail_info: &str) {
-        let labels = [&self.application[..], enrolment, pki_status, fail_info];
-        self.answers.with_label_values(&labels);
+    pub fn show_answer(
+        &self,
+        enrolment: &'static str,
+        pki_status: &'static str,
+        fail_info: &'static str,
+    ) {
+        self.answers.get([enrolment, pki_status, fail_info]);
     }
 
-    pub fn message(&self, message_type: &str, enrolment: &str) {
-        let labels = [&self.application[..], message_type, enrolment];
-        self.messages.with_label_values(&labels).inc();
+    pub fn message(&self, message_type: &'static str, enrolment: &'static str) {
+        self.messages.inc([message_type, enrolment]);
     }
 
-    pub fn algorithm(&self, purpose: &str, algorithm: &str) {
-        let labels = [&self.application[..], purpose, algorithm];
-        self.algorithms.with_label_values(&labels).inc();
+    pub fn algorithm(&self, purpose: &'static str, algorithm: &'static str) {
+        self.algorithms.inc([purpose, algorithm]);
     }
 
-    pub fn unreadable(&self, message: &str, reason: &str) {
-        let labels = [&self.application[..], message, reason];
-        self.unreadable.with_label_values(&labels).inc();
+    pub fn unreadable(&self, message: &'static str, reason: &'static str) {
+        self.unreadable.inc([message, reason]);
     }
 
-    pub fn answer(&self, enrolment: &str, pki_status: &str, fail_info: &str) {
-        let labels = [&self.application[..], enrolment, pki_status, fail_info];
-        self.answers.with_label_values(&labels).inc();
+    pub fn answer(
+        &self,
+        enrolment: &'static str,
+        pki_status: &'static str,
+        fail_info: &'static str,
+    ) {
+        self.answers.inc([enrolment, pki_status, fail_info]);
     }
 
     /// `not_after`: seconds since 1970; none where NDES hands out no certificate of this role.

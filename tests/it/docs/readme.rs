@@ -353,6 +353,7 @@ fn record() -> Box<Record> {
         client: peer.key,
         user_agent: None,
         policy_module: PolicyModule::Intune,
+        started: record.started,
     };
     record.operation = asked.operation;
     record.insight = Some(Insight::begin(&scep, &asked));
