@@ -87,21 +87,35 @@ fn insight(criterion: &mut Criterion) {
         policy_module: PolicyModule::Intune,
         started: Instant::now(),
     };
+    let short = PathAndQuery::from_static("/certsrv/mscep/mscep.dll?operation=GetCACaps");
+    let asked_caps = Asked {
+        method: Method::Get,
+        operation: Some(Operation::GetCACaps),
+        target: &short,
+        body: &Bytes::new(),
+        ..asked
+    };
+    let caps = Bytes::from(body_of(&raw("001-curl-get-getcacaps", "resp")));
     let response = Response::new(());
-    let exchange = || {
-        let mut insight = Insight::begin(&application, black_box(&asked));
+    let exchange = |asked: &Asked<'_>, answer: &Bytes| {
+        let mut insight = Insight::begin(&application, black_box(asked));
         insight.answered(&response);
-        insight.passed(&answer);
-        insight.ended(End::Whole, Instant::now());
+        insight.passed(answer);
+        insight.ended(End::Whole, asked.started);
         insight
     };
     let mut group = criterion.benchmark_group("insight");
     group.bench_function("begin", |bencher| {
         bencher.iter(|| Insight::begin(&application, black_box(&asked)));
     });
-    group.bench_function("begin to end", |bencher| bencher.iter(exchange));
+    group.bench_function("begin to end", |bencher| {
+        bencher.iter(|| exchange(&asked, &answer));
+    });
+    group.bench_function("of a short GET", |bencher| {
+        bencher.iter(|| exchange(&asked_caps, &caps));
+    });
     group.bench_function("audit line", |bencher| {
-        let insight = exchange();
+        let insight = exchange(&asked, &answer);
         bencher.iter(|| {
             insight.audit(&Audit {
                 request_id: format_args!("67000000.1-{}", black_box(1)),
