@@ -4,7 +4,7 @@
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -81,22 +81,38 @@ fn insight(criterion: &mut Criterion) {
         client: ClientKey::V4(Ipv4Addr::LOCALHOST),
         user_agent: None,
         policy_module: PolicyModule::Intune,
+        started: Instant::now(),
     };
+    let short =
+        Target::parse("/certsrv/mscep/mscep.dll?operation=GetCACaps".into()).expect("a target");
+    let asked_caps = Asked {
+        method: Method::Get,
+        operation: Some(Operation::GetCACaps),
+        target: &short,
+        body: &Bytes::new(),
+        ..asked
+    };
+    let caps = Bytes::from(body_of(&raw("001-curl-get-getcacaps", "resp")));
     let response = Response::new(());
-    let exchange = || {
-        let mut insight = Insight::begin(&application, black_box(&asked));
+    let exchange = |asked: &Asked<'_>, answer: &Bytes| {
+        let mut insight = Insight::begin(&application, black_box(asked));
         insight.answered(&response);
-        insight.passed(&answer);
-        insight.ended(End::Whole);
+        insight.passed(answer);
+        insight.ended(End::Whole, asked.started);
         insight
     };
     let mut group = criterion.benchmark_group("insight");
     group.bench_function("begin", |bencher| {
         bencher.iter(|| Insight::begin(&application, black_box(&asked)));
     });
-    group.bench_function("begin to end", |bencher| bencher.iter(exchange));
+    group.bench_function("begin to end", |bencher| {
+        bencher.iter(|| exchange(&asked, &answer));
+    });
+    group.bench_function("of a short GET", |bencher| {
+        bencher.iter(|| exchange(&asked_caps, &caps));
+    });
     group.bench_function("audit line", |bencher| {
-        let insight = exchange();
+        let insight = exchange(&asked, &answer);
         bencher.iter(|| {
             let audit = Audit {
                 request_id: RequestId {

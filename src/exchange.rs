@@ -190,6 +190,7 @@ impl Exchange {
             client: self.peer.key,
             user_agent: head.user_agent.as_ref(),
             policy_module: published.policy_module,
+            started: record.started,
         };
         let insight = record
             .insight

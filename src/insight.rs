@@ -26,7 +26,7 @@ use crate::diagnosis::{self, Anomaly, Answerer};
 use crate::hash::sha256;
 use crate::head::{Method, Target};
 use crate::scep::{
-    self, Capabilities, CertRep, FailInfo, Message, MessageType, Operation, PkiStatus, Unreadable,
+    self, CertRep, FailInfo, Message, MessageType, Operation, PkiStatus, Unreadable,
 };
 use crate::upstream::Failure;
 
@@ -39,6 +39,8 @@ pub struct Asked<'a> {
     pub client: ClientKey,
     pub user_agent: Option<&'a HeaderValue>,
     pub policy_module: PolicyModule,
+    /// The end of its head.
+    pub started: Instant,
 }
 
 /// What is known of one exchange, from its admission to the end of its answer.
@@ -46,7 +48,8 @@ pub struct Insight {
     application: Arc<Application>,
     asked: diagnosis::Asked,
     head_only: bool,
-    device: Device,
+    /// Of a GetCACert.
+    device: Option<Device>,
     started: Instant,
     /// Of a PKIOperation.
     sent: Option<Box<Sent>>,
@@ -81,8 +84,9 @@ impl Insight {
                 policy_module: asked.policy_module,
             },
             head_only: asked.method == Method::Head,
-            device: application.device(asked.client, asked.user_agent),
-            started: Instant::now(),
+            device: (asked.operation == Some(Operation::GetCACert))
+                .then(|| application.device(asked.client, asked.user_agent)),
+            started: asked.started,
             sent: is_enrolment.then(|| Box::new(Sent::read(asked))),
             status: None,
             waited: false,
@@ -117,7 +121,11 @@ impl Insight {
         let (status, fields) = (response.status(), response.headers());
         self.forwarded = true;
         self.status = Some(status);
-        let answerer = Answerer::of(fields);
+        // Of a success it says nothing.
+        let answerer = match status.is_success() {
+            true => Answerer::Other,
+            false => Answerer::of(fields),
+        };
         self.anomalies
             .extend(diagnosis::of_answer(self.asked, status, answerer));
         if status != StatusCode::OK || self.head_only {
@@ -155,8 +163,8 @@ impl Insight {
         self.tap.add(data);
     }
 
-    /// The answer has ended, or broken off.
-    pub fn ended(&mut self, end: End) {
+    /// The answer has ended, or broken off, at `now`.
+    pub fn ended(&mut self, end: End, now: Instant) {
         if end == End::BrokenByUpstream {
             self.anomalies.push(Anomaly::AnswerBroken);
         }
@@ -167,7 +175,6 @@ impl Insight {
             Some(Operation::GetCACaps) => self.read_capabilities(body),
             Some(Operation::GetCACertChain | Operation::GetNextCACert) | None => {}
         }
-        let now = Instant::now();
         self.remember(now);
         if self.forwarded && end != End::Other {
             let operation = self.asked.operation;
@@ -244,10 +251,12 @@ impl Insight {
 
     fn read_certificates(&mut self, body: Option<Bytes>) {
         let Some(body) = body else { return };
-        match scep::ca_certificates(&body) {
-            Ok(certificates) => {
-                self.anomalies.extend(self.application.learn(certificates));
-                self.application.fetched(self.device, self.started);
+        match self.application.learn(&body) {
+            Ok(anomalies) => {
+                self.anomalies.extend(anomalies);
+                if let Some(device) = self.device {
+                    self.application.fetched(device, self.started);
+                }
             }
             Err(error) => {
                 self.application
@@ -260,8 +269,7 @@ impl Insight {
 
     fn read_capabilities(&mut self, body: Option<Bytes>) {
         let Some(body) = body else { return };
-        let words = Capabilities::read(&body);
-        if !words.takes_post() {
+        if !self.application.capabilities(&body).takes_post() {
             self.anomalies.push(Anomaly::PostNotOffered);
         }
     }
@@ -327,7 +335,7 @@ fn enrolment(message: &Message) -> &'static str {
         // They ask for what there is already.
         (Some(MessageType::GetCert | MessageType::GetCRL), _) => "unknown",
         (Some(MessageType::RenewalReq | MessageType::UpdateReq), _) => "renewal",
-        (_, Some(signer)) if signer.self_issued => "initial",
+        (_, Some(signer)) if signer.is_self_issued() => "initial",
         (_, Some(_)) => "renewal",
         (_, None) => "unknown",
     }

@@ -16,7 +16,7 @@ use crate::diagnosis::{self, Anomaly, Answerer};
 use crate::generation::{Generation, Published};
 use crate::head::Target;
 use crate::insight::{Illness, Probe};
-use crate::scep::{self, Capabilities, Operation};
+use crate::scep::{Capabilities, Operation};
 use crate::upstream::Outgoing;
 use crate::upstream::fields::Lines;
 
@@ -96,11 +96,11 @@ async fn look(
         return Ok(());
     }
     let (_, body) = ask(published, path, Some(Operation::GetCACert)).await?;
-    let certificates = scep::ca_certificates(&body).map_err(|error| Illness {
+    let anomalies = published.scep.learn(&body).map_err(|error| Illness {
         anomaly: Anomaly::GetCaCertUnreadable,
         detail: error.to_string(),
     })?;
-    for anomaly in published.scep.learn(certificates) {
+    for anomaly in anomalies {
         published.scep.tell(anomaly, 1, Instant::now());
         if matches!(
             anomaly,

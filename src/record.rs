@@ -30,7 +30,7 @@ pub struct Record {
     number: u64,
     /// None where the head could not be read.
     head: Option<Arc<Head>>,
-    started: Instant,
+    pub started: Instant,
     pub application: Option<usize>,
     pub operation: Option<Operation>,
     pub request_body: usize,
@@ -251,7 +251,7 @@ impl Drop for Record {
             _ => End::Other,
         };
         if let Some(insight) = &mut self.insight {
-            insight.ended(end);
+            insight.ended(end, self.started + duration);
         }
         self.count(duration);
         self.log(duration);

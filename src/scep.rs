@@ -10,26 +10,30 @@ mod ber;
 mod cert_rep;
 mod certificate;
 mod cms;
+mod kept;
 mod message;
 mod name;
 mod oid;
 mod query;
+mod serial;
+mod signer;
 mod unreadable;
 
 pub use algorithm::{Cipher, Digest, Signature};
 pub use answer::{Capabilities, Capability, MAX_CERTIFICATES, ca_certificates};
 pub use attributes::{FailInfo, MessageType, PkiStatus};
 pub use cert_rep::CertRep;
-pub use certificate::{
-    Certificate, Key, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, MAX_SERIAL, Role,
-};
+pub use certificate::{Certificate, Key, KeyId, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, Role};
 pub use cms::MAX_MESSAGE;
 pub use message::{
-    Envelope, MAX_FAIL_INFO_TEXT, MAX_NONCE, MAX_RECIPIENTS, MAX_TRANSACTION_ID, Message, Recipient,
+    Envelope, MAX_FAIL_INFO_TEXT, MAX_NONCE, MAX_RECIPIENTS, MAX_TRANSACTION_ID, Message, Nonce,
+    Recipient,
 };
-pub use name::MAX_NAME;
+pub use name::{MAX_NAME, Name};
 pub use oid::Oid;
 pub use query::message_of_query;
+pub use serial::{MAX_SERIAL, Serial};
+pub use signer::Signer;
 pub use unreadable::Unreadable;
 
 /// The operations that NDES publishes. Those of its policy module (`NDESGenerateChallenge`,

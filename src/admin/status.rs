@@ -176,7 +176,8 @@ fn certificates(
     all.extend(presented.map(|not_after| of("ndes", &published.upstream_name(), not_after)));
     for one in published.scep.certificates().iter() {
         if let Some(not_after) = one.not_after {
-            let subject = one.subject.as_deref().unwrap_or("(no name)");
+            let subject = one.subject.text();
+            let subject = subject.as_deref().unwrap_or("(no name)");
             all.push(of(one.role().as_str(), subject, not_after));
         }
     }

@@ -103,8 +103,8 @@ pub(super) fn upstream(name: &str, published: &Published) -> Upstream {
 fn presented(certificate: &Certificate) -> Presented {
     Presented {
         role: certificate.role().as_str(),
-        subject: certificate.subject.clone(),
-        serial: certificate.serial.clone(),
+        subject: certificate.subject.text(),
+        serial: certificate.serial.text(),
         not_after: certificate.not_after.and_then(rfc3339_of),
     }
 }

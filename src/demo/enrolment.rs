@@ -84,7 +84,7 @@ impl Transactions {
             fail_info,
             fail_info_text,
             transaction_id: &transaction_id,
-            recipient_nonce: &request.sender_nonce.unwrap_or_default(),
+            recipient_nonce: request.sender_nonce.as_deref().unwrap_or_default(),
         };
         cert_rep.signed_by(signer).ok()
     }

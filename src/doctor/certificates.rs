@@ -96,6 +96,7 @@ fn role(one: &Certificate) -> &'static str {
 }
 
 fn name(one: &Certificate) -> String {
-    let subject = one.subject.as_deref().unwrap_or("without a name");
+    let subject = one.subject.text();
+    let subject = subject.as_deref().unwrap_or("without a name");
     escaped(subject.as_bytes(), 120)
 }

@@ -15,7 +15,9 @@ use crate::client::ClientKey;
 use crate::diagnosis::{Anomaly, of_certificates};
 use crate::history::{Hour, Minute};
 use crate::metrics::{Metrics, ScepMetrics};
-use crate::scep::{Certificate, FailInfo, PkiStatus, Recipient, Role};
+use crate::scep::{
+    self, Capabilities, Certificate, FailInfo, PkiStatus, Recipient, Role, Unreadable,
+};
 
 /// All applications that there have been in this process, by name.
 #[derive(Default)]
@@ -29,13 +31,23 @@ pub struct Application {
     /// What the status page draws.
     pub hour: Hour<Minute>,
     /// What GetCACert gave last; empty until it was asked.
-    certificates: ArcSwap<Vec<Certificate>>,
+    certificates: ArcSwap<Presented>,
     /// Transactions that were answered PENDING, since their first message.
     polled: Mutex<Recent<Box<[u8]>>>,
+    /// What GetCACaps gave last.
+    capabilities: ArcSwap<(Vec<u8>, Capabilities)>,
     /// Devices that have the CA certificates, and have not sent a PKIOperation since.
     fetched: Mutex<Recent<Device>>,
     told: Mutex<HashMap<&'static str, Told>>,
     hasher: RandomState,
+}
+
+/// An answer to GetCACert, and what it says: NDES gives the same to thousands of devices, and it is
+/// read once.
+#[derive(Default)]
+struct Presented {
+    body: Vec<u8>,
+    certificates: Arc<Vec<Certificate>>,
 }
 
 /// A device as the proxy can tell it from others: its address, and a hash of its User-Agent.
@@ -68,6 +80,7 @@ impl Applications {
             health: Health::new(name, metrics.health(name)),
             hour: Hour::new(Instant::now()),
             certificates: ArcSwap::default(),
+            capabilities: ArcSwap::default(),
             polled: Mutex::new(Recent::new(MOST, POLLING)),
             fetched: Mutex::new(Recent::new(MOST, FETCHED)),
             told: Mutex::default(),
@@ -139,19 +152,19 @@ impl Application {
         match status {
             PkiStatus::Pending => polled.note(transaction.into(), asked),
             PkiStatus::Success => {
-                if let Some(first) = polled.take(&transaction.into()) {
+                if let Some(first) = polled.take(transaction) {
                     let seconds = first.elapsed().as_secs_f64();
                     self.metrics.enrolment.observe(seconds);
                 }
             }
-            PkiStatus::Failure => _ = polled.take(&transaction.into()),
+            PkiStatus::Failure => _ = polled.take(transaction),
             PkiStatus::Other(_) => {}
         }
     }
 
     /// What NDES hands out; empty until it was asked.
     pub fn certificates(&self) -> Arc<Vec<Certificate>> {
-        self.certificates.load_full()
+        self.certificates.load().certificates.clone()
     }
 
     /// It is published, perhaps again.
@@ -174,7 +187,8 @@ impl Application {
     /// Whether a message is for none of the certificates that NDES hands out. False where that is
     /// not known.
     pub(super) fn is_stale(&self, recipients: &[Recipient]) -> bool {
-        let certificates = self.certificates.load();
+        let presented = self.certificates.load();
+        let certificates = &presented.certificates;
         let names_one = |recipient: &Recipient| *recipient != Recipient::Other;
         let is_known = |recipient| certificates.iter().any(|known| known.is(recipient));
         !certificates.is_empty()
@@ -182,8 +196,17 @@ impl Application {
             && !recipients.iter().any(is_known)
     }
 
-    /// NDES has handed out `certificates`. What is wrong with them.
-    pub fn learn(&self, certificates: Vec<Certificate>) -> Vec<Anomaly> {
+    /// NDES has answered GetCACert with `body`. What is wrong with the certificates in it.
+    ///
+    /// # Errors
+    /// Why there are none.
+    pub fn learn(&self, body: &[u8]) -> Result<Vec<Anomaly>, Unreadable> {
+        let before = self.certificates.load();
+        let is_known = before.body == body;
+        let certificates = match is_known {
+            true => before.certificates.clone(),
+            false => Arc::new(scep::ca_certificates(body)?),
+        };
         for role in ROLES {
             let these = certificates.iter().filter(|one| one.role() == role);
             let first = these.filter_map(|one| one.not_after).min();
@@ -194,17 +217,29 @@ impl Application {
             self.hide_certificates();
         }
         let anomalies = of_certificates(&certificates, now());
-        let before = self.certificates.load();
-        // Rarely true, and NDES hands out the same thousands of times.
-        if **before != certificates {
-            let (old, new) = (ra_certificates(&before), ra_certificates(&certificates));
-            if !old.is_empty() && old != new {
+        if !is_known {
+            let old = ra_certificates(&before.certificates);
+            if !old.is_empty() && old != ra_certificates(&certificates) {
                 self.metrics.ra_changed();
                 warn!(target: "diagnosis", application = self.name, "NDES hands out other RA certificates than before");
             }
-            self.certificates.store(Arc::new(certificates));
+            self.certificates.store(Arc::new(Presented {
+                body: body.to_vec(),
+                certificates,
+            }));
         }
-        anomalies
+        Ok(anomalies)
+    }
+
+    /// What an answer to GetCACaps says.
+    pub(super) fn capabilities(&self, body: &[u8]) -> Capabilities {
+        let before = self.capabilities.load();
+        if before.0 == body {
+            return before.1;
+        }
+        let read = Capabilities::read(body);
+        self.capabilities.store(Arc::new((body.to_vec(), read)));
+        read
     }
 }
 
@@ -229,7 +264,7 @@ const ROLES: [Role; 4] = [Role::Ca, Role::Ra, Role::RaSigning, Role::RaEncryptio
 /// Fingerprints in order, whatever order NDES gives them in.
 fn ra_certificates(certificates: &[Certificate]) -> Vec<[u8; 32]> {
     let ra = certificates.iter().filter(|one| one.role().is_ra());
-    let mut fingerprints: Vec<_> = ra.filter_map(|one| one.sha256).collect();
+    let mut fingerprints: Vec<_> = ra.map(|one| one.sha256).collect();
     fingerprints.sort_unstable();
     fingerprints
 }

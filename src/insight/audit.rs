@@ -9,8 +9,7 @@ use crate::client::RequestId;
 use crate::diagnosis::Anomaly;
 use crate::log::{Bare, Cut, Line, Value, put};
 use crate::scep::{
-    Certificate, Cipher, Digest, FailInfo, MessageType, Oid, PkiStatus, Recipient, Signature,
-    Unreadable,
+    Cipher, Digest, FailInfo, MessageType, Name, Oid, PkiStatus, Recipient, Signature, Unreadable,
 };
 
 /// What the event says beside the message: the rest of its request.
@@ -33,6 +32,9 @@ impl Audit<'_> {
         let message = sent.map(|sent| sent.message.as_ref());
         let asked = message.and_then(Result::ok);
         let signer = asked.and_then(|asked| asked.signer.as_ref());
+        let subject = signer.and_then(|signer| signer.subject.text());
+        let issuer = signer.and_then(|signer| signer.issuer.as_ref()?.text());
+        let serial = signer.map(|signer| signer.serial.text());
         let read = insight.and_then(|insight| insight.answer.as_ref().map(Result::as_ref));
         let answer = read.and_then(Result::ok);
         let status = insight.and_then(|insight| insight.status);
@@ -50,9 +52,9 @@ impl Audit<'_> {
             "transaction_id" = asked
                 .and_then(|asked| asked.transaction_id.as_deref())
                 .map(cut),
-            "signer" = signer.and_then(|s| s.subject.as_deref()).map(name),
-            "signer_issuer" = issuer(signer).map(name),
-            "signer_serial" = signer.map(|signer| &signer.serial[..]),
+            "signer" = subject.as_deref().map(name),
+            "signer_issuer" = issuer.as_deref().map(name),
+            "signer_serial" = serial.as_deref(),
             "recipients" = asked.map(|asked| Recipients(&asked.recipients)),
             "digest" = asked.map(|asked| digest(asked.digest)),
             "signature" = asked.map(|asked| signature(asked.signature)),
@@ -86,14 +88,6 @@ fn cut(bytes: &[u8]) -> Cut<'_> {
 
 fn name(text: &str) -> Cut<'_> {
     cut(text.as_bytes())
-}
-
-/// Of a certificate that somebody issued.
-fn issuer(signer: Option<&Certificate>) -> Option<&str> {
-    signer
-        .filter(|signer| !signer.self_issued)?
-        .issuer
-        .as_deref()
 }
 
 /// A number of RFC 8894 as its word, another one as it is; as the next two.
@@ -155,15 +149,22 @@ struct Recipients<'a>(&'a [Recipient]);
 impl Value for Recipients<'_> {
     fn write(self, line: &mut Line) {
         line.quoted(|line| {
+            // Most often one CA issued them all: its text is made once.
+            let mut last: Option<(&Name, String)> = None;
             for (index, recipient) in self.0.iter().enumerate() {
                 if index > 0 {
                     line.push("; ");
                 }
                 match recipient {
                     Recipient::IssuerAndSerial { issuer, serial } => {
-                        line.text(serial.as_bytes(), MOST);
+                        let text = match last.take() {
+                            Some((known, text)) if known == issuer => text,
+                            _ => issuer.text().unwrap_or_else(|| "?".to_owned()),
+                        };
+                        line.text(serial.text().as_bytes(), MOST);
                         line.push(" ");
-                        line.text(issuer.as_deref().unwrap_or("?").as_bytes(), MOST);
+                        line.text(text.as_bytes(), MOST);
+                        last = Some((issuer, text));
                     }
                     Recipient::KeyId(id) => line.hex(id),
                     Recipient::Other => line.push("?"),

@@ -1,5 +1,6 @@
 //! What was seen and is waited for: bounded in number and in time, whatever clients do.
 
+use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -38,7 +39,15 @@ impl<K: Clone + Eq + Hash> Recent<K> {
     }
 
     /// Takes `key` out and tells since when it was known.
-    pub(super) fn take(&mut self, key: &K) -> Option<Instant> {
+    pub(super) fn take<Q>(&mut self, key: &Q) -> Option<Instant>
+    where
+        K: Borrow<Q>,
+        Q: Eq + Hash + ?Sized,
+    {
+        // Most often there is none, and nothing to hash the key for.
+        if self.since.is_empty() {
+            return None;
+        }
         self.since.remove(key)
     }
 

@@ -25,22 +25,20 @@ pub fn ca_certificates(body: &[u8]) -> Result<Vec<Certificate>, Unreadable> {
 fn bare(body: &[u8]) -> Option<Certificate> {
     let first = Reader::new(body).constructed(SEQUENCE, |all| all.peek());
     match first {
-        Ok(Some(SEQUENCE)) if body.len() <= MAX_MESSAGE => Certificate::read_whole(body),
+        Ok(Some(SEQUENCE)) if body.len() <= MAX_MESSAGE => Certificate::read(body),
         _ => None,
     }
 }
 
 fn bundled(body: &[u8]) -> Result<Vec<Certificate>, Unreadable> {
     let read = |certificates: &[&[u8]]| {
-        let read = certificates
-            .iter()
-            .filter_map(|der| Certificate::read_whole(der));
+        let read = certificates.iter().filter_map(|der| Certificate::read(der));
         read.collect::<Vec<_>>()
     };
     signed_data(body, |outer, _| {
         let inner = outer.content.as_deref().unwrap_or_default();
-        signed_data(inner, |inner, _| Ok(read(&inner.certificates)))
-            .or_else(|_| Ok(read(&outer.certificates)))
+        signed_data(inner, |inner, _| Ok(read(inner.certificates())))
+            .or_else(|_| Ok(read(outer.certificates())))
     })
 }
 

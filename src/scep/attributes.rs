@@ -153,10 +153,14 @@ impl FailInfo {
 }
 
 fn decimal(digits: &[u8]) -> Option<u32> {
-    if !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(digits).ok()?.parse().ok()
+    let (first, rest) = digits.split_first()?;
+    rest.iter().try_fold(digit(*first)?, |number, next| {
+        number.checked_mul(10)?.checked_add(digit(*next)?)
+    })
+}
+
+fn digit(byte: u8) -> Option<u32> {
+    char::from(byte).to_digit(10)
 }
 
 #[cfg(test)]

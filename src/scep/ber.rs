@@ -193,7 +193,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Tag (its first byte, which tells those that are used here) and length, none if indefinite.
+    #[inline]
     fn header(&mut self) -> Result<(u8, Option<usize>), Unreadable> {
+        match self.rest {
+            // Nearly all: one byte each.
+            [tag, length @ ..0x80, rest @ ..] if tag & 0x1f != 0x1f => {
+                self.rest = rest;
+                Ok((*tag, Some(usize::from(*length))))
+            }
+            _ => self.long_header(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_header(&mut self) -> Result<(u8, Option<usize>), Unreadable> {
         let tag = self.byte()?;
         if tag & 0x1f == 0x1f {
             while self.byte()? & 0x80 != 0 {}

@@ -2,14 +2,14 @@
 
 use super::ber::CONTEXT_0;
 use super::cms::signed_data;
-use super::message::{Attributes, first_signer};
+use super::message::{Attributes, Nonce, first_signer};
 use super::{FailInfo, PkiStatus, Unreadable};
 
 /// Each value as in [`Message`](super::Message).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertRep {
     pub transaction_id: Option<Box<[u8]>>,
-    pub recipient_nonce: Option<Box<[u8]>>,
+    pub recipient_nonce: Option<Nonce>,
     pub pki_status: PkiStatus,
     pub fail_info: Option<FailInfo>,
     pub fail_info_text: Option<String>,
@@ -17,7 +17,7 @@ pub struct CertRep {
 
 impl CertRep {
     /// Of the bytes of a CMS ContentInfo, as [`Message::read`](super::Message::read), but nothing
-    /// of its certificates and its envelope: names are most of what reading a message costs.
+    /// of its certificates and its envelope.
     ///
     /// # Errors
     /// Why it cannot be read; `NotScep` without a pkiStatus.

@@ -1,7 +1,8 @@
 //! An X.509 certificate, read leniently: devices sign with certificates that break RFC 5280.
 
 use super::ber::{BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_3, INTEGER, OID, Reader, SEQUENCE};
-use super::{Oid, Recipient, Signature, Unreadable, name};
+use super::kept::Kept;
+use super::{Name, Oid, Recipient, Serial, Signature, Unreadable, name};
 use crate::hash::sha256;
 
 mod key;
@@ -14,13 +15,9 @@ pub use usage::{KeyUsage, Role};
 /// Decides nothing about trust. Text is as the certificate has it: escape it before it is shown.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Certificate {
-    /// As `CN=ndes,O=Corp,C=DE` (RFC 4514), cut after [`MAX_NAME`](super::MAX_NAME) bytes; none
-    /// if not readable.
-    pub subject: Option<String>,
-    pub issuer: Option<String>,
-    /// The number in lower-case hexadecimal digits without leading zeros; of one of more than
-    /// [`MAX_SERIAL`] bytes the first.
-    pub serial: String,
+    pub subject: Name,
+    pub issuer: Name,
+    pub serial: Serial,
     /// Subject and issuer are the same. No signature is verified.
     pub self_issued: bool,
     /// Seconds since 1970.
@@ -33,14 +30,15 @@ pub struct Certificate {
     pub ext_key_usage: Vec<Oid>,
     /// Of the signature of its issuer.
     pub signature: Signature,
-    /// Cut after [`MAX_KEY_ID`] bytes, as the next.
-    pub subject_key_id: Option<Box<[u8]>>,
-    pub authority_key_id: Option<Box<[u8]>>,
-    /// Of the certificate's bytes; none of a signer, which is read too often for that.
-    pub sha256: Option<[u8; 32]>,
+    pub subject_key_id: Option<KeyId>,
+    pub authority_key_id: Option<KeyId>,
+    /// Of the certificate's bytes.
+    pub sha256: [u8; 32],
 }
 
-pub const MAX_SERIAL: usize = 64;
+/// A key identifier, cut after [`MAX_KEY_ID`] bytes.
+pub type KeyId = Kept<MAX_KEY_ID>;
+
 pub const MAX_EXT_KEY_USAGES: usize = 16;
 pub const MAX_KEY_ID: usize = 64;
 
@@ -66,47 +64,18 @@ impl Certificate {
             (Some(wanted), Some(found)) => wanted == found,
             _ => true,
         };
-        same_key && is_same_name(self.issuer.as_deref(), ca.subject.as_deref())
+        same_key && self.issuer.is_same(&ca.subject)
     }
 
     /// Whether an envelope for `recipient` is for this certificate.
     pub fn is(&self, recipient: &Recipient) -> bool {
         match recipient {
             Recipient::IssuerAndSerial { issuer, serial } => {
-                *serial == self.serial && is_same_name(issuer.as_deref(), self.issuer.as_deref())
+                *serial == self.serial && self.issuer.is_same(issuer)
             }
-            Recipient::KeyId(id) => self.subject_key_id.as_deref() == Some(&**id),
+            Recipient::KeyId(id) => self.subject_key_id == Some(*id),
             Recipient::Other => false,
         }
-    }
-
-    /// Whether the certificate in `der` has this issuer (a Name with its tag) and serial (the
-    /// content of its INTEGER).
-    pub(super) fn is_named(der: &[u8], issuer: &[u8], serial: &[u8]) -> bool {
-        let identity = |tbs: &mut Reader<'_>| {
-            let (found_serial, _) = serial_and_algorithm(tbs)?;
-            let found_issuer = tbs.raw()?;
-            let same_name = || {
-                found_issuer == issuer
-                    || is_same_name(
-                        name::text(found_issuer).as_deref(),
-                        name::text(issuer).as_deref(),
-                    )
-            };
-            Ok(without_zeros(found_serial) == without_zeros(serial) && same_name())
-        };
-        let read =
-            Reader::new(der).constructed(SEQUENCE, |all| all.constructed(SEQUENCE, identity));
-        read.unwrap_or(false)
-    }
-
-    /// With its digest.
-    pub(super) fn read_whole(der: &[u8]) -> Option<Self> {
-        let certificate = Self::read(der)?;
-        Some(Self {
-            sha256: Some(sha256(der)),
-            ..certificate
-        })
     }
 
     /// None if it has not even the shape of a certificate; an extension that cannot be read counts
@@ -118,18 +87,11 @@ impl Certificate {
             let not_after = tbs.constructed(SEQUENCE, validity::not_after)?;
             let subject = tbs.raw()?;
             let key = tbs.constructed(SEQUENCE, Key::read)?;
-            let issuer_text = name::text(issuer);
-            let subject_text = if subject == issuer {
-                issuer_text.clone()
-            } else {
-                name::text(subject)
-            };
             let mut certificate = Self {
-                self_issued: subject == issuer
-                    || is_same_name(subject_text.as_deref(), issuer_text.as_deref()),
-                subject: subject_text,
-                issuer: issuer_text,
-                serial: serial_text(serial),
+                self_issued: is_self_issued(subject, issuer),
+                subject: Name::new(subject),
+                issuer: Name::new(issuer),
+                serial: Serial::new(serial),
                 not_after,
                 key,
                 is_ca: false,
@@ -138,7 +100,7 @@ impl Certificate {
                 signature: Signature::of(algorithm),
                 subject_key_id: None,
                 authority_key_id: None,
-                sha256: None,
+                sha256: sha256(der),
             };
             while let Some(tag) = tbs.peek()? {
                 if tag == CONTEXT_3 {
@@ -152,9 +114,7 @@ impl Certificate {
             }
             Ok(certificate)
         };
-        let mut reader = Reader::new(der);
-        let read = reader.constructed(SEQUENCE, |all| all.constructed(SEQUENCE, read));
-        read.ok()
+        of_tbs(der, read).ok()
     }
 
     fn note(&mut self, extensions: &mut Reader<'_>) -> Result<(), Unreadable> {
@@ -178,7 +138,7 @@ impl Certificate {
     /// The last part of its number; RFC 5280 §4.2.1.
     fn note_one(&mut self, kind: u8, value: &mut Reader<'_>) -> Result<(), Unreadable> {
         match kind {
-            14 => self.subject_key_id = Some(boxed(&value.string()?)),
+            14 => self.subject_key_id = Some(KeyId::new(&value.string()?)),
             15 => self.key_usage = Some(KeyUsage::read(value.primitive(BIT_STRING)?)),
             19 => self.is_ca = value.constructed(SEQUENCE, is_ca)?,
             35 => self.authority_key_id = value.constructed(SEQUENCE, key_id)?,
@@ -189,8 +149,23 @@ impl Certificate {
     }
 }
 
+/// What `read` makes of the values in a TBSCertificate (RFC 5280 §4.1).
+pub(super) fn of_tbs<'a, T>(
+    der: &'a [u8],
+    read: impl FnOnce(&mut Reader<'a>) -> Result<T, Unreadable>,
+) -> Result<T, Unreadable> {
+    Reader::new(der).constructed(SEQUENCE, |all| all.constructed(SEQUENCE, read))
+}
+
+/// Subject and issuer of a certificate are the same.
+pub(super) fn is_self_issued(subject: &[u8], issuer: &[u8]) -> bool {
+    subject == issuer || name::is_same(subject, issuer)
+}
+
 /// Passes over the version; the algorithm is that of the certificate's signature.
-fn serial_and_algorithm<'a>(tbs: &mut Reader<'a>) -> Result<(&'a [u8], Oid), Unreadable> {
+pub(super) fn serial_and_algorithm<'a>(
+    tbs: &mut Reader<'a>,
+) -> Result<(&'a [u8], Oid), Unreadable> {
     tbs.optional(CONTEXT_0, |_version| Ok(()))?;
     Ok((tbs.primitive(INTEGER)?, tbs.algorithm()?))
 }
@@ -203,9 +178,9 @@ fn is_ca(constraints: &mut Reader<'_>) -> Result<bool, Unreadable> {
 }
 
 /// keyIdentifier [0] of the authorityKeyIdentifier.
-fn key_id(identifier: &mut Reader<'_>) -> Result<Option<Box<[u8]>>, Unreadable> {
+fn key_id(identifier: &mut Reader<'_>) -> Result<Option<KeyId>, Unreadable> {
     match identifier.peek()? {
-        Some(0x80) => identifier.primitive(0x80).map(boxed).map(Some),
+        Some(0x80) => identifier.primitive(0x80).map(KeyId::new).map(Some),
         _ => Ok(None),
     }
 }
@@ -216,68 +191,4 @@ fn purposes(usages: &mut Reader<'_>) -> Result<Vec<Oid>, Unreadable> {
         found.push(usages.oid()?);
     }
     Ok(found)
-}
-
-/// As a person compares them: the same text, however it is encoded.
-fn is_same_name(one: Option<&str>, other: Option<&str>) -> bool {
-    one.zip(other)
-        .is_some_and(|(one, other)| one.eq_ignore_ascii_case(other))
-}
-
-/// A key identifier as it is kept.
-pub(super) fn boxed(key_id: &[u8]) -> Box<[u8]> {
-    key_id[..key_id.len().min(MAX_KEY_ID)].into()
-}
-
-/// The value of an INTEGER in hexadecimal, see [`Certificate::serial`]; `-` before a negative one.
-pub(super) fn serial_text(content: &[u8]) -> String {
-    let content = &content[..content.len().min(MAX_SERIAL)];
-    let mut text = String::new();
-    if content.first().is_some_and(|first| first & 0x80 != 0) {
-        // Two's complement (X.690 §8.3.3).
-        let mut carry = true;
-        let mut magnitude = content.to_vec();
-        for byte in magnitude.iter_mut().rev() {
-            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
-        }
-        name::push_hex(&mut text, without_zeros(&magnitude));
-        let digits = text.trim_start_matches('0').len();
-        text.replace_range(..text.len() - digits, "-");
-        return text;
-    }
-    name::push_hex(&mut text, without_zeros(content));
-    match text.as_bytes() {
-        [] => text.push('0'),
-        [b'0', ..] => _ = text.remove(0),
-        _ => {}
-    }
-    text
-}
-
-fn without_zeros(number: &[u8]) -> &[u8] {
-    let zeros = number.iter().take_while(|byte| **byte == 0).count();
-    &number[zeros..]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn serials() {
-        for (content, text) in [
-            (&b"\x03\xe9"[..], "3e9"),
-            (b"\x0a", "a"),
-            (b"\x00\x80", "80"),
-            (b"\x00\x00\x01", "1"),
-            (b"\x00", "0"),
-            (b"", "0"),
-            (b"\xff", "-1"),
-            (b"\x80", "-80"),
-            (b"\xff\x00", "-100"),
-        ] {
-            assert_eq!(serial_text(content), text, "{content:?}");
-        }
-        assert_eq!(serial_text(&[0x11; 100]), "11".repeat(MAX_SERIAL));
-    }
 }

@@ -14,8 +14,15 @@ const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
 pub(super) struct Signed<'a> {
     /// eContent, in one piece.
     pub(super) content: Option<Cow<'a, [u8]>>,
+    certificates: [&'a [u8]; MAX_CERTIFICATES],
+    found: usize,
+}
+
+impl<'a> Signed<'a> {
     /// At most [`MAX_CERTIFICATES`], with tag and length.
-    pub(super) certificates: Vec<&'a [u8]>,
+    pub(super) fn certificates(&self) -> &[&'a [u8]] {
+        &self.certificates[..self.found]
+    }
 }
 
 /// Reads a ContentInfo; `signers` gets the SET of SignerInfos.
@@ -36,26 +43,24 @@ pub(super) fn signed_data<'a, T>(
             encapsulated.oid()?;
             encapsulated.optional(CONTEXT_0, Reader::string)
         })?;
-        let mut certificates = Vec::new();
+        let mut before = Signed {
+            content,
+            certificates: [&[]; MAX_CERTIFICATES],
+            found: 0,
+        };
         signed.optional(CONTEXT_0, |set| {
             while let Some(tag) = set.peek()?
-                && certificates.len() < MAX_CERTIFICATES
+                && let Some(free) = before.certificates.get_mut(before.found)
             {
-                let value = set.raw()?;
+                *free = set.raw()?;
                 // Other tags are attribute certificates.
-                if tag == SEQUENCE {
-                    certificates.push(value);
-                }
+                before.found += usize::from(tag == SEQUENCE);
             }
             Ok(())
         })?;
         while signed.peek()? == Some(CRLS) {
             signed.skip()?;
         }
-        let before = Signed {
-            content,
-            certificates,
-        };
         signers(&before, signed)
     })
 }

@@ -1,9 +1,13 @@
 //! A pkiMessage (RFC 8894 §3): what stands in it readable without a key.
 
 use super::ber::{CONTEXT_0, CONTEXT_0_STRING, INTEGER, OID, Reader, SEQUENCE, SET};
-use super::certificate::{Certificate, boxed, serial_text};
+use super::certificate::KeyId;
 use super::cms::{Signed, content, signed_data};
-use super::{Cipher, Digest, FailInfo, MessageType, PkiStatus, Signature, Unreadable, name};
+use super::kept::Kept;
+use super::{
+    Cipher, Digest, FailInfo, MessageType, Name, PkiStatus, Serial, Signature, Signer, Unreadable,
+    name,
+};
 
 /// What is not sent, or cannot be read while the rest can, is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,16 +15,15 @@ pub struct Message {
     pub message_type: Option<MessageType>,
     /// As sent, cut after [`MAX_TRANSACTION_ID`] bytes; any text, not unique.
     pub transaction_id: Option<Box<[u8]>>,
-    /// Cut after [`MAX_NONCE`] bytes, as the next.
-    pub sender_nonce: Option<Box<[u8]>>,
-    pub recipient_nonce: Option<Box<[u8]>>,
+    pub sender_nonce: Option<Nonce>,
+    pub recipient_nonce: Option<Nonce>,
     /// Of a CertRep, as the next two.
     pub pki_status: Option<PkiStatus>,
     pub fail_info: Option<FailInfo>,
     /// Cut after [`MAX_FAIL_INFO_TEXT`] bytes.
     pub fail_info_text: Option<String>,
     /// The certificate that SignerInfo.sid names.
-    pub signer: Option<Certificate>,
+    pub signer: Option<Signer>,
     pub digest: Digest,
     pub signature: Signature,
     pub envelope: Envelope,
@@ -28,6 +31,9 @@ pub struct Message {
     pub recipients: Vec<Recipient>,
     pub content_encryption: Option<Cipher>,
 }
+
+/// Cut after [`MAX_NONCE`] bytes.
+pub type Nonce = Kept<MAX_NONCE>;
 
 pub const MAX_TRANSACTION_ID: usize = 256;
 pub const MAX_NONCE: usize = 64;
@@ -50,13 +56,11 @@ pub enum Envelope {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipient {
     IssuerAndSerial {
-        /// As [`Certificate::issuer`].
-        issuer: Option<String>,
-        /// As [`Certificate::serial`].
-        serial: String,
+        issuer: Name,
+        serial: Serial,
     },
-    /// subjectKeyIdentifier; cut as [`Certificate::subject_key_id`].
-    KeyId(Box<[u8]>),
+    /// subjectKeyIdentifier
+    KeyId(KeyId),
     /// By key agreement, shared key or password: no certificate is named.
     Other,
 }
@@ -85,7 +89,7 @@ impl Message {
                 pki_status: attributes.pki_status,
                 fail_info: attributes.fail_info,
                 fail_info_text: attributes.fail_info_text,
-                signer: signer.certificate,
+                signer: signer.signer,
                 digest: signer.digest,
                 signature: signer.signature,
                 envelope: contents.envelope,
@@ -109,7 +113,7 @@ pub(super) fn first_signer<'a, T>(
 
 /// RFC 5652 §5.3.
 struct SignerInfo {
-    certificate: Option<Certificate>,
+    signer: Option<Signer>,
     digest: Digest,
     attributes: Attributes,
     signature: Signature,
@@ -118,11 +122,11 @@ struct SignerInfo {
 impl SignerInfo {
     fn read(info: &mut Reader<'_>, signed: &Signed<'_>) -> Result<Self, Unreadable> {
         info.skip()?; // version
-        let certificate = signer(info, &signed.certificates)?;
+        let signer = Signer::read(info, signed.certificates())?;
         let digest = Digest::of(info.algorithm()?);
         let attributes = info.optional(CONTEXT_0, Attributes::read)?;
         Ok(Self {
-            certificate,
+            signer,
             digest,
             attributes: attributes.ok_or(Unreadable::NotScep)?,
             signature: Signature::of(info.algorithm()?),
@@ -130,31 +134,13 @@ impl SignerInfo {
     }
 }
 
-/// The certificate that the sid names.
-fn signer(
-    info: &mut Reader<'_>,
-    certificates: &[&[u8]],
-) -> Result<Option<Certificate>, Unreadable> {
-    let mut certificates = certificates.iter();
-    if info.peek()? == Some(CONTEXT_0_STRING) {
-        let wanted = boxed(info.primitive(CONTEXT_0_STRING)?);
-        let mut read = certificates.filter_map(|der| Certificate::read(der));
-        return Ok(read.find(|one| one.subject_key_id.as_deref() == Some(&*wanted)));
-    }
-    info.constructed(SEQUENCE, |sid| {
-        let (issuer, serial) = (sid.raw()?, sid.primitive(INTEGER)?);
-        let named = certificates.find(|der| Certificate::is_named(der, issuer, serial));
-        Ok(named.and_then(|der| Certificate::read(der)))
-    })
-}
-
 /// RFC 8894 §3.2.1; their order is not fixed.
 #[derive(Default)]
 pub(super) struct Attributes {
     message_type: Option<MessageType>,
     pub(super) transaction_id: Option<Box<[u8]>>,
-    sender_nonce: Option<Box<[u8]>>,
-    pub(super) recipient_nonce: Option<Box<[u8]>>,
+    sender_nonce: Option<Nonce>,
+    pub(super) recipient_nonce: Option<Nonce>,
     pub(super) pki_status: Option<PkiStatus>,
     pub(super) fail_info: Option<FailInfo>,
     pub(super) fail_info_text: Option<String>,
@@ -176,14 +162,16 @@ impl Attributes {
                     return Ok(());
                 }
                 let value = attribute.constructed(SET, Reader::string)?;
-                let cut = |most: usize| value[..value.len().min(most)].into();
                 match number {
                     Some([2]) => found.message_type = MessageType::parse(&value),
                     Some([3]) => found.pki_status = PkiStatus::parse(&value),
                     Some([4]) => found.fail_info = FailInfo::parse(&value),
-                    Some([5]) => found.sender_nonce = Some(cut(MAX_NONCE)),
-                    Some([6]) => found.recipient_nonce = Some(cut(MAX_NONCE)),
-                    Some([7]) => found.transaction_id = Some(cut(MAX_TRANSACTION_ID)),
+                    Some([5]) => found.sender_nonce = Some(Nonce::new(&value)),
+                    Some([6]) => found.recipient_nonce = Some(Nonce::new(&value)),
+                    Some([7]) => {
+                        let id = &value[..value.len().min(MAX_TRANSACTION_ID)];
+                        found.transaction_id = Some(id.into());
+                    }
                     Some(_) => {}
                     None => found.fail_info_text = Some(text(&value)),
                 }
@@ -263,12 +251,12 @@ fn key_transport(info: &mut Reader<'_>) -> Result<Recipient, Unreadable> {
     info.skip()?; // version
     if info.peek()? == Some(CONTEXT_0_STRING) {
         let id = info.primitive(CONTEXT_0_STRING)?;
-        return Ok(Recipient::KeyId(boxed(id)));
+        return Ok(Recipient::KeyId(KeyId::new(id)));
     }
     info.constructed(SEQUENCE, |named| {
         Ok(Recipient::IssuerAndSerial {
-            issuer: name::text(named.raw()?),
-            serial: serial_text(named.primitive(INTEGER)?),
+            issuer: Name::new(named.raw()?),
+            serial: Serial::new(named.primitive(INTEGER)?),
         })
     })
 }

@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
-use super::Oid;
 use super::ber::{OID, Reader, SEQUENCE, SET};
+use super::{Oid, Unreadable};
 
 /// A name is kept as this many bytes of text.
 pub const MAX_NAME: usize = 1024;
@@ -12,8 +12,75 @@ pub const MAX_NAME: usize = 1024;
 const MAX_DER: usize = 4096;
 const MAX_RDNS: usize = 64;
 
+/// A Name with its tag and length, as it was sent. Its text is made where it is shown: most names
+/// are only compared, and the text costs more than all the rest of reading a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Name(Box<[u8]>);
+
+impl Name {
+    /// One that is too long is kept as one that is not readable.
+    pub(super) fn new(der: &[u8]) -> Self {
+        let is_short = der.len() <= MAX_DER;
+        Self(if is_short { der } else { &[] }.into())
+    }
+
+    /// As `CN=ndes,O=Corp,C=DE` (RFC 4514), cut after [`MAX_NAME`] bytes; none if not readable.
+    pub fn text(&self) -> Option<String> {
+        text(&self.0)
+    }
+
+    /// See [`is_same`].
+    pub fn is_same(&self, other: &Self) -> bool {
+        is_same(&self.0, &other.0)
+    }
+}
+
+/// As a person compares two Names: the same text, however it is encoded and in any case. False
+/// where one is not readable.
+pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
+    if one == other {
+        return !one.is_empty();
+    }
+    let (Some(one), Some(other)) = (rdns(one), rdns(other)) else {
+        return false;
+    };
+    let (mut one, mut other) = (texts(one), texts(other));
+    // Most names that differ do so in the last RDN: the others need no text.
+    loop {
+        match (one.next(), other.next()) {
+            (None, None) => return true,
+            (Some(Ok(one)), Some(Ok(other))) if one.eq_ignore_ascii_case(&other) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// Each RDN that has something in it, the last first.
+fn texts(rdns: Vec<Reader<'_>>) -> impl Iterator<Item = Result<String, Unreadable>> {
+    let texts = rdns.into_iter().rev().map(|rdn| {
+        let mut text = String::new();
+        write_rdn(&mut text, "", rdn)?;
+        Ok(text)
+    });
+    texts.filter(|text| text.as_ref().map_or(true, |text| !text.is_empty()))
+}
+
 /// Of a Name with its tag and length; none if not readable. The last RDN stands first.
-pub(super) fn text(der: &[u8]) -> Option<String> {
+fn text(der: &[u8]) -> Option<String> {
+    let mut text = String::with_capacity(64);
+    for rdn in rdns(der)?.into_iter().rev() {
+        if text.len() > MAX_NAME {
+            break;
+        }
+        let separator = if text.is_empty() { "" } else { "," };
+        write_rdn(&mut text, separator, rdn).ok()?;
+    }
+    cut(&mut text, MAX_NAME);
+    Some(text)
+}
+
+/// Each RDN of a Name; none if it is too long or has too many.
+fn rdns(der: &[u8]) -> Option<Vec<Reader<'_>>> {
     if der.len() > MAX_DER {
         return None;
     }
@@ -25,32 +92,26 @@ pub(super) fn text(der: &[u8]) -> Option<String> {
         }
         Ok(rdns)
     });
-    let rdns = rdns.ok()?;
-    if rdns.len() > MAX_RDNS {
-        return None;
-    }
-    let mut text = String::with_capacity(64);
-    for mut rdn in rdns.into_iter().rev() {
-        if text.len() > MAX_NAME {
-            break;
+    rdns.ok().filter(|rdns| rdns.len() <= MAX_RDNS)
+}
+
+fn write_rdn(
+    text: &mut String,
+    mut separator: &str,
+    mut rdn: Reader<'_>,
+) -> Result<(), Unreadable> {
+    rdn.constructed(SET, |attributes| {
+        while attributes.peek()?.is_some() {
+            text.push_str(separator);
+            separator = "+";
+            attributes.constructed(SEQUENCE, |attribute| {
+                let kind = attribute.primitive(OID)?;
+                write_attribute(text, kind, attribute.raw()?);
+                Ok(())
+            })?;
         }
-        let mut separator = if text.is_empty() { "" } else { "," };
-        rdn.constructed(SET, |attributes| {
-            while attributes.peek()?.is_some() {
-                text.push_str(separator);
-                separator = "+";
-                attributes.constructed(SEQUENCE, |attribute| {
-                    let kind = attribute.primitive(OID)?;
-                    write_attribute(&mut text, kind, attribute.raw()?);
-                    Ok(())
-                })?;
-            }
-            Ok(())
-        })
-        .ok()?;
-    }
-    cut(&mut text, MAX_NAME);
-    Some(text)
+        Ok(())
+    })
 }
 
 /// Cuts at the end of a character, at most `bytes` from the start.
@@ -63,23 +124,26 @@ pub(super) fn cut(text: &mut String, bytes: usize) {
 }
 
 /// The keywords of RFC 4514 §3; any other type is written as its number.
-const KEYWORDS: [(&[u8], &str); 9] = [
-    (b"\x55\x04\x03", "CN"),
-    (b"\x55\x04\x07", "L"),
-    (b"\x55\x04\x08", "ST"),
-    (b"\x55\x04\x0a", "O"),
-    (b"\x55\x04\x0b", "OU"),
-    (b"\x55\x04\x06", "C"),
-    (b"\x55\x04\x09", "STREET"),
-    (b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19", "DC"),
-    (b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01", "UID"),
-];
+fn keyword(kind: &[u8]) -> Option<&'static str> {
+    Some(match kind {
+        b"\x55\x04\x03" => "CN",
+        b"\x55\x04\x07" => "L",
+        b"\x55\x04\x08" => "ST",
+        b"\x55\x04\x0a" => "O",
+        b"\x55\x04\x0b" => "OU",
+        b"\x55\x04\x06" => "C",
+        b"\x55\x04\x09" => "STREET",
+        b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x19" => "DC",
+        b"\x09\x92\x26\x89\x93\xf2\x2c\x64\x01\x01" => "UID",
+        _ => return None,
+    })
+}
 
 /// `kind` is the content of an OID, `value` has its tag and length.
 fn write_attribute(text: &mut String, kind: &[u8], value: &[u8]) {
-    let keyword = KEYWORDS.iter().find(|(oid, _)| *oid == kind);
+    let keyword = keyword(kind);
     match keyword {
-        Some((_, keyword)) => text.push_str(keyword),
+        Some(keyword) => text.push_str(keyword),
         None => _ = write!(text, "{}", Oid::new(kind)),
     }
     text.push('=');
@@ -216,6 +280,20 @@ mod tests {
         for (attributes, expected) in cases {
             assert_eq!(text(&name(attributes)).as_deref(), Some(expected));
         }
+    }
+
+    #[test]
+    fn the_same_name_however_it_is_encoded() {
+        const CN: &[u8] = b"\x55\x04\x03";
+        let country = (&b"\x55\x04\x06"[..], 0x13, &b"DE"[..]);
+        let printable = name(&[country, (CN, 0x13, b"Ndes")]);
+        let bmp = name(&[country, (CN, 0x1e, b"\0N\0D\0E\0S")]);
+        let longer = name(&[(CN, 0x13, b"x"), country, (CN, 0x13, b"Ndes")]);
+        let other = name(&[country, (CN, 0x13, b"other")]);
+        assert!(is_same(&printable, &printable) && is_same(&printable, &bmp));
+        assert!(!is_same(&printable, &longer) && !is_same(&longer, &printable));
+        assert!(!is_same(&printable, &other) && !is_same(&printable, b""));
+        assert!(!is_same(b"", b""), "neither is readable");
     }
 
     #[test]

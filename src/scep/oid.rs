@@ -2,30 +2,23 @@
 
 use std::fmt;
 
+use super::kept::Kept;
+
 /// An object identifier as BER has it (X.690 §8.19), without tag and length; prints itself as
 /// `1.2.840.113549.1.1.11`. Of a longer one than [`Oid::MAX`] bytes the start is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Oid {
-    bytes: [u8; Self::MAX],
-    length: u8,
-}
+pub struct Oid(Kept<{ Self::MAX }>);
 
 impl Oid {
     /// Twice what the longest in use has.
     pub const MAX: usize = 31;
 
     pub(super) fn new(encoded: &[u8]) -> Self {
-        let mut bytes = [0; Self::MAX];
-        let length = encoded.len().min(Self::MAX);
-        bytes[..length].copy_from_slice(&encoded[..length]);
-        Self {
-            bytes,
-            length: length as u8,
-        }
+        Self(Kept::new(encoded))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.length)]
+        &self.0
     }
 }
 

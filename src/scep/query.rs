@@ -1,5 +1,7 @@
 //! The message of a GET PKIOperation.
 
+use std::borrow::Cow;
+
 use super::Unreadable;
 
 /// The CMS bytes of a PKIOperation that was sent by GET (RFC 8894 §4.1): the first parameter
@@ -41,7 +43,6 @@ fn message(query: &[u8]) -> Option<&[u8]> {
 static SYMBOLS: [u8; 256] = symbols();
 const LINE_END: u8 = 0x40;
 const PADDING: u8 = 0x41;
-const PERCENT: u8 = 0x42;
 const OTHER: u8 = 0x80;
 
 const fn symbols() -> [u8; 256] {
@@ -57,7 +58,6 @@ const fn symbols() -> [u8; 256] {
     table[b'\r' as usize] = LINE_END;
     table[b'\n' as usize] = LINE_END;
     table[b'=' as usize] = PADDING;
-    table[b'%' as usize] = PERCENT;
     table
 }
 
@@ -99,9 +99,10 @@ fn unescape([high, low]: [u8; 2]) -> Option<u8> {
     (high | low < 16).then_some(high << 4 | low)
 }
 
-/// Percent-decoding and base64 in one pass; none if it is not base64. Allocates once, three quarters
-/// of `text` and a few bytes.
+/// Percent-decoding and base64; none if it is not base64. Allocates three quarters of `text` and a
+/// few bytes, and all of `text` where something in it is escaped.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
+    let text = &*unescaped(text)?;
     let mut decoded = vec![0; text.len() / 4 * 3 + 8];
     let mut length = 0;
     let mut rest = text;
@@ -114,14 +115,8 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
             break;
         };
         rest = behind;
-        let mut symbol = SYMBOLS[usize::from(*first)];
-        if symbol == PERCENT {
-            let (digits, behind) = rest.split_first_chunk()?;
-            rest = behind;
-            symbol = SYMBOLS[usize::from(unescape(*digits)?)];
-        }
-        match symbol {
-            0..64 if !padded => {
+        match SYMBOLS[usize::from(*first)] {
+            symbol @ 0..64 if !padded => {
                 bits = bits << 6 | u32::from(symbol);
                 sextets += 1;
                 if sextets == 4 {
@@ -146,73 +141,48 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
     Some(decoded)
 }
 
-/// Decodes eight characters at a time, most of a long message, as long as they are base64, as they
-/// are or escaped, and enough follow. Takes them off `text`; how many bytes they were.
-fn decode_groups(text: &mut &[u8], decoded: &mut [u8]) -> usize {
-    let (mut rest, mut free) = (*text, &mut *decoded);
-    while let (Some(ahead), Some(target)) = (rest.first_chunk(), free.first_chunk_mut()) {
-        let (group, taken) = match decode_group(load(ahead, 0)) {
-            Some(group) => (group, 8),
-            None => match unescape_group(ahead) {
-                Some(unescaped) => unescaped,
-                None => break,
-            },
+/// Percent-decoded once; what clients escape most often, line ends, is left out at once. None where
+/// two digits do not follow a `%`.
+fn unescaped(text: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let Some(mut at) = memchr::memchr(b'%', text) else {
+        return Some(Cow::Borrowed(text));
+    };
+    let mut plain = Vec::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        plain.extend_from_slice(&rest[..at]);
+        let (digits, behind) = rest[at + 1..].split_first_chunk()?;
+        let byte = unescape(*digits)?;
+        if SYMBOLS[usize::from(byte)] != LINE_END {
+            plain.push(byte);
+        }
+        rest = behind;
+        let Some(next) = memchr::memchr(b'%', rest) else {
+            plain.extend_from_slice(rest);
+            return Some(Cow::Owned(plain));
         };
-        // Two bytes more than there are: the next group is written over them.
-        *target = group;
-        free = &mut free[6..];
-        rest = &rest[taken..];
+        at = next;
     }
-    *text = rest;
-    let free = free.len();
-    decoded.len() - free
 }
 
-/// Eight characters, each escaped.
-type Ahead = [u8; 24];
-
-/// Eight bytes, the first in the lowest.
-fn load(ahead: &Ahead, at: usize) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&ahead[at..at + 8]);
-    u64::from_le_bytes(bytes)
-}
-
-/// The six bytes of eight characters of base64, then two zeros.
-fn decode_group(group: u64) -> Option<[u8; 8]> {
-    // Shifts cost less than eight loads from memory.
-    let sextet = |at: usize| SEXTETS[at % 4][usize::from((group >> (8 * at)) as u8)];
-    let high = sextet(0) | sextet(1) | sextet(2) | sextet(3);
-    let low = sextet(4) | sextet(5) | sextet(6) | sextet(7);
-    let is_base64 = high | low < NO_SEXTET;
-    is_base64.then(|| (u64::from(high) << 40 | u64::from(low) << 16).to_be_bytes())
-}
-
-/// The same of eight characters some of which are escaped, and how many bytes they were. Apart, as
-/// the loop around it needs all registers.
-#[inline(never)] // leaves the registers to the loop around it
-fn unescape_group(ahead: &Ahead) -> Option<([u8; 8], usize)> {
-    let (mut group, mut taken) = (load(ahead, 0), 8);
-    let mut percents = percents_in(group);
-    while percents != 0 {
-        let bit = percents.trailing_zeros() & !7;
-        let at = taken - 8 + bit as usize / 8;
-        let byte = unescape([*ahead.get(at + 1)?, *ahead.get(at + 2)?])?;
-        // What follows moves up by the two digits.
-        taken += 2;
-        let behind = u64::MAX << bit << 8;
-        let before = !(u64::MAX << bit);
-        group = group & before | u64::from(byte) << bit | load(ahead, taken - 8) & behind;
-        percents = percents_in(group) & behind;
+/// Decodes four characters at a time, nearly all of a message, as long as they are base64. Takes
+/// them off `text`; how many bytes they were.
+fn decode_groups(text: &mut &[u8], decoded: &mut [u8]) -> usize {
+    let (groups, _) = text.as_chunks();
+    let (targets, _) = decoded.as_chunks_mut();
+    let mut done = 0;
+    for (group, target) in groups.iter().zip(targets) {
+        let [a, b, c, d] = <[u8; 4]>::map(*group, usize::from);
+        let bits = SEXTETS[0][a] | SEXTETS[1][b] | SEXTETS[2][c] | SEXTETS[3][d];
+        if bits >= NO_SEXTET {
+            break;
+        }
+        let [_, bytes @ ..] = bits.to_be_bytes();
+        *target = bytes;
+        done += 1;
     }
-    Some((decode_group(group)?, taken))
-}
-
-/// The highest bit of each byte that is `%`.
-fn percents_in(group: u64) -> u64 {
-    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
-    let differs = group ^ u64::from_ne_bytes([b'%'; 8]);
-    !(((differs & LOW) + LOW) | differs | LOW)
+    *text = &text[4 * done..];
+    3 * done
 }
 
 #[cfg(test)]

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use bytes::BytesMut;
 use ndes_proxy::chunked::Chunked;
 use ndes_proxy::scep::{
-    Capabilities, Capability, CertRep, Certificate, Envelope, Message, Operation, Recipient,
-    Unclear, Unreadable, ca_certificates, message_of_query, operation,
+    Capabilities, Capability, CertRep, Certificate, Envelope, KeyId, Message, Operation, Recipient,
+    Signer, Unclear, Unreadable, ca_certificates, message_of_query, operation,
 };
 use serde_json::{Value, json};
 use time::OffsetDateTime;
@@ -253,25 +253,33 @@ fn message_json(message: &Message, bytes: &[u8]) -> Value {
         "transactionID_hex": message.transaction_id.as_deref().map(hex),
         "senderNonce": message.sender_nonce.as_deref().map(hex),
         "recipientNonce": message.recipient_nonce.as_deref().map(hex),
-        "signer": message.signer.as_ref().map(|signer| {
-            let mut found = certificate_json(signer);
-            found["self_signed"] = json!(signer.self_issued);
-            found["key"] = json!(signer.key.as_str());
-            found["key_bits"] = json!(signer.key.bits());
-            found
-        }),
+        "signer": message.signer.as_ref().map(|signer| signer_json(signer, bytes)),
     });
     let mut transported = message
         .recipients
         .iter()
         .filter_map(|recipient| match recipient {
             Recipient::IssuerAndSerial { issuer, serial } => {
-                Some(json!({ "issuer_rfc4514": issuer, "serial_hex": serial }))
+                Some(json!({ "issuer_rfc4514": issuer.text(), "serial_hex": serial.text() }))
             }
             Recipient::KeyId(id) => Some(json!({ "ski_hex": hex(id) })),
             Recipient::Other => None,
         });
     found["recipient"] = transported.next().unwrap_or_default();
+    found
+}
+
+/// With what stands in its certificate beside that.
+fn signer_json(signer: &Signer, message: &[u8]) -> Value {
+    let issuer = signer.issuer.as_ref().unwrap_or(&signer.subject);
+    let certificates = ca_certificates(message).unwrap();
+    let is_named = |one: &&Certificate| one.serial == signer.serial && one.issuer.is_same(issuer);
+    let certificate = certificates.iter().find(is_named).unwrap();
+    assert_eq!(certificate.subject, signer.subject);
+    let mut found = certificate_json(certificate);
+    found["self_signed"] = json!(signer.is_self_issued());
+    found["key"] = json!(certificate.key.as_str());
+    found["key_bits"] = json!(certificate.key.bits());
     found
 }
 
@@ -298,9 +306,9 @@ fn certificate_json(certificate: &Certificate) -> Value {
             .format(&Rfc3339)
     };
     json!({
-        "subject_rfc4514": certificate.subject,
-        "issuer_rfc4514": certificate.issuer,
-        "serial_hex": certificate.serial,
+        "subject_rfc4514": certificate.subject.text(),
+        "issuer_rfc4514": certificate.issuer.text(),
+        "serial_hex": certificate.serial.text(),
         "not_after": certificate.not_after.map(|seconds| date(seconds).unwrap()),
     })
 }
@@ -328,7 +336,7 @@ fn the_ra_certificates_were_issued_by_the_ca_beside_them_and_get_the_messages() 
     assert!(!signing.is_issued_by(stranger));
     // A CA of the same name with another key.
     let renewed = Certificate {
-        subject_key_id: Some(Box::new([1])),
+        subject_key_id: Some(KeyId::new(&[1])),
         ..ca.clone()
     };
     assert_eq!(

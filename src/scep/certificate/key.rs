@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::scep::Unreadable;
 use crate::scep::ber::{BIT_STRING, INTEGER, OID, Reader, SEQUENCE};
+use crate::scep::serial::without_zeros;
 
 /// Kind and size of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,7 +81,7 @@ impl fmt::Display for Key {
 }
 
 fn bits(modulus: &[u8]) -> u32 {
-    let digits = super::without_zeros(modulus);
+    let digits = without_zeros(modulus);
     digits
         .first()
         .map_or(0, |top| digits.len() as u32 * 8 - top.leading_zeros())

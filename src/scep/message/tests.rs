@@ -1,7 +1,7 @@
 //! What no exchange of tests/corpus shows, in messages made here.
 
 use super::*;
-use crate::scep::ca_certificates;
+use crate::scep::{Certificate, ca_certificates};
 
 /// The answer to GetCACert of a server with a CA and two RA certificates.
 fn bundle() -> &'static [u8] {
@@ -12,7 +12,7 @@ fn bundle() -> &'static [u8] {
 
 /// The same certificates one by one.
 fn certificates() -> Vec<&'static [u8]> {
-    signed_data(bundle(), |signed, _| Ok(signed.certificates.clone())).unwrap()
+    signed_data(bundle(), |signed, _| Ok(signed.certificates().to_vec())).unwrap()
 }
 
 fn value(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
@@ -162,10 +162,10 @@ fn every_kind_of_recipient() {
     let message = read(Some(&value(0x04, &[&enveloped])), &[scep(2, b"19")]).unwrap();
     assert_eq!(message.envelope, Envelope::Enveloped);
     let named = Recipient::IssuerAndSerial {
-        issuer: Some("CN=a".to_owned()),
-        serial: "ff".to_owned(),
+        issuer: Name::new(issuer),
+        serial: Serial::new(b"\0\xff"),
     };
-    let key_id = Recipient::KeyId(Box::new([1, 2]));
+    let key_id = Recipient::KeyId(KeyId::new(&[1, 2]));
     assert_eq!(
         message.recipients,
         [Recipient::Other, named, key_id, Recipient::Other]
@@ -245,7 +245,9 @@ fn of_two_layers_of_certificates_the_inner_counts() {
     let next = signed(Some(&value(0x04, &[bundle()])), outer, &[]);
     let serials = |body: &[u8]| {
         let read = ca_certificates(body).unwrap();
-        let serials = read.into_iter().map(|certificate| certificate.serial);
+        let serials = read
+            .into_iter()
+            .map(|certificate| certificate.serial.text());
         serials.collect::<Vec<_>>()
     };
     assert_eq!(serials(&next), serials(bundle()));

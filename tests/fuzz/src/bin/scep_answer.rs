@@ -6,8 +6,8 @@
 use libfuzzer_sys::fuzz_target;
 use ndes_proxy::scep::{
     Capabilities, CertRep, Certificate, MAX_CERTIFICATES, MAX_EXT_KEY_USAGES, MAX_FAIL_INFO_TEXT,
-    MAX_KEY_ID, MAX_NAME, MAX_NONCE, MAX_RECIPIENTS, MAX_SERIAL, MAX_TRANSACTION_ID, Message,
-    ca_certificates,
+    MAX_KEY_ID, MAX_NAME, MAX_NONCE, MAX_RECIPIENTS, MAX_SERIAL, MAX_TRANSACTION_ID, Message, Name,
+    Serial, ca_certificates,
 };
 use ndes_proxy_fuzz::within_bounds;
 
@@ -16,8 +16,12 @@ fuzz_target!(|bytes: &[u8]| {
         check_message(&message);
         let cert_rep = within_bounds(bytes, || CertRep::read(bytes));
         assert_eq!(
-            cert_rep.ok().map(|found| (Some(found.pki_status), found.transaction_id)),
-            message.pki_status.map(|status| (Some(status), message.transaction_id))
+            cert_rep
+                .ok()
+                .map(|found| (Some(found.pki_status), found.transaction_id)),
+            message
+                .pki_status
+                .map(|status| (Some(status), message.transaction_id))
         );
     }
     if let Ok(certificates) = within_bounds(bytes, || ca_certificates(bytes)) {
@@ -36,26 +40,36 @@ fuzz_target!(|bytes: &[u8]| {
 });
 
 fn check_message(message: &Message) {
-    let most = |value: &Option<Box<[u8]>>, most: usize| {
-        assert!(value.as_ref().is_none_or(|value| value.len() <= most));
+    let most = |value: Option<&[u8]>, most: usize| {
+        assert!(value.is_none_or(|value| value.len() <= most));
     };
-    most(&message.transaction_id, MAX_TRANSACTION_ID);
-    most(&message.sender_nonce, MAX_NONCE);
-    most(&message.recipient_nonce, MAX_NONCE);
+    most(message.transaction_id.as_deref(), MAX_TRANSACTION_ID);
+    most(message.sender_nonce.as_deref(), MAX_NONCE);
+    most(message.recipient_nonce.as_deref(), MAX_NONCE);
     let text = message.fail_info_text.as_ref();
     assert!(text.is_none_or(|text| text.len() <= MAX_FAIL_INFO_TEXT));
     assert!(message.recipients.len() <= MAX_RECIPIENTS);
     if let Some(signer) = &message.signer {
-        check_certificate(signer);
+        check_names(
+            [&signer.subject].into_iter().chain(&signer.issuer),
+            &signer.serial,
+        );
     }
 }
 
-fn check_certificate(certificate: &Certificate) {
-    for name in [&certificate.subject, &certificate.issuer] {
-        assert!(name.as_ref().is_none_or(|name| name.len() <= MAX_NAME));
+fn check_names<'a>(names: impl IntoIterator<Item = &'a Name>, serial: &Serial) {
+    for name in names {
+        assert!(name.text().is_none_or(|text| text.len() <= MAX_NAME));
     }
     // Two digits a byte, and a sign.
-    assert!((1..=2 * MAX_SERIAL + 1).contains(&certificate.serial.len()));
+    assert!((1..=2 * MAX_SERIAL + 1).contains(&serial.text().len()));
+}
+
+fn check_certificate(certificate: &Certificate) {
+    check_names(
+        [&certificate.subject, &certificate.issuer],
+        &certificate.serial,
+    );
     assert!(certificate.ext_key_usage.len() <= MAX_EXT_KEY_USAGES);
     for id in [&certificate.subject_key_id, &certificate.authority_key_id] {
         assert!(id.as_ref().is_none_or(|id| id.len() <= MAX_KEY_ID));
