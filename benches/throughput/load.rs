@@ -95,6 +95,28 @@ impl Load {
     }
 }
 
+/// Sends `count` requests on each connection of `scenario`, which all close then; returns when the last answer is there.
+pub(crate) fn exactly(
+    proxy: SocketAddr,
+    scenario: &Scenario,
+    count: usize,
+    pki: &Pki,
+) -> Result<()> {
+    let phase = Arc::new(Phase::default());
+    let exchange = Arc::new(Exchange::new(scenario.request));
+    let worker = |_| {
+        Ok(Worker {
+            client: Client::new(proxy, scenario.tls, pki)?,
+            handshake: scenario.tls.handshake,
+            exchange: Arc::clone(&exchange),
+            starts: Starts::Counted(count),
+            phase: Arc::clone(&phase),
+        })
+    };
+    let workers: Result<Vec<Worker>> = (0..scenario.connections).map(worker).collect();
+    runtime()?.block_on(run(workers?, &phase)).map(drop)
+}
+
 /// Opens `count` connections with one request on each, and calls `measure` while they are idle.
 pub(crate) fn while_idle<T>(
     proxy: SocketAddr,
@@ -224,6 +246,8 @@ impl Worker {
 enum Starts {
     Closed(Arc<Phase>),
     Open(UnboundedReceiver<Instant>),
+    /// So many are left, one after the other.
+    Counted(usize),
 }
 
 impl Starts {
@@ -231,6 +255,10 @@ impl Starts {
         match self {
             Self::Closed(phase) => (!phase.stop.load(Ordering::Relaxed)).then(Instant::now),
             Self::Open(starts) => starts.recv().await,
+            Self::Counted(left) => {
+                *left = left.checked_sub(1)?;
+                Some(Instant::now())
+            }
         }
     }
 }

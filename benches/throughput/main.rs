@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for a terminal
 
 mod client;
+mod counts;
 mod load;
 mod measure;
 mod origin;
@@ -17,7 +18,7 @@ mod scenarios;
 
 use std::error::Error;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,6 +29,7 @@ use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
+use counts::Counts;
 use measure::Bench;
 use pki::Pki;
 use proxies::{Kind, Proxy};
@@ -63,6 +65,18 @@ struct Options {
     /// Without ndes-proxy.
     #[arg(long)]
     peers_only: bool,
+    /// Measures this ndes-proxy, not the one that cargo has just built.
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+    /// Instead of all that: instructions and system calls of ndes-proxy per request, counted by callgrind.
+    #[arg(long)]
+    counts: bool,
+    /// What the counts are compared with [default: benches/counts.txt].
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
+    /// Writes the counts to this file, to compare others with.
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Given by cargo.
     #[arg(long, hide = true)]
     bench: bool,
@@ -75,6 +89,7 @@ fn main() -> ExitCode {
     let options = Options::parse();
     let result = match &options.origin {
         Some(dir) => origin::run(dir),
+        None if options.counts => count(&options),
         None if options.bench => run(&options),
         // `cargo test --all-targets` starts benches too.
         None => {
@@ -103,7 +118,7 @@ fn run(options: &Options) -> Result<()> {
     scenarios.retain(|scenario| options.wants(scenario.name));
 
     raise_open_files()?;
-    let (proxies, absent) = find_proxies(options.peers_only)?;
+    let (proxies, absent) = find_proxies(options)?;
     let dir = tempfile::tempdir()?;
     let pki = Pki::create(dir.path())?;
     let bench = Bench {
@@ -137,6 +152,25 @@ fn run(options: &Options) -> Result<()> {
     Ok(())
 }
 
+/// `--counts`.
+fn count(options: &Options) -> Result<()> {
+    let recorded = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/counts.txt");
+    let against = match &options.against {
+        Some(path) => path,
+        None => Path::new(recorded),
+    };
+    let dir = tempfile::tempdir()?;
+    let pki = Pki::create(dir.path())?;
+    let origin = origin::Origin::start(dir.path())?;
+    let proxy = Proxy::ours(options.program.clone());
+    let counts = counts::count(proxy, dir.path(), &origin, &pki)?;
+    println!("{}", counts.beside(&Counts::read(against)?)?);
+    match &options.record {
+        Some(path) => counts.write(path),
+        None => Ok(()),
+    }
+}
+
 impl Options {
     fn wants(&self, row: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| is_named(row, name))
@@ -165,13 +199,15 @@ fn is_named(row: &str, name: &str) -> bool {
 }
 
 /// The proxies that are there, and the names of those that are not; says both.
-fn find_proxies(peers_only: bool) -> Result<(Vec<Proxy>, Vec<&'static str>)> {
+fn find_proxies(options: &Options) -> Result<(Vec<Proxy>, Vec<&'static str>)> {
     let (mut proxies, mut absent) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
-        if kind == Kind::NdesProxy && peers_only {
-            continue;
-        }
-        match Proxy::find(kind) {
+        let found = match kind {
+            Kind::NdesProxy if options.peers_only => continue,
+            Kind::NdesProxy => Some(Proxy::ours(options.program.clone())),
+            Kind::Nginx | Kind::Haproxy => Proxy::peer(kind),
+        };
+        match found {
             Some(proxy) => {
                 println!("{}", proxy.version);
                 proxies.push(proxy);

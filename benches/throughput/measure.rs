@@ -18,6 +18,9 @@ use crate::{Result, preflight, procfs};
 /// For threads and worker processes to start, and for what only requests needed to go.
 const SETTLE: Duration = Duration::from_millis(500);
 
+/// Threads or processes of each proxy.
+const WORKERS: usize = 2;
+
 /// What all cells share.
 pub(crate) struct Bench {
     pub(crate) origin: Origin,
@@ -36,7 +39,7 @@ impl Bench {
     pub(crate) fn under_load(&self, proxies: &[Proxy], scenarios: &[Scenario]) -> Result<Vec<Row>> {
         let mut running = Vec::new();
         for proxy in proxies {
-            let proxy = proxy.start(&self.dir, self.origin.port)?;
+            let proxy = proxy.start(&self.dir, self.origin.port, WORKERS)?;
             preflight::check(&proxy, &self.pki).map_err(|e| explain(e, &proxy))?;
             running.push(proxy);
         }
@@ -104,7 +107,7 @@ impl Bench {
         let mut seen = vec![Vec::new(); proxies.len()];
         for _ in 0..self.rounds {
             for (proxy, seen) in proxies.iter().zip(&mut seen) {
-                let running = proxy.start(&self.dir, self.origin.port)?;
+                let running = proxy.start(&self.dir, self.origin.port, WORKERS)?;
                 let memory = self.memory_of(&running).map_err(|e| explain(e, &running))?;
                 seen.push(memory);
             }
