@@ -4,19 +4,19 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustls::HandshakeKind;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::client::{Client, Connection};
+use crate::client::Client;
 use crate::pki::Pki;
-use crate::scenarios::{Handshake, LARGE_ANSWER, Pace, Request, Scenario, Tls};
+use crate::scenarios::{Http, Pace, Request, Scenario, Tls};
+use crate::worker::{Exchange, Phase, Starts, Worker, workers};
 
 pub(crate) const THREADS: usize = 2;
 
@@ -27,34 +27,24 @@ pub(crate) struct Load {
     pacer: Option<JoinHandle<()>>,
 }
 
-#[derive(Default)]
-struct Phase {
-    recording: AtomicBool,
-    stop: AtomicBool,
-}
-
 impl Load {
     pub(crate) fn start(proxy: SocketAddr, scenario: &Scenario, pki: &Pki) -> Result<Self> {
         let phase = Arc::new(Phase::default());
-        let exchange = Arc::new(Exchange::new(scenario.request));
         let mut senders = Vec::new();
+        let start = || match scenario.pace {
+            Pace::Closed => Starts::Closed(Arc::clone(&phase)),
+            Pace::Open { .. } => {
+                let (sender, receiver) = unbounded_channel();
+                senders.push(sender);
+                Starts::Open(receiver)
+            }
+        };
         let mut shares: Vec<Vec<Worker>> = (0..THREADS).map(|_| Vec::new()).collect();
-        for number in 0..scenario.connections {
-            let pace = match scenario.pace {
-                Pace::Closed => Starts::Closed(Arc::clone(&phase)),
-                Pace::Open { .. } => {
-                    let (sender, receiver) = unbounded_channel();
-                    senders.push(sender);
-                    Starts::Open(receiver)
-                }
-            };
-            shares[number % THREADS].push(Worker {
-                client: Client::new(proxy, scenario.tls, pki)?,
-                handshake: scenario.tls.handshake,
-                exchange: Arc::clone(&exchange),
-                starts: pace,
-                phase: Arc::clone(&phase),
-            });
+        for (number, of_one) in workers(proxy, scenario, pki, &phase, start)?
+            .into_iter()
+            .enumerate()
+        {
+            shares[number % THREADS].extend(of_one);
         }
         let threads = shares.into_iter().map(|share| {
             let phase = Arc::clone(&phase);
@@ -95,7 +85,7 @@ impl Load {
     }
 }
 
-/// Sends `count` requests on each connection of `scenario`, which all close then; returns when the last answer is there.
+/// Sends `count` requests on each connection of `scenario` (on each stream of HTTP/2), which all close then; returns when the last answer is there.
 pub(crate) fn exactly(
     proxy: SocketAddr,
     scenario: &Scenario,
@@ -103,18 +93,9 @@ pub(crate) fn exactly(
     pki: &Pki,
 ) -> Result<()> {
     let phase = Arc::new(Phase::default());
-    let exchange = Arc::new(Exchange::new(scenario.request));
-    let worker = |_| {
-        Ok(Worker {
-            client: Client::new(proxy, scenario.tls, pki)?,
-            handshake: scenario.tls.handshake,
-            exchange: Arc::clone(&exchange),
-            starts: Starts::Counted(count),
-            phase: Arc::clone(&phase),
-        })
-    };
-    let workers: Result<Vec<Worker>> = (0..scenario.connections).map(worker).collect();
-    runtime()?.block_on(run(workers?, &phase)).map(drop)
+    let workers = workers(proxy, scenario, pki, &phase, || Starts::Counted(count))?;
+    let workers = workers.into_iter().flatten().collect();
+    runtime()?.block_on(run(workers, &phase)).map(drop)
 }
 
 /// Opens `count` connections with one request on each, and calls `measure` while they are idle.
@@ -126,8 +107,8 @@ pub(crate) fn while_idle<T>(
     measure: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     const AT_ONCE: usize = 32;
-    let client = Arc::new(Client::new(proxy, tls, pki)?);
-    let exchange = Arc::new(Exchange::new(Request::ShortGet));
+    let client = Arc::new(Client::new(proxy, tls, Http::One.protocol(), pki)?);
+    let exchange = Arc::new(Exchange::new(Request::ShortGet)?);
     let runtime = runtime()?;
     let connections = runtime.block_on(async {
         let mut tasks = JoinSet::new();
@@ -137,7 +118,7 @@ pub(crate) fn while_idle<T>(
                 let mut opened = Vec::new();
                 for _ in (number..count).step_by(AT_ONCE) {
                     let mut connection = client.connect().await?;
-                    exchange.run(&mut connection).await?;
+                    exchange.over_one(&mut connection).await?;
                     opened.push(connection);
                 }
                 Result::Ok(opened)
@@ -153,7 +134,7 @@ pub(crate) fn while_idle<T>(
     runtime.block_on(async {
         for mut connection in connections {
             // A connection that the proxy closed meanwhile was not idle but gone.
-            exchange.run(&mut connection).await?;
+            exchange.over_one(&mut connection).await?;
             connection.close().await;
         }
         Ok(measured)
@@ -193,106 +174,5 @@ fn pace(per_second: u32, connections: &[UnboundedSender<Instant>], phase: &Phase
         if phase.stop.load(Ordering::Relaxed) || connection.send(Instant::now()).is_err() {
             return;
         }
-    }
-}
-
-/// One connection after the other, or one for all requests.
-struct Worker {
-    client: Client,
-    handshake: Handshake,
-    exchange: Arc<Exchange>,
-    starts: Starts,
-    phase: Arc<Phase>,
-}
-
-impl Worker {
-    async fn run(mut self) -> Result<Vec<u32>> {
-        let mut latencies = Vec::new();
-        let mut kept = None;
-        let mut first = true;
-        while let Some(start) = self.starts.next().await {
-            let mut connection = match kept.take() {
-                Some(connection) => connection,
-                None => self.connect(first).await?,
-            };
-            first = false;
-            self.exchange.run(&mut connection).await?;
-            if self.phase.recording.load(Ordering::Relaxed) {
-                latencies.push(start.elapsed().as_micros().try_into()?);
-            }
-            if self.handshake == Handshake::Once {
-                kept = Some(connection);
-            } else {
-                connection.close().await;
-            }
-        }
-        Ok(latencies)
-    }
-
-    async fn connect(&self, first: bool) -> Result<Connection> {
-        let connection = self.client.connect().await?;
-        let expected = match self.handshake {
-            Handshake::ResumedEach if !first => HandshakeKind::Resumed,
-            Handshake::ResumedEach | Handshake::Once | Handshake::FullEach => HandshakeKind::Full,
-        };
-        match connection.handshake() {
-            Some(kind) if kind == expected => Ok(connection),
-            other => Err(format!("handshake {other:?} where {expected:?} was expected").into()),
-        }
-    }
-}
-
-/// When the next request starts.
-enum Starts {
-    Closed(Arc<Phase>),
-    Open(UnboundedReceiver<Instant>),
-    /// So many are left, one after the other.
-    Counted(usize),
-}
-
-impl Starts {
-    async fn next(&mut self) -> Option<Instant> {
-        match self {
-            Self::Closed(phase) => (!phase.stop.load(Ordering::Relaxed)).then(Instant::now),
-            Self::Open(starts) => starts.recv().await,
-            Self::Counted(left) => {
-                *left = left.checked_sub(1)?;
-                Some(Instant::now())
-            }
-        }
-    }
-}
-
-/// A request and what must come back.
-struct Exchange {
-    request: Vec<u8>,
-    answer: Option<Vec<u8>>,
-}
-
-impl Exchange {
-    fn new(request: Request) -> Self {
-        Self {
-            request: request.bytes(),
-            answer: request.answer(),
-        }
-    }
-
-    async fn run(&self, connection: &mut Connection) -> Result<()> {
-        let answer = connection.exchange(&self.request).await?;
-        let whole = match &self.answer {
-            Some(body) => answer.body == *body,
-            None => answer.body.len() == LARGE_ANSWER,
-        };
-        if answer.status == 200 && whole {
-            return Ok(());
-        }
-        let start = &answer.body[..answer.body.len().min(200)];
-        Err(format!(
-            "answer {} with {} bytes: {}",
-            answer.status,
-            answer.body.len(),
-            String::from_utf8_lossy(start)
-        )
-        .into())
     }
 }

@@ -6,6 +6,8 @@
 
 mod client;
 mod counts;
+mod fit;
+mod http2;
 mod load;
 mod measure;
 mod origin;
@@ -15,6 +17,7 @@ mod procfs;
 mod proxies;
 mod report;
 mod scenarios;
+mod worker;
 
 use std::error::Error;
 use std::fs;
@@ -53,7 +56,10 @@ struct Options {
     /// Measured seconds per scenario, proxy and round [default: 2].
     #[arg(long)]
     seconds: Option<f64>,
-    /// Idle connections of the memory row [default: 2000].
+    /// Threads or processes of each proxy, but in the row with one.
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    workers: usize,
+    /// Idle connections of the memory row [default: 5000].
     #[arg(long)]
     idle: Option<usize>,
     /// Only the row of this name, or of all names that begin with it where NAME ends in `*`; may be given several times.
@@ -109,13 +115,15 @@ fn main() -> ExitCode {
 fn run(options: &Options) -> Result<()> {
     let (rounds, seconds, idle) = match options.quick {
         true => (1, 0.5, 500),
-        false => (5, 2.0, 2000),
+        false => (5, 2.0, 5000),
     };
     let rounds = options.rounds.unwrap_or(rounds).max(1);
     let seconds = options.seconds.unwrap_or(seconds);
     let mut scenarios = scenarios::all();
-    options.check_names(&scenarios)?;
+    let mut one_worker = vec![scenarios::one_worker()];
+    options.check_names(scenarios.iter().chain(&one_worker))?;
     scenarios.retain(|scenario| options.wants(scenario.name));
+    one_worker.retain(|scenario| options.wants(scenario.name));
 
     raise_open_files()?;
     let (proxies, absent) = find_proxies(options)?;
@@ -129,8 +137,11 @@ fn run(options: &Options) -> Result<()> {
         rounds,
         seconds: Duration::try_from_secs_f64(seconds)?,
         idle: options.idle.unwrap_or(idle).max(1),
+        workers: options.workers,
     };
-    let mut rows = bench.under_load(&proxies, &scenarios)?;
+    let mut rows = bench.under_load(&proxies, options.workers, &scenarios)?;
+    let fits = fit::fits(&rows, &scenarios);
+    rows.extend(bench.under_load(&proxies, 1, &one_worker)?);
     if options.wants(MEMORY) {
         rows.extend(bench.memory(&proxies)?);
     }
@@ -143,6 +154,7 @@ fn run(options: &Options) -> Result<()> {
         proxies: proxies.into_iter().map(|proxy| proxy.version).collect(),
         absent,
         rows,
+        fits,
     };
     println!("\n{report}");
     if let Some(path) = &options.json {
@@ -177,8 +189,8 @@ impl Options {
     }
 
     /// A misspelt name must not look like a run without errors.
-    fn check_names(&self, scenarios: &[Scenario]) -> Result<()> {
-        let mut rows: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
+    fn check_names<'a>(&self, scenarios: impl Iterator<Item = &'a Scenario>) -> Result<()> {
+        let mut rows: Vec<&str> = scenarios.map(|scenario| scenario.name).collect();
         rows.push(MEMORY);
         match self
             .only

@@ -18,9 +18,6 @@ use crate::{Result, preflight, procfs};
 /// For threads and worker processes to start, and for what only requests needed to go.
 const SETTLE: Duration = Duration::from_millis(500);
 
-/// Threads or processes of each proxy.
-const WORKERS: usize = 2;
-
 /// What all cells share.
 pub(crate) struct Bench {
     pub(crate) origin: Origin,
@@ -32,14 +29,24 @@ pub(crate) struct Bench {
     pub(crate) rounds: usize,
     pub(crate) seconds: Duration,
     pub(crate) idle: usize,
+    /// Threads or processes of each proxy.
+    pub(crate) workers: usize,
 }
 
 impl Bench {
-    /// Every scenario against every proxy in every round.
-    pub(crate) fn under_load(&self, proxies: &[Proxy], scenarios: &[Scenario]) -> Result<Vec<Row>> {
+    /// Every scenario against every proxy with `workers` in every round.
+    pub(crate) fn under_load(
+        &self,
+        proxies: &[Proxy],
+        workers: usize,
+        scenarios: &[Scenario],
+    ) -> Result<Vec<Row>> {
+        if scenarios.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut running = Vec::new();
         for proxy in proxies {
-            let proxy = proxy.start(&self.dir, self.origin.port, WORKERS)?;
+            let proxy = proxy.start(&self.dir, self.origin.port, workers)?;
             preflight::check(&proxy, &self.pki).map_err(|e| explain(e, &proxy))?;
             running.push(proxy);
         }
@@ -107,7 +114,7 @@ impl Bench {
         let mut seen = vec![Vec::new(); proxies.len()];
         for _ in 0..self.rounds {
             for (proxy, seen) in proxies.iter().zip(&mut seen) {
-                let running = proxy.start(&self.dir, self.origin.port, WORKERS)?;
+                let running = proxy.start(&self.dir, self.origin.port, self.workers)?;
                 let memory = self.memory_of(&running).map_err(|e| explain(e, &running))?;
                 seen.push(memory);
             }

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::fit::Fit;
 use crate::proxies::Kind;
 
 /// One scenario against one proxy in one round.
@@ -38,6 +39,7 @@ pub(crate) struct Report {
     pub(crate) proxies: Vec<String>,
     pub(crate) absent: Vec<&'static str>,
     pub(crate) rows: Vec<Row>,
+    pub(crate) fits: Vec<Fit>,
 }
 
 /// A scenario, or one of the two memory rows.
@@ -144,6 +146,9 @@ impl fmt::Display for Report {
                 writeln!(f, "{title:<34} {}", line.text(row.unit))?;
                 title = "";
             }
+        }
+        for fit in &self.fits {
+            writeln!(f, "{fit}")?;
         }
         write!(
             f,

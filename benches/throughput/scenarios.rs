@@ -1,5 +1,8 @@
 //! The rows of the table. A new row is one more entry in [`all`].
 
+/// The longest URI that has to pass.
+pub(crate) const URI_BYTES: usize = 65534;
+
 /// Length of the answer to [`Request::LargeAnswer`].
 pub(crate) const LARGE_ANSWER: usize = 1 << 20;
 /// What the query of [`Request::LargeAnswer`] ends with, by which the origin knows it.
@@ -24,6 +27,7 @@ pub(crate) struct Scenario {
     pub(crate) title: &'static str,
     pub(crate) request: Request,
     pub(crate) tls: Tls,
+    pub(crate) http: Http,
     pub(crate) connections: usize,
     pub(crate) pace: Pace,
 }
@@ -42,6 +46,15 @@ pub(crate) enum Request {
     },
     /// A short GET that is answered with 1 MB.
     LargeAnswer,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Http {
+    One,
+    /// With so many requests at a time on each connection.
+    Two {
+        streams: usize,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -107,30 +120,28 @@ pub(crate) fn all() -> Vec<Scenario> {
         title,
         request,
         tls,
+        http: Http::One,
         connections: 32,
         pace: Pace::Closed,
     };
     let get = Request::ShortGet;
+    let long = |name, title, bytes| row(name, title, Request::LongGet(bytes), KEEP_ALIVE);
+    let two = |row| Scenario {
+        http: Http::Two { streams: 16 },
+        connections: 4,
+        ..row
+    };
     vec![
         row("get", "short GET, keep-alive", get, KEEP_ALIVE),
-        row(
-            "get-4k",
-            "GET, 4 KB URI",
-            Request::LongGet(4 << 10),
-            KEEP_ALIVE,
-        ),
-        row(
-            "get-16k",
-            "GET, 16 KB URI",
-            Request::LongGet(16 << 10),
-            KEEP_ALIVE,
-        ),
-        row(
-            "get-60k",
-            "GET, 60 KB URI",
-            Request::LongGet(60 << 10),
-            KEEP_ALIVE,
-        ),
+        long("get-1k5", "GET, 1.5 KB URI", 1536),
+        long("get-4k", "GET, 4 KB URI", 4 << 10),
+        long("get-8k", "GET, 8 KB URI", 8 << 10),
+        long("get-16k", "GET, 16 KB URI", 16 << 10),
+        long("get-32k", "GET, 32 KB URI", 32 << 10),
+        long("get-60k", "GET, 60 KB URI", 60 << 10),
+        long("get-64k", "GET, 64 KB URI", URI_BYTES),
+        two(row("h2-get", "HTTP/2, short GET", get, KEEP_ALIVE)),
+        two(long("h2-get-60k", "HTTP/2, GET, 60 KB URI", 60 << 10)),
         row(
             "post-4k",
             "POST, 4 KB body",
@@ -182,8 +193,31 @@ pub(crate) fn all() -> Vec<Scenario> {
     ]
 }
 
+/// The row that runs with one worker, whatever the others have.
+pub(crate) fn one_worker() -> Scenario {
+    Scenario {
+        name: "get-1-worker",
+        title: "short GET, one worker",
+        request: Request::ShortGet,
+        tls: KEEP_ALIVE,
+        http: Http::One,
+        connections: 32,
+        pace: Pace::Closed,
+    }
+}
+
+impl Http {
+    /// What ALPN calls it.
+    pub(crate) fn protocol(self) -> &'static str {
+        match self {
+            Self::One => "http/1.1",
+            Self::Two { .. } => "h2",
+        }
+    }
+}
+
 impl Request {
-    /// The bytes to send.
+    /// The bytes to send over HTTP/1.
     pub(crate) fn bytes(self) -> Vec<u8> {
         match self {
             Self::ShortGet => get(&format!("{PATH}?operation=GetCACaps&message=ndes")),
