@@ -66,6 +66,12 @@ impl Client {
         })
     }
 
+    /// The same with another name in SNI.
+    pub(crate) fn named(mut self, name: &str) -> Result<Self> {
+        self.name = ServerName::try_from(name.to_owned())?;
+        Ok(self)
+    }
+
     pub(crate) async fn connect(&self) -> Result<Connection> {
         Ok(Connection {
             stream: self.open().await?,

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 
 use crate::Result;
 use crate::client::Client;
-use crate::pki::Pki;
+use crate::pki::{PUBLIC_NAME, Pki};
 use crate::scenarios::{Http, Pace, Request, Scenario, Tls};
 use crate::worker::{Exchange, Phase, Starts, Worker, workers};
 
@@ -25,11 +25,12 @@ pub(crate) struct Load {
     phase: Arc<Phase>,
     threads: Vec<JoinHandle<Result<Vec<u32>>>>,
     pacer: Option<JoinHandle<()>>,
+    workers: usize,
 }
 
 impl Load {
     pub(crate) fn start(proxy: SocketAddr, scenario: &Scenario, pki: &Pki) -> Result<Self> {
-        let phase = Arc::new(Phase::default());
+        let phase = Arc::new(Phase::new(scenario));
         let mut senders = Vec::new();
         let start = || match scenario.pace {
             Pace::Closed => Starts::Closed(Arc::clone(&phase)),
@@ -39,11 +40,13 @@ impl Load {
                 Starts::Open(receiver)
             }
         };
+        let mut count = 0;
         let mut shares: Vec<Vec<Worker>> = (0..THREADS).map(|_| Vec::new()).collect();
         for (number, of_one) in workers(proxy, scenario, pki, &phase, start)?
             .into_iter()
             .enumerate()
         {
+            count += of_one.len();
             shares[number % THREADS].extend(of_one);
         }
         let threads = shares.into_iter().map(|share| {
@@ -62,7 +65,18 @@ impl Load {
             phase,
             threads,
             pacer,
+            workers: count,
         })
+    }
+
+    /// Until each has had its first answer, and with it its connection, or there is an error.
+    pub(crate) fn wait_for_all(&self) {
+        let phase = &self.phase;
+        while phase.begun.load(Ordering::Relaxed) < self.workers
+            && !phase.stop.load(Ordering::Relaxed)
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// From now on requests that end count, or do not.
@@ -92,7 +106,7 @@ pub(crate) fn exactly(
     count: usize,
     pki: &Pki,
 ) -> Result<()> {
-    let phase = Arc::new(Phase::default());
+    let phase = Arc::new(Phase::new(scenario));
     let workers = workers(proxy, scenario, pki, &phase, || Starts::Counted(count))?;
     let workers = workers.into_iter().flatten().collect();
     runtime()?.block_on(run(workers, &phase)).map(drop)
@@ -108,7 +122,7 @@ pub(crate) fn while_idle<T>(
 ) -> Result<T> {
     const AT_ONCE: usize = 32;
     let client = Arc::new(Client::new(proxy, tls, Http::One.protocol(), pki)?);
-    let exchange = Arc::new(Exchange::new(Request::ShortGet)?);
+    let exchange = Arc::new(Exchange::new(Request::ShortGet, PUBLIC_NAME)?);
     let runtime = runtime()?;
     let connections = runtime.block_on(async {
         let mut tasks = JoinSet::new();

@@ -7,9 +7,11 @@
 mod client;
 mod counts;
 mod fit;
+mod growth;
 mod http2;
 mod load;
 mod measure;
+mod options;
 mod origin;
 mod pki;
 mod preflight;
@@ -20,8 +22,9 @@ mod scenarios;
 mod worker;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,72 +33,24 @@ use std::time::Duration;
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use counts::Counts;
 use measure::Bench;
+use options::{MEMORY, Options};
 use pki::Pki;
 use proxies::{Kind, Proxy};
 use report::Report;
-use scenarios::Scenario;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-/// What `--only` calls the two rows on memory.
-const MEMORY: &str = "memory";
-
-/// Load on ndes-proxy, nginx and HAProxy: CPU per request, latency, memory.
-#[derive(Parser)]
-struct Options {
-    /// One round, half a second per cell, 500 idle connections: to see that all works, not to compare.
-    #[arg(long)]
-    quick: bool,
-    /// Rounds; each starts with another proxy [default: 5].
-    #[arg(long)]
-    rounds: Option<usize>,
-    /// Measured seconds per scenario, proxy and round [default: 2].
-    #[arg(long)]
-    seconds: Option<f64>,
-    /// Threads or processes of each proxy, but in the row with one.
-    #[arg(long, value_name = "N", default_value_t = 2)]
-    workers: usize,
-    /// Idle connections of the memory row [default: 5000].
-    #[arg(long)]
-    idle: Option<usize>,
-    /// Only the row of this name, or of all names that begin with it where NAME ends in `*`; may be given several times.
-    #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
-    /// Writes all figures of all rounds to this file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Without ndes-proxy.
-    #[arg(long)]
-    peers_only: bool,
-    /// Measures this ndes-proxy, not the one that cargo has just built.
-    #[arg(long, value_name = "FILE")]
-    program: Option<PathBuf>,
-    /// Instead of all that: instructions and system calls of ndes-proxy per request, counted by callgrind.
-    #[arg(long)]
-    counts: bool,
-    /// What the counts are compared with [default: benches/counts.txt].
-    #[arg(long, value_name = "FILE")]
-    against: Option<PathBuf>,
-    /// Writes the counts to this file, to compare others with.
-    #[arg(long, value_name = "FILE")]
-    record: Option<PathBuf>,
-    /// Given by cargo.
-    #[arg(long, hide = true)]
-    bench: bool,
-    /// Be the origin, with the PKI in this directory: how the bench starts itself a second time.
-    #[arg(long, hide = true, value_name = "DIR")]
-    origin: Option<PathBuf>,
-}
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let result = match &options.origin {
         Some(dir) => origin::run(dir),
         None if options.counts => count(&options),
+        None if options.growth => grow(&options),
         None if options.bench => run(&options),
         // `cargo test --all-targets` starts benches too.
         None => {
@@ -113,52 +68,70 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let (rounds, seconds, idle) = match options.quick {
-        true => (1, 0.5, 500),
-        false => (5, 2.0, 5000),
-    };
-    let rounds = options.rounds.unwrap_or(rounds).max(1);
-    let seconds = options.seconds.unwrap_or(seconds);
     let mut scenarios = scenarios::all();
     let mut one_worker = vec![scenarios::one_worker()];
     options.check_names(scenarios.iter().chain(&one_worker))?;
     scenarios.retain(|scenario| options.wants(scenario.name));
     one_worker.retain(|scenario| options.wants(scenario.name));
 
-    raise_open_files()?;
     let (proxies, absent) = find_proxies(options)?;
     let dir = tempfile::tempdir()?;
-    let pki = Pki::create(dir.path())?;
-    let bench = Bench {
-        origin: origin::Origin::start(dir.path())?,
-        pki,
-        dir: dir.path().to_owned(),
-        interrupted: watch_signals()?,
-        rounds,
-        seconds: Duration::try_from_secs_f64(seconds)?,
-        idle: options.idle.unwrap_or(idle).max(1),
-        workers: options.workers,
-    };
+    let bench = bench(options, dir.path())?;
     let mut rows = bench.under_load(&proxies, options.workers, &scenarios)?;
     let fits = fit::fits(&rows, &scenarios);
     rows.extend(bench.under_load(&proxies, 1, &one_worker)?);
     if options.wants(MEMORY) {
         rows.extend(bench.memory(&proxies)?);
     }
-
     let report = Report {
         machine: procfs::machine()?,
         date: time::OffsetDateTime::now_utc().date().to_string(),
-        rounds,
-        seconds_per_cell: seconds,
+        rounds: bench.rounds,
+        seconds_per_cell: bench.seconds.as_secs_f64(),
         proxies: proxies.into_iter().map(|proxy| proxy.version).collect(),
         absent,
         rows,
         fits,
     };
+    tell(&report, options)
+}
+
+/// `--growth`.
+fn grow(options: &Options) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let bench = bench(options, dir.path())?;
+    tell(
+        &bench.growth(Proxy::ours(options.program.clone()))?,
+        options,
+    )
+}
+
+/// With its origin and its PKI, in `dir`.
+fn bench(options: &Options, dir: &Path) -> Result<Bench> {
+    let (rounds, seconds, idle) = match options.quick {
+        true => (1, 0.5, 500),
+        false => (5, 2.0, 5000),
+    };
+    let seconds = options.seconds.unwrap_or(seconds);
+    raise_open_files()?;
+    let pki = Pki::create(dir)?;
+    Ok(Bench {
+        origin: origin::Origin::start(dir)?,
+        pki,
+        dir: dir.to_owned(),
+        interrupted: watch_signals()?,
+        rounds: options.rounds.unwrap_or(rounds).max(1),
+        seconds: Duration::try_from_secs_f64(seconds)?,
+        idle: options.idle.unwrap_or(idle).max(1),
+        workers: options.workers,
+    })
+}
+
+/// As a table to the terminal, and as JSON to the file of `--json`.
+fn tell(report: &(impl Display + Serialize), options: &Options) -> Result<()> {
     println!("\n{report}");
     if let Some(path) = &options.json {
-        fs::write(path, serde_json::to_vec_pretty(&report)?)
+        fs::write(path, serde_json::to_vec_pretty(report)?)
             .map_err(|e| format!("{}: {e}", path.display()))?;
     }
     Ok(())
@@ -180,33 +153,6 @@ fn count(options: &Options) -> Result<()> {
     match &options.record {
         Some(path) => counts.write(path),
         None => Ok(()),
-    }
-}
-
-impl Options {
-    fn wants(&self, row: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| is_named(row, name))
-    }
-
-    /// A misspelt name must not look like a run without errors.
-    fn check_names<'a>(&self, scenarios: impl Iterator<Item = &'a Scenario>) -> Result<()> {
-        let mut rows: Vec<&str> = scenarios.map(|scenario| scenario.name).collect();
-        rows.push(MEMORY);
-        match self
-            .only
-            .iter()
-            .find(|name| !rows.iter().any(|row| is_named(row, name)))
-        {
-            Some(name) => Err(format!("--only {name}: the names are {}", rows.join(", ")).into()),
-            None => Ok(()),
-        }
-    }
-}
-
-fn is_named(row: &str, name: &str) -> bool {
-    match name.strip_suffix('*') {
-        Some(start) => row.starts_with(start),
-        None => row == name,
     }
 }
 

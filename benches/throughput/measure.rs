@@ -16,7 +16,7 @@ use crate::scenarios::{KEEP_ALIVE, Pace, Scenario};
 use crate::{Result, preflight, procfs};
 
 /// For threads and worker processes to start, and for what only requests needed to go.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 
 /// What all cells share.
 pub(crate) struct Bench {
@@ -84,12 +84,13 @@ impl Bench {
         Ok(rows)
     }
 
-    fn cell(&self, proxy: &Running, scenario: &Scenario) -> Result<Cell> {
+    pub(crate) fn cell(&self, proxy: &Running, scenario: &Scenario) -> Result<Cell> {
         if self.interrupted.load(Ordering::Relaxed) {
             return Err("interrupted".into());
         }
         proxy.truncate_log()?;
         let load = Load::start(proxy.address, scenario, &self.pki)?;
+        load.wait_for_all();
         thread::sleep(self.seconds / 4);
         let before = self.sample(proxy)?;
         load.record(true);
@@ -188,6 +189,9 @@ fn cell(before: &Sample, after: &Sample, mut latencies: Vec<u32>) -> Result<Cell
 }
 
 /// The error with what the proxy itself said last.
-fn explain(error: Box<dyn Error + Send + Sync>, proxy: &Running) -> Box<dyn Error + Send + Sync> {
+pub(crate) fn explain(
+    error: Box<dyn Error + Send + Sync>,
+    proxy: &Running,
+) -> Box<dyn Error + Send + Sync> {
     format!("{}: {error}\n{}", proxy.kind.name(), proxy.last_words()).into()
 }

@@ -4,7 +4,7 @@ use crate::Result;
 use crate::client::Client;
 use crate::http2::{self, Multiplexed};
 use crate::load::runtime;
-use crate::pki::Pki;
+use crate::pki::{PUBLIC_NAME, Pki};
 use crate::proxies::Running;
 use crate::scenarios::{
     Handshake, Http, KEEP_ALIVE, Key, Tls, URI_BYTES, Version, get, long_target,
@@ -39,7 +39,7 @@ pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {
             let client = Client::new(proxy.address, tls, Http::One.protocol(), pki)?;
             let seen = runtime.block_on(async {
                 let mut connection = client.connect().await?;
-                let answer = connection.exchange(&get(target)).await?;
+                let answer = connection.exchange(&get(target, PUBLIC_NAME)).await?;
                 Result::Ok(answer.status)
             });
             let seen = seen.map_err(|e| format!("{what}: {e}"))?;
@@ -48,7 +48,7 @@ pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {
         // Over HTTP/2 nginx closes the connection instead of saying 414.
         if *status != 414 {
             let client = Client::new(proxy.address, KEEP_ALIVE, two.protocol(), pki)?;
-            let request = http2::translate(&get(target))?;
+            let request = http2::translate(&get(target, PUBLIC_NAME))?;
             let answer = runtime.block_on(Multiplexed::new(client).exchange(&request));
             let (seen, _) = answer.map_err(|e| format!("{what}, HTTP/2: {e}"))?;
             expect(what, seen, *status)?;

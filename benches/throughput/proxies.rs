@@ -28,6 +28,7 @@ pub(crate) enum Kind {
 pub(crate) struct Proxy {
     pub(crate) kind: Kind,
     pub(crate) version: String,
+    template: String,
     /// The program, after the tool that runs it where there is one, with the arguments of that.
     command: Vec<OsString>,
 }
@@ -36,6 +37,8 @@ pub(crate) struct Proxy {
 pub(crate) struct Running {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
+    /// How long it took until it listened.
+    pub(crate) startup: Duration,
     child: Child,
     log: File,
     log_path: PathBuf,
@@ -52,7 +55,7 @@ impl Kind {
         }
     }
 
-    fn template(self) -> &'static str {
+    pub(crate) fn template(self) -> &'static str {
         match self {
             Self::NdesProxy => include_str!("ndes-proxy.toml"),
             Self::Nginx => include_str!("nginx.conf"),
@@ -78,6 +81,7 @@ impl Proxy {
         Some(Self {
             kind,
             version,
+            template: kind.template().to_owned(),
             command: vec![program.into()],
         })
     }
@@ -88,6 +92,7 @@ impl Proxy {
         Self {
             kind: Kind::NdesProxy,
             version: concat!("ndes-proxy version ", env!("CARGO_PKG_VERSION")).to_owned(),
+            template: Kind::NdesProxy.template().to_owned(),
             command: vec![program.into()],
         }
     }
@@ -95,6 +100,12 @@ impl Proxy {
     /// The same, run by `tool`, which must run it in its own process.
     pub(crate) fn under(mut self, tool: Vec<OsString>) -> Self {
         self.command.splice(0..0, tool);
+        self
+    }
+
+    /// The same with a configuration of its own.
+    pub(crate) fn with_template(mut self, template: String) -> Self {
+        self.template = template;
         self
     }
 
@@ -110,8 +121,7 @@ impl Proxy {
             ""
         };
         let config = self
-            .kind
-            .template()
+            .template
             .replace("@PORT@", &port.to_string())
             .replace("@ADMIN@", &free_port()?.to_string())
             .replace("@ORIGIN@", &origin.to_string())
@@ -126,6 +136,7 @@ impl Proxy {
             .create(true)
             .append(true)
             .open(&log_path)?;
+        let began = Instant::now();
         let (program, first) = self.command.split_first().ok_or("no program")?;
         let child = Command::new(program)
             .args(first)
@@ -140,11 +151,13 @@ impl Proxy {
         let mut running = Running {
             kind: self.kind,
             address: (Ipv4Addr::LOCALHOST, port).into(),
+            startup: Duration::ZERO,
             child,
             log,
             log_path,
         };
         running.wait_until_listening()?;
+        running.startup = began.elapsed();
         Ok(running)
     }
 }
@@ -157,6 +170,10 @@ impl Running {
     /// Empties the log, where our access log goes too, so that a long run does not fill the disk.
     pub(crate) fn truncate_log(&self) -> Result<()> {
         Ok(self.log.set_len(0)?)
+    }
+
+    pub(crate) fn reload(&self) {
+        signal(self.pid(), Signal::HUP);
     }
 
     /// The last lines of the log, to explain an error.
@@ -177,7 +194,7 @@ impl Running {
                 let words = self.last_words();
                 return Err(format!("{} does not listen; {words}", self.kind.name()).into());
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(2));
         }
         Ok(())
     }
@@ -187,12 +204,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Noted first: when the parent has to be killed, its workers are still known.
         let tree = procfs::tree(self.pid()).unwrap_or_default();
-        end(self.pid(), Signal::TERM);
+        signal(self.pid(), Signal::TERM);
         let deadline = Instant::now() + PATIENCE;
         while let Ok(None) = self.child.try_wait() {
             if Instant::now() > deadline {
                 for pid in tree {
-                    end(pid, Signal::KILL);
+                    signal(pid, Signal::KILL);
                 }
                 let _ = self.child.wait();
                 return;
@@ -202,7 +219,7 @@ impl Drop for Running {
     }
 }
 
-fn end(pid: u32, signal: Signal) {
+fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = pid.try_into().ok().and_then(Pid::from_raw) {
         // It may have ended by itself.
         let _ = kill_process(pid, signal);

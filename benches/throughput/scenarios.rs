@@ -1,5 +1,7 @@
 //! The rows of the table. A new row is one more entry in [`all`].
 
+use crate::pki::PUBLIC_NAME;
+
 /// The longest URI that has to pass.
 pub(crate) const URI_BYTES: usize = 65534;
 
@@ -29,6 +31,10 @@ pub(crate) struct Scenario {
     pub(crate) tls: Tls,
     pub(crate) http: Http,
     pub(crate) connections: usize,
+    /// So many of them have a request at a time, each in turn; all where there is no number.
+    pub(crate) at_once: Option<usize>,
+    /// Of the proxy, over which the connections go round.
+    pub(crate) names: usize,
     pub(crate) pace: Pace,
 }
 
@@ -119,10 +125,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         name,
         title,
         request,
-        tls,
-        http: Http::One,
-        connections: 32,
-        pace: Pace::Closed,
+        ..short_gets(tls, 32, 1)
     };
     let get = Request::ShortGet;
     let long = |name, title, bytes| row(name, title, Request::LongGet(bytes), KEEP_ALIVE);
@@ -198,10 +201,21 @@ pub(crate) fn one_worker() -> Scenario {
     Scenario {
         name: "get-1-worker",
         title: "short GET, one worker",
+        ..short_gets(KEEP_ALIVE, 32, 1)
+    }
+}
+
+/// Short GETs over so many connections, which go round over so many names.
+pub(crate) fn short_gets(tls: Tls, connections: usize, names: usize) -> Scenario {
+    Scenario {
+        name: "get",
+        title: "short GET, keep-alive",
         request: Request::ShortGet,
-        tls: KEEP_ALIVE,
+        tls,
         http: Http::One,
-        connections: 32,
+        connections,
+        at_once: None,
+        names,
         pace: Pace::Closed,
     }
 }
@@ -218,13 +232,13 @@ impl Http {
 
 impl Request {
     /// The bytes to send over HTTP/1.
-    pub(crate) fn bytes(self) -> Vec<u8> {
+    pub(crate) fn bytes(self, host: &str) -> Vec<u8> {
         match self {
-            Self::ShortGet => get(&format!("{PATH}?operation=GetCACaps&message=ndes")),
-            Self::LongGet(length) => get(&long_target(length)),
+            Self::ShortGet => get(&format!("{PATH}?operation=GetCACaps&message=ndes"), host),
+            Self::LongGet(length) => get(&long_target(length), host),
             Self::LargeAnswer => {
                 let mark = String::from_utf8_lossy(LARGE_MARK);
-                get(&format!("{PATH}?operation=GetCACert&{mark}"))
+                get(&format!("{PATH}?operation=GetCACert&{mark}"), host)
             }
             Self::Enrol { read } => {
                 let operation = if read {
@@ -235,10 +249,10 @@ impl Request {
                 let mark = String::from_utf8_lossy(ENROL_MARK);
                 let message = body(PKCS_REQ);
                 let target = format!("{PATH}?operation={operation}&{mark}");
-                [&post(&target, message.len()), message].concat()
+                [&post(&target, host, message.len()), message].concat()
             }
             Self::Post(length) => {
-                let head = post(&post_target(), length);
+                let head = post(&post_target(), host, length);
                 // Not text: every byte value, and no run that could be compressed by accident.
                 let body = (0..length).map(|i| (i * 167 + i / 251) as u8);
                 head.into_iter().chain(body).collect()
@@ -254,8 +268,8 @@ impl Request {
             receipt(target, body)
         };
         match self {
-            Self::ShortGet | Self::LongGet(_) => Some(short(&self.bytes(), 0)),
-            Self::Post(length) => Some(short(&self.bytes(), length)),
+            Self::ShortGet | Self::LongGet(_) => Some(short(&self.bytes(PUBLIC_NAME), 0)),
+            Self::Post(length) => Some(short(&self.bytes(PUBLIC_NAME), length)),
             Self::Enrol { .. } => Some(cert_rep().to_vec()),
             Self::LargeAnswer => None,
         }
@@ -272,9 +286,9 @@ fn body(message: &'static [u8]) -> &'static [u8] {
     memchr::memmem::find(message, b"\r\n\r\n").map_or(&[], |end| &message[end + 4..])
 }
 
-fn post(target: &str, length: usize) -> Vec<u8> {
+fn post(target: &str, host: &str, length: usize) -> Vec<u8> {
     format!(
-        "POST {target} HTTP/1.1\r\nHost: scep.example.com\r\nUser-Agent: throughput\r\nAccept: */*\r\n\
+        "POST {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: throughput\r\nAccept: */*\r\n\
          Content-Type: application/x-pki-message\r\nContent-Length: {length}\r\n\r\n"
     )
     .into_bytes()
@@ -286,9 +300,9 @@ pub(crate) fn receipt(target: usize, body: usize) -> Vec<u8> {
 }
 
 /// A GET of `target` as a SCEP client sends it.
-pub(crate) fn get(target: &str) -> Vec<u8> {
+pub(crate) fn get(target: &str, host: &str) -> Vec<u8> {
     format!(
-        "GET {target} HTTP/1.1\r\nHost: scep.example.com\r\nUser-Agent: throughput\r\nAccept: */*\r\n\r\n"
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: throughput\r\nAccept: */*\r\n\r\n"
     )
     .into_bytes()
 }

@@ -2,17 +2,18 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Instant;
 
 use bytes::Bytes;
 use rustls::HandshakeKind;
+use tokio::sync::Semaphore;
 use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::Result;
 use crate::client::{Client, Connection};
 use crate::http2::{self, Multiplexed};
-use crate::pki::Pki;
+use crate::pki::{Pki, public_name};
 use crate::scenarios::{Handshake, Http, LARGE_ANSWER, Request, Scenario};
 
 /// What all workers look at.
@@ -20,6 +21,18 @@ use crate::scenarios::{Handshake, Http, LARGE_ANSWER, Request, Scenario};
 pub(crate) struct Phase {
     pub(crate) recording: AtomicBool,
     pub(crate) stop: AtomicBool,
+    /// How many have had their first answer.
+    pub(crate) begun: AtomicUsize,
+    turns: Option<Semaphore>,
+}
+
+impl Phase {
+    pub(crate) fn new(scenario: &Scenario) -> Self {
+        Self {
+            turns: scenario.at_once.map(Semaphore::new),
+            ..Self::default()
+        }
+    }
 }
 
 /// Those of each connection of `scenario`, which belong on one thread.
@@ -30,25 +43,31 @@ pub(crate) fn workers(
     phase: &Arc<Phase>,
     mut starts: impl FnMut() -> Starts,
 ) -> Result<Vec<Vec<Worker>>> {
-    let exchange = Arc::new(Exchange::new(scenario.request)?);
-    let mut worker = |lane| Worker {
+    let names: Vec<String> = (0..scenario.names).map(public_name).collect();
+    let mut exchanges = Vec::new();
+    for name in &names {
+        exchanges.push(Arc::new(Exchange::new(scenario.request, name)?));
+    }
+    let mut worker = |lane, exchange: &Arc<Exchange>| Worker {
         lane,
-        exchange: Arc::clone(&exchange),
+        exchange: Arc::clone(exchange),
         starts: starts(),
         phase: Arc::clone(phase),
     };
     let mut of_all = Vec::new();
-    for _ in 0..scenario.connections {
+    let names = names.iter().zip(&exchanges).cycle();
+    for (name, exchange) in names.take(scenario.connections) {
         let client = Client::new(proxy, scenario.tls, scenario.http.protocol(), pki)?;
+        let client = client.named(name)?;
         of_all.push(match scenario.http {
-            Http::One => vec![worker(Lane::One(Alone::new(
-                client,
-                scenario.tls.handshake,
-            )))],
+            Http::One => {
+                let lane = Lane::One(Alone::new(client, scenario.tls.handshake));
+                vec![worker(lane, exchange)]
+            }
             Http::Two { streams } => {
                 let shared = Arc::new(Multiplexed::new(client));
                 let lane = || Lane::Two(Arc::clone(&shared));
-                (0..streams).map(|_| worker(lane())).collect()
+                (0..streams).map(|_| worker(lane(), exchange)).collect()
             }
         });
     }
@@ -80,10 +99,18 @@ struct Alone {
 impl Worker {
     pub(crate) async fn run(mut self) -> Result<Vec<u32>> {
         let mut latencies = Vec::new();
+        let mut first = true;
         while let Some(start) = self.starts.next().await {
+            let _turn = match &self.phase.turns {
+                Some(turns) => Some(turns.acquire().await?),
+                None => None,
+            };
             match &mut self.lane {
                 Lane::One(alone) => alone.exchange(&self.exchange).await?,
                 Lane::Two(connection) => self.exchange.over_two(connection).await?,
+            }
+            if std::mem::take(&mut first) {
+                self.phase.begun.fetch_add(1, Ordering::Relaxed);
             }
             if self.phase.recording.load(Ordering::Relaxed) {
                 latencies.push(start.elapsed().as_micros().try_into()?);
@@ -160,8 +187,9 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new(request: Request) -> Result<Self> {
-        let one = request.bytes();
+    /// With `host` in the field of that name.
+    pub(crate) fn new(request: Request, host: &str) -> Result<Self> {
+        let one = request.bytes(host);
         Ok(Self {
             two: http2::translate(&one)?,
             one,
