@@ -61,8 +61,8 @@ pub(crate) fn workers(
         let client = client.named(name)?;
         of_all.push(match scenario.http {
             Http::One => {
-                let lane = Lane::One(Alone::new(client, scenario.tls.handshake));
-                vec![worker(lane, exchange)]
+                let alone = Alone::new(client, scenario.tls.handshake);
+                vec![worker(Lane::One(Box::new(alone)), exchange)]
             }
             Http::Two { streams } => {
                 let shared = Arc::new(Multiplexed::new(client));
@@ -83,7 +83,7 @@ pub(crate) struct Worker {
 }
 
 enum Lane {
-    One(Alone),
+    One(Box<Alone>),
     /// A stream at a time of a connection that others use too.
     Two(Arc<Multiplexed>),
 }
