@@ -16,14 +16,15 @@ use crate::proxies::{Proxy, Running};
 use crate::scenarios::{self, Scenario};
 use crate::{Result, load, preflight};
 
-/// Rows, and how many requests on each connection are counted.
-const ROWS: [(&str, usize); 4] = [
+/// Rows, and how many requests on each connection are counted (on each stream of HTTP/2).
+const ROWS: [(&str, usize); 5] = [
     ("get", 400),
     ("get-60k", 100),
+    ("h2-get", 20),
     ("enrol", 200),
     ("new-ecdsa", 40),
 ];
-/// Requests on each connection that only fill caches and pools, or stand for all that is once per connection.
+/// As many that only fill caches and pools, or stand for all that is once per connection.
 const FEW: usize = 20;
 const CONNECTIONS: usize = 8;
 /// For connections to close.
@@ -96,7 +97,7 @@ impl Callgrind<'_> {
         send(FEW)?;
         let few = send(FEW)?;
         let many = send(FEW + requests)?;
-        let requests = (requests * scenario.connections) as f64;
+        let requests = (requests * scenario.at_a_time()) as f64;
         Ok(std::array::from_fn(|i| (many[i] - few[i]) / requests))
     }
 

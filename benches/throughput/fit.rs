@@ -5,7 +5,8 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::report::Row;
-use crate::scenarios::{Http, Request, Scenario};
+use crate::request::Request;
+use crate::scenarios::{Http, Scenario};
 
 /// Of one proxy: `fixed_us + us_per_kb * length`.
 #[derive(Serialize)]

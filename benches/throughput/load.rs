@@ -15,7 +15,8 @@ use tokio::task::JoinSet;
 use crate::Result;
 use crate::client::Client;
 use crate::pki::{PUBLIC_NAME, Pki};
-use crate::scenarios::{Http, Pace, Request, Scenario, Tls};
+use crate::request::Request;
+use crate::scenarios::{Http, Pace, Scenario, Tls};
 use crate::worker::{Exchange, Phase, Starts, Worker, workers};
 
 pub(crate) const THREADS: usize = 2;

@@ -18,6 +18,7 @@ mod preflight;
 mod procfs;
 mod proxies;
 mod report;
+mod request;
 mod scenarios;
 mod worker;
 

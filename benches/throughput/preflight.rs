@@ -6,9 +6,8 @@ use crate::http2::{self, Multiplexed};
 use crate::load::runtime;
 use crate::pki::{PUBLIC_NAME, Pki};
 use crate::proxies::Running;
-use crate::scenarios::{
-    Handshake, Http, KEEP_ALIVE, Key, Tls, URI_BYTES, Version, get, long_target,
-};
+use crate::request::{URI_BYTES, get, long_target};
+use crate::scenarios::{Handshake, Http, KEEP_ALIVE, Key, Tls, Version};
 
 /// Asks `proxy` what it must pass and what it must refuse, on each certificate and TLS version, and over HTTP/2.
 pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {

@@ -14,7 +14,8 @@ use crate::Result;
 use crate::client::{Client, Connection};
 use crate::http2::{self, Multiplexed};
 use crate::pki::{Pki, public_name};
-use crate::scenarios::{Handshake, Http, LARGE_ANSWER, Request, Scenario};
+use crate::request::{LARGE_ANSWER, Request};
+use crate::scenarios::{Handshake, Http, Scenario};
 
 /// What all workers look at.
 #[derive(Default)]
