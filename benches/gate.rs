@@ -46,14 +46,18 @@ fn judgement(criterion: &mut Criterion) {
     }
     group.finish();
 
-    let rates = Rates::new(&config.rate_limit);
-    let mut next = 0_u64;
-    criterion.bench_function("rate of a million clients", |bencher| {
-        bencher.iter(|| {
-            next = (next + 1) % 1_000_000;
-            rates.admitted(black_box(ClientKey::V6(next)))
+    let mut group = criterion.benchmark_group("rate limiter, clients");
+    for clients in [1, 1000, 100_000, 1_000_000] {
+        let rates = Rates::new(&config.rate_limit);
+        let mut next = 0_u64;
+        group.bench_function(BenchmarkId::from_parameter(clients), |bencher| {
+            bencher.iter(|| {
+                next = (next + 1) % clients;
+                rates.admitted(black_box(ClientKey::V6(next)))
+            });
         });
-    });
+    }
+    group.finish();
 }
 
 /// A GET PKIOperation as a device sends it, with a target of `bytes`.

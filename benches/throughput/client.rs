@@ -23,7 +23,7 @@ use crate::pki::{PUBLIC_NAME, Pki};
 use crate::scenarios::{Handshake, Key, Tls, Version};
 
 /// Nothing here takes as long unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Opens connections to one proxy. Sessions are resumed within one client only.
 pub(crate) struct Client {
@@ -43,7 +43,8 @@ pub(crate) struct Answer<'a> {
 }
 
 impl Client {
-    pub(crate) fn new(address: SocketAddr, tls: Tls, pki: &Pki) -> Result<Self> {
+    /// `protocol` is what it offers by ALPN.
+    pub(crate) fn new(address: SocketAddr, tls: Tls, protocol: &str, pki: &Pki) -> Result<Self> {
         let mut provider = aws_lc_rs::default_provider();
         // The key share is X25519 for all servers: the same work, no second round trip. P-256 is named as TLS 1.2
         // allows ECDSA certificates of named curves only (RFC 8422 section 5.1).
@@ -53,7 +54,7 @@ impl Client {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(Pinned::new(tls.key, pki)))
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![protocol.into()];
         config.resumption = match tls.handshake {
             Handshake::ResumedEach => Resumption::in_memory_sessions(8),
             Handshake::Once | Handshake::FullEach => Resumption::disabled(),
@@ -65,15 +66,25 @@ impl Client {
         })
     }
 
+    /// The same with another name in SNI.
+    pub(crate) fn named(mut self, name: &str) -> Result<Self> {
+        self.name = ServerName::try_from(name.to_owned())?;
+        Ok(self)
+    }
+
     pub(crate) async fn connect(&self) -> Result<Connection> {
+        Ok(Connection {
+            stream: self.open().await?,
+            buffer: Vec::with_capacity(4096),
+        })
+    }
+
+    /// TCP and TLS.
+    pub(crate) async fn open(&self) -> Result<TlsStream<TcpStream>> {
         tokio::time::timeout(PATIENCE, async {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
-            let stream = self.connector.connect(self.name.clone(), stream).await?;
-            Ok(Connection {
-                stream,
-                buffer: Vec::with_capacity(4096),
-            })
+            Ok(self.connector.connect(self.name.clone(), stream).await?)
         })
         .await
         .map_err(|_| "no TLS connection within 10 s")?

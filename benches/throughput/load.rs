@@ -4,19 +4,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use rustls::HandshakeKind;
 use tokio::runtime::{self, Runtime};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
 use crate::Result;
-use crate::client::{Client, Connection};
-use crate::pki::Pki;
-use crate::scenarios::{Handshake, LARGE_ANSWER, Pace, Request, Scenario, Tls};
+use crate::client::Client;
+use crate::pki::{PUBLIC_NAME, Pki};
+use crate::request::Request;
+use crate::scenarios::{Http, Pace, Scenario, Tls};
+use crate::worker::{Exchange, Phase, Starts, Worker, workers};
 
 pub(crate) const THREADS: usize = 2;
 
@@ -25,36 +26,29 @@ pub(crate) struct Load {
     phase: Arc<Phase>,
     threads: Vec<JoinHandle<Result<Vec<u32>>>>,
     pacer: Option<JoinHandle<()>>,
-}
-
-#[derive(Default)]
-struct Phase {
-    recording: AtomicBool,
-    stop: AtomicBool,
+    workers: usize,
 }
 
 impl Load {
     pub(crate) fn start(proxy: SocketAddr, scenario: &Scenario, pki: &Pki) -> Result<Self> {
-        let phase = Arc::new(Phase::default());
-        let exchange = Arc::new(Exchange::new(scenario.request));
+        let phase = Arc::new(Phase::new(scenario));
         let mut senders = Vec::new();
+        let start = || match scenario.pace {
+            Pace::Closed => Starts::Closed(Arc::clone(&phase)),
+            Pace::Open { .. } => {
+                let (sender, receiver) = unbounded_channel();
+                senders.push(sender);
+                Starts::Open(receiver)
+            }
+        };
+        let mut count = 0;
         let mut shares: Vec<Vec<Worker>> = (0..THREADS).map(|_| Vec::new()).collect();
-        for number in 0..scenario.connections {
-            let pace = match scenario.pace {
-                Pace::Closed => Starts::Closed(Arc::clone(&phase)),
-                Pace::Open { .. } => {
-                    let (sender, receiver) = unbounded_channel();
-                    senders.push(sender);
-                    Starts::Open(receiver)
-                }
-            };
-            shares[number % THREADS].push(Worker {
-                client: Client::new(proxy, scenario.tls, pki)?,
-                handshake: scenario.tls.handshake,
-                exchange: Arc::clone(&exchange),
-                starts: pace,
-                phase: Arc::clone(&phase),
-            });
+        for (number, of_one) in workers(proxy, scenario, pki, &phase, start)?
+            .into_iter()
+            .enumerate()
+        {
+            count += of_one.len();
+            shares[number % THREADS].extend(of_one);
         }
         let threads = shares.into_iter().map(|share| {
             let phase = Arc::clone(&phase);
@@ -72,7 +66,18 @@ impl Load {
             phase,
             threads,
             pacer,
+            workers: count,
         })
+    }
+
+    /// Until each has had its first answer, and with it its connection, or there is an error.
+    pub(crate) fn wait_for_all(&self) {
+        let phase = &self.phase;
+        while phase.begun.load(Ordering::Relaxed) < self.workers
+            && !phase.stop.load(Ordering::Relaxed)
+        {
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// From now on requests that end count, or do not.
@@ -95,6 +100,19 @@ impl Load {
     }
 }
 
+/// Sends `count` requests on each connection of `scenario` (on each stream of HTTP/2), which all close then; returns when the last answer is there.
+pub(crate) fn exactly(
+    proxy: SocketAddr,
+    scenario: &Scenario,
+    count: usize,
+    pki: &Pki,
+) -> Result<()> {
+    let phase = Arc::new(Phase::new(scenario));
+    let workers = workers(proxy, scenario, pki, &phase, || Starts::Counted(count))?;
+    let workers = workers.into_iter().flatten().collect();
+    runtime()?.block_on(run(workers, &phase)).map(drop)
+}
+
 /// Opens `count` connections with one request on each, and calls `measure` while they are idle.
 pub(crate) fn while_idle<T>(
     proxy: SocketAddr,
@@ -104,8 +122,8 @@ pub(crate) fn while_idle<T>(
     measure: impl FnOnce() -> Result<T>,
 ) -> Result<T> {
     const AT_ONCE: usize = 32;
-    let client = Arc::new(Client::new(proxy, tls, pki)?);
-    let exchange = Arc::new(Exchange::new(Request::ShortGet));
+    let client = Arc::new(Client::new(proxy, tls, Http::One.protocol(), pki)?);
+    let exchange = Arc::new(Exchange::new(Request::ShortGet, PUBLIC_NAME)?);
     let runtime = runtime()?;
     let connections = runtime.block_on(async {
         let mut tasks = JoinSet::new();
@@ -115,7 +133,7 @@ pub(crate) fn while_idle<T>(
                 let mut opened = Vec::new();
                 for _ in (number..count).step_by(AT_ONCE) {
                     let mut connection = client.connect().await?;
-                    exchange.run(&mut connection).await?;
+                    exchange.over_one(&mut connection).await?;
                     opened.push(connection);
                 }
                 Result::Ok(opened)
@@ -131,7 +149,7 @@ pub(crate) fn while_idle<T>(
     runtime.block_on(async {
         for mut connection in connections {
             // A connection that the proxy closed meanwhile was not idle but gone.
-            exchange.run(&mut connection).await?;
+            exchange.over_one(&mut connection).await?;
             connection.close().await;
         }
         Ok(measured)
@@ -171,100 +189,5 @@ fn pace(per_second: u32, connections: &[UnboundedSender<Instant>], phase: &Phase
         if phase.stop.load(Ordering::Relaxed) || connection.send(Instant::now()).is_err() {
             return;
         }
-    }
-}
-
-/// One connection after the other, or one for all requests.
-struct Worker {
-    client: Client,
-    handshake: Handshake,
-    exchange: Arc<Exchange>,
-    starts: Starts,
-    phase: Arc<Phase>,
-}
-
-impl Worker {
-    async fn run(mut self) -> Result<Vec<u32>> {
-        let mut latencies = Vec::new();
-        let mut kept = None;
-        let mut first = true;
-        while let Some(start) = self.starts.next().await {
-            let mut connection = match kept.take() {
-                Some(connection) => connection,
-                None => self.connect(first).await?,
-            };
-            first = false;
-            self.exchange.run(&mut connection).await?;
-            if self.phase.recording.load(Ordering::Relaxed) {
-                latencies.push(start.elapsed().as_micros().try_into()?);
-            }
-            if self.handshake == Handshake::Once {
-                kept = Some(connection);
-            } else {
-                connection.close().await;
-            }
-        }
-        Ok(latencies)
-    }
-
-    async fn connect(&self, first: bool) -> Result<Connection> {
-        let connection = self.client.connect().await?;
-        let expected = match self.handshake {
-            Handshake::ResumedEach if !first => HandshakeKind::Resumed,
-            Handshake::ResumedEach | Handshake::Once | Handshake::FullEach => HandshakeKind::Full,
-        };
-        match connection.handshake() {
-            Some(kind) if kind == expected => Ok(connection),
-            other => Err(format!("handshake {other:?} where {expected:?} was expected").into()),
-        }
-    }
-}
-
-/// When the next request starts.
-enum Starts {
-    Closed(Arc<Phase>),
-    Open(UnboundedReceiver<Instant>),
-}
-
-impl Starts {
-    async fn next(&mut self) -> Option<Instant> {
-        match self {
-            Self::Closed(phase) => (!phase.stop.load(Ordering::Relaxed)).then(Instant::now),
-            Self::Open(starts) => starts.recv().await,
-        }
-    }
-}
-
-/// A request and what must come back.
-struct Exchange {
-    request: Vec<u8>,
-    answer: Option<Vec<u8>>,
-}
-
-impl Exchange {
-    fn new(request: Request) -> Self {
-        Self {
-            request: request.bytes(),
-            answer: request.answer(),
-        }
-    }
-
-    async fn run(&self, connection: &mut Connection) -> Result<()> {
-        let answer = connection.exchange(&self.request).await?;
-        let whole = match &self.answer {
-            Some(body) => answer.body == *body,
-            None => answer.body.len() == LARGE_ANSWER,
-        };
-        if answer.status == 200 && whole {
-            return Ok(());
-        }
-        let start = &answer.body[..answer.body.len().min(200)];
-        Err(format!(
-            "answer {} with {} bytes: {}",
-            answer.status,
-            answer.body.len(),
-            String::from_utf8_lossy(start)
-        )
-        .into())
     }
 }

@@ -5,19 +5,27 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for a terminal
 
 mod client;
+mod counts;
+mod fit;
+mod growth;
+mod http2;
 mod load;
 mod measure;
+mod options;
 mod origin;
 mod pki;
 mod preflight;
 mod procfs;
 mod proxies;
 mod report;
+mod request;
 mod scenarios;
+mod worker;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,55 +34,24 @@ use std::time::Duration;
 
 use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
+use counts::Counts;
 use measure::Bench;
+use options::{MEMORY, Options};
 use pki::Pki;
 use proxies::{Kind, Proxy};
 use report::Report;
-use scenarios::Scenario;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
-
-/// What `--only` calls the two rows on memory.
-const MEMORY: &str = "memory";
-
-/// Load on ndes-proxy, nginx and HAProxy: CPU per request, latency, memory.
-#[derive(Parser)]
-struct Options {
-    /// One round, half a second per cell, 500 idle connections: to see that all works, not to compare.
-    #[arg(long)]
-    quick: bool,
-    /// Rounds; each starts with another proxy [default: 5].
-    #[arg(long)]
-    rounds: Option<usize>,
-    /// Measured seconds per scenario, proxy and round [default: 2].
-    #[arg(long)]
-    seconds: Option<f64>,
-    /// Idle connections of the memory row [default: 2000].
-    #[arg(long)]
-    idle: Option<usize>,
-    /// Only the row of this name, or of all names that begin with it where NAME ends in `*`; may be given several times.
-    #[arg(long, value_name = "NAME")]
-    only: Vec<String>,
-    /// Writes all figures of all rounds to this file.
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Without ndes-proxy.
-    #[arg(long)]
-    peers_only: bool,
-    /// Given by cargo.
-    #[arg(long, hide = true)]
-    bench: bool,
-    /// Be the origin, with the PKI in this directory: how the bench starts itself a second time.
-    #[arg(long, hide = true, value_name = "DIR")]
-    origin: Option<PathBuf>,
-}
 
 fn main() -> ExitCode {
     let options = Options::parse();
     let result = match &options.origin {
         Some(dir) => origin::run(dir),
+        None if options.counts => count(&options),
+        None if options.growth => grow(&options),
         None if options.bench => run(&options),
         // `cargo test --all-targets` starts benches too.
         None => {
@@ -92,86 +69,104 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    let (rounds, seconds, idle) = match options.quick {
-        true => (1, 0.5, 500),
-        false => (5, 2.0, 2000),
-    };
-    let rounds = options.rounds.unwrap_or(rounds).max(1);
-    let seconds = options.seconds.unwrap_or(seconds);
     let mut scenarios = scenarios::all();
-    options.check_names(&scenarios)?;
+    let mut one_worker = vec![scenarios::one_worker()];
+    options.check_names(scenarios.iter().chain(&one_worker))?;
     scenarios.retain(|scenario| options.wants(scenario.name));
+    one_worker.retain(|scenario| options.wants(scenario.name));
 
-    raise_open_files()?;
-    let (proxies, absent) = find_proxies(options.peers_only)?;
+    let (proxies, absent) = find_proxies(options)?;
     let dir = tempfile::tempdir()?;
-    let pki = Pki::create(dir.path())?;
-    let bench = Bench {
-        origin: origin::Origin::start(dir.path())?,
-        pki,
-        dir: dir.path().to_owned(),
-        interrupted: watch_signals()?,
-        rounds,
-        seconds: Duration::try_from_secs_f64(seconds)?,
-        idle: options.idle.unwrap_or(idle).max(1),
-    };
-    let mut rows = bench.under_load(&proxies, &scenarios)?;
+    let bench = bench(options, dir.path())?;
+    let mut rows = bench.under_load(&proxies, options.workers, &scenarios)?;
+    let fits = fit::fits(&rows, &scenarios);
+    rows.extend(bench.under_load(&proxies, 1, &one_worker)?);
     if options.wants(MEMORY) {
         rows.extend(bench.memory(&proxies)?);
     }
-
     let report = Report {
         machine: procfs::machine()?,
         date: time::OffsetDateTime::now_utc().date().to_string(),
-        rounds,
-        seconds_per_cell: seconds,
+        rounds: bench.rounds,
+        seconds_per_cell: bench.seconds.as_secs_f64(),
         proxies: proxies.into_iter().map(|proxy| proxy.version).collect(),
         absent,
         rows,
+        fits,
     };
+    tell(&report, options)
+}
+
+/// `--growth`.
+fn grow(options: &Options) -> Result<()> {
+    let dir = tempfile::tempdir()?;
+    let bench = bench(options, dir.path())?;
+    tell(
+        &bench.growth(Proxy::ours(options.program.clone()))?,
+        options,
+    )
+}
+
+/// With its origin and its PKI, in `dir`.
+fn bench(options: &Options, dir: &Path) -> Result<Bench> {
+    let (rounds, seconds, idle) = match options.quick {
+        true => (1, 0.5, 500),
+        false => (5, 2.0, 5000),
+    };
+    let seconds = options.seconds.unwrap_or(seconds);
+    raise_open_files()?;
+    let pki = Pki::create(dir)?;
+    Ok(Bench {
+        origin: origin::Origin::start(dir)?,
+        pki,
+        dir: dir.to_owned(),
+        interrupted: watch_signals()?,
+        rounds: options.rounds.unwrap_or(rounds).max(1),
+        seconds: Duration::try_from_secs_f64(seconds)?,
+        idle: options.idle.unwrap_or(idle).max(1),
+        workers: options.workers,
+    })
+}
+
+/// As a table to the terminal, and as JSON to the file of `--json`.
+fn tell(report: &(impl Display + Serialize), options: &Options) -> Result<()> {
     println!("\n{report}");
     if let Some(path) = &options.json {
-        fs::write(path, serde_json::to_vec_pretty(&report)?)
+        fs::write(path, serde_json::to_vec_pretty(report)?)
             .map_err(|e| format!("{}: {e}", path.display()))?;
     }
     Ok(())
 }
 
-impl Options {
-    fn wants(&self, row: &str) -> bool {
-        self.only.is_empty() || self.only.iter().any(|name| is_named(row, name))
-    }
-
-    /// A misspelt name must not look like a run without errors.
-    fn check_names(&self, scenarios: &[Scenario]) -> Result<()> {
-        let mut rows: Vec<&str> = scenarios.iter().map(|scenario| scenario.name).collect();
-        rows.push(MEMORY);
-        match self
-            .only
-            .iter()
-            .find(|name| !rows.iter().any(|row| is_named(row, name)))
-        {
-            Some(name) => Err(format!("--only {name}: the names are {}", rows.join(", ")).into()),
-            None => Ok(()),
-        }
-    }
-}
-
-fn is_named(row: &str, name: &str) -> bool {
-    match name.strip_suffix('*') {
-        Some(start) => row.starts_with(start),
-        None => row == name,
+/// `--counts`.
+fn count(options: &Options) -> Result<()> {
+    let recorded = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/counts.txt");
+    let against = match &options.against {
+        Some(path) => path,
+        None => Path::new(recorded),
+    };
+    let dir = tempfile::tempdir()?;
+    let pki = Pki::create(dir.path())?;
+    let origin = origin::Origin::start(dir.path())?;
+    let proxy = Proxy::ours(options.program.clone());
+    let counts = counts::count(proxy, dir.path(), &origin, &pki)?;
+    println!("{}", counts.beside(&Counts::read(against)?)?);
+    match &options.record {
+        Some(path) => counts.write(path),
+        None => Ok(()),
     }
 }
 
 /// The proxies that are there, and the names of those that are not; says both.
-fn find_proxies(peers_only: bool) -> Result<(Vec<Proxy>, Vec<&'static str>)> {
+fn find_proxies(options: &Options) -> Result<(Vec<Proxy>, Vec<&'static str>)> {
     let (mut proxies, mut absent) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
-        if kind == Kind::NdesProxy && peers_only {
-            continue;
-        }
-        match Proxy::find(kind) {
+        let found = match kind {
+            Kind::NdesProxy if options.peers_only => continue,
+            Kind::NdesProxy => Some(Proxy::ours(options.program.clone())),
+            Kind::Nginx | Kind::Haproxy => Proxy::peer(kind),
+        };
+        match found {
             Some(proxy) => {
                 println!("{}", proxy.version);
                 proxies.push(proxy);

@@ -16,7 +16,7 @@ use crate::scenarios::{KEEP_ALIVE, Pace, Scenario};
 use crate::{Result, preflight, procfs};
 
 /// For threads and worker processes to start, and for what only requests needed to go.
-const SETTLE: Duration = Duration::from_millis(500);
+pub(crate) const SETTLE: Duration = Duration::from_millis(500);
 
 /// What all cells share.
 pub(crate) struct Bench {
@@ -29,14 +29,24 @@ pub(crate) struct Bench {
     pub(crate) rounds: usize,
     pub(crate) seconds: Duration,
     pub(crate) idle: usize,
+    /// Threads or processes of each proxy.
+    pub(crate) workers: usize,
 }
 
 impl Bench {
-    /// Every scenario against every proxy in every round.
-    pub(crate) fn under_load(&self, proxies: &[Proxy], scenarios: &[Scenario]) -> Result<Vec<Row>> {
+    /// Every scenario against every proxy with `workers` in every round.
+    pub(crate) fn under_load(
+        &self,
+        proxies: &[Proxy],
+        workers: usize,
+        scenarios: &[Scenario],
+    ) -> Result<Vec<Row>> {
+        if scenarios.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut running = Vec::new();
         for proxy in proxies {
-            let proxy = proxy.start(&self.dir, self.origin.port)?;
+            let proxy = proxy.start(&self.dir, self.origin.port, workers)?;
             preflight::check(&proxy, &self.pki).map_err(|e| explain(e, &proxy))?;
             running.push(proxy);
         }
@@ -74,12 +84,13 @@ impl Bench {
         Ok(rows)
     }
 
-    fn cell(&self, proxy: &Running, scenario: &Scenario) -> Result<Cell> {
+    pub(crate) fn cell(&self, proxy: &Running, scenario: &Scenario) -> Result<Cell> {
         if self.interrupted.load(Ordering::Relaxed) {
             return Err("interrupted".into());
         }
         proxy.truncate_log()?;
         let load = Load::start(proxy.address, scenario, &self.pki)?;
+        load.wait_for_all();
         thread::sleep(self.seconds / 4);
         let before = self.sample(proxy)?;
         load.record(true);
@@ -104,7 +115,7 @@ impl Bench {
         let mut seen = vec![Vec::new(); proxies.len()];
         for _ in 0..self.rounds {
             for (proxy, seen) in proxies.iter().zip(&mut seen) {
-                let running = proxy.start(&self.dir, self.origin.port)?;
+                let running = proxy.start(&self.dir, self.origin.port, self.workers)?;
                 let memory = self.memory_of(&running).map_err(|e| explain(e, &running))?;
                 seen.push(memory);
             }
@@ -178,6 +189,9 @@ fn cell(before: &Sample, after: &Sample, mut latencies: Vec<u32>) -> Result<Cell
 }
 
 /// The error with what the proxy itself said last.
-fn explain(error: Box<dyn Error + Send + Sync>, proxy: &Running) -> Box<dyn Error + Send + Sync> {
+pub(crate) fn explain(
+    error: Box<dyn Error + Send + Sync>,
+    proxy: &Running,
+) -> Box<dyn Error + Send + Sync> {
     format!("{}: {error}\n{}", proxy.kind.name(), proxy.last_words()).into()
 }

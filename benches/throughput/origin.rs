@@ -18,7 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Result;
-use crate::scenarios::{ENROL_MARK, LARGE_ANSWER, LARGE_MARK, cert_rep, receipt};
+use crate::request::{ENROL_MARK, LARGE_ANSWER, LARGE_MARK, cert_rep, receipt};
 
 /// The child process as the bench sees it; ended when dropped.
 pub(crate) struct Origin {

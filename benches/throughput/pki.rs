@@ -13,6 +13,14 @@ use crate::Result;
 pub(crate) const PUBLIC_NAME: &str = "scep.example.com";
 pub(crate) const ORIGIN_NAME: &str = "ndes.corp.test";
 
+/// The name of an application: [`PUBLIC_NAME`] where there is one, then others that the certificates are for too.
+pub(crate) fn public_name(number: usize) -> String {
+    match number {
+        0 => PUBLIC_NAME.to_owned(),
+        _ => format!("scep{number}.example.com"),
+    }
+}
+
 /// What the load generator has to see: the certificates that every proxy presents.
 pub(crate) struct Pki {
     pub(crate) ecdsa: CertificateDer<'static>,
@@ -23,12 +31,13 @@ impl Pki {
     /// Writes `ca.pem`, `origin.*`, `ecdsa.*` and `rsa.*` (`.pem` and `.key`) to `dir`, and the two of the public
     /// name once more as HAProxy wants them, key and chain in one file.
     pub(crate) fn create(dir: &Path) -> Result<Self> {
+        let public = [PUBLIC_NAME, "*.example.com"];
         let ca = pki::Pki::new("Throughput bench root", Key::EcdsaP256)?;
         fs::write(dir.join("ca.pem"), ca.certificate_pem())?;
-        issue(&ca, dir, "origin", ORIGIN_NAME, Key::EcdsaP256)?;
+        issue(&ca, dir, "origin", &[ORIGIN_NAME], Key::EcdsaP256)?;
         Ok(Self {
-            ecdsa: issue(&ca, dir, "ecdsa", PUBLIC_NAME, Key::EcdsaP256)?,
-            rsa: issue(&ca, dir, "rsa", PUBLIC_NAME, Key::Rsa2048)?,
+            ecdsa: issue(&ca, dir, "ecdsa", &public, Key::EcdsaP256)?,
+            rsa: issue(&ca, dir, "rsa", &public, Key::Rsa2048)?,
         })
     }
 }
@@ -37,12 +46,12 @@ fn issue(
     ca: &pki::Pki,
     dir: &Path,
     file: &str,
-    name: &str,
+    names: &[&str],
     key: Key,
 ) -> Result<CertificateDer<'static>> {
     let issued = ca.issue(&Leaf {
         key,
-        ..Leaf::server(&[name])
+        ..Leaf::server(names)
     })?;
     issued.write_to(dir, file)?;
     let both = format!("{}{}", issued.chain_pem, issued.key_pem);

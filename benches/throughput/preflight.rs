@@ -2,15 +2,14 @@
 
 use crate::Result;
 use crate::client::Client;
+use crate::http2::{self, Multiplexed};
 use crate::load::runtime;
-use crate::pki::Pki;
+use crate::pki::{PUBLIC_NAME, Pki};
 use crate::proxies::Running;
-use crate::scenarios::{Handshake, Key, Tls, Version, get, long_target};
+use crate::request::{URI_BYTES, get, long_target};
+use crate::scenarios::{Handshake, Http, KEEP_ALIVE, Key, Tls, Version};
 
-/// The longest URI that has to pass.
-const URI_BYTES: usize = 65534;
-
-/// Asks `proxy` what it must pass and what it must refuse, on each certificate and TLS version.
+/// Asks `proxy` what it must pass and what it must refuse, on each certificate and TLS version, and over HTTP/2.
 pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {
     let questions = [
         ("longest URI", long_target(URI_BYTES), 200),
@@ -23,6 +22,7 @@ pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {
         ("other path", "/certsrv/mscep_admin/".to_owned(), 404),
     ];
     let runtime = runtime()?;
+    let two = Http::Two { streams: 1 };
     for (what, target, status) in &questions {
         for (version, key) in [
             (Version::Tls13, Key::Ecdsa),
@@ -35,17 +35,30 @@ pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {
                 key,
                 handshake: Handshake::Once,
             };
-            let client = Client::new(proxy.address, tls, pki)?;
+            let client = Client::new(proxy.address, tls, Http::One.protocol(), pki)?;
             let seen = runtime.block_on(async {
                 let mut connection = client.connect().await?;
-                let answer = connection.exchange(&get(target)).await?;
+                let answer = connection.exchange(&get(target, PUBLIC_NAME)).await?;
                 Result::Ok(answer.status)
             });
             let seen = seen.map_err(|e| format!("{what}: {e}"))?;
-            if seen != *status {
-                return Err(format!("{what}: answer {seen} instead of {status}").into());
-            }
+            expect(what, seen, *status)?;
+        }
+        // Over HTTP/2 nginx closes the connection instead of saying 414.
+        if *status != 414 {
+            let client = Client::new(proxy.address, KEEP_ALIVE, two.protocol(), pki)?;
+            let request = http2::translate(&get(target, PUBLIC_NAME))?;
+            let answer = runtime.block_on(Multiplexed::new(client).exchange(&request));
+            let (seen, _) = answer.map_err(|e| format!("{what}, HTTP/2: {e}"))?;
+            expect(what, seen, *status)?;
         }
     }
     Ok(())
+}
+
+fn expect(what: &str, seen: u16, status: u16) -> Result<()> {
+    match seen == status {
+        true => Ok(()),
+        false => Err(format!("{what}: answer {seen} instead of {status}").into()),
+    }
 }

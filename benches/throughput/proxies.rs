@@ -1,6 +1,7 @@
 //! The proxies under load: ours, nginx and HAProxy, each as a child in the foreground with a configuration of the same
 //! meaning. The three configuration files stand beside this one.
 
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
@@ -13,8 +14,8 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::{Result, procfs};
 
-/// For a proxy to listen, and for it to end after SIGTERM.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// For a proxy to listen, and for it to end after SIGTERM; long for one under valgrind.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -27,13 +28,17 @@ pub(crate) enum Kind {
 pub(crate) struct Proxy {
     pub(crate) kind: Kind,
     pub(crate) version: String,
-    program: PathBuf,
+    template: String,
+    /// The program, after the tool that runs it where there is one, with the arguments of that.
+    command: Vec<OsString>,
 }
 
 /// A proxy that runs; ended when dropped.
 pub(crate) struct Running {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
+    /// How long it took until it listened.
+    pub(crate) startup: Duration,
     child: Child,
     log: File,
     log_path: PathBuf,
@@ -50,7 +55,7 @@ impl Kind {
         }
     }
 
-    fn template(self) -> &'static str {
+    pub(crate) fn template(self) -> &'static str {
         match self {
             Self::NdesProxy => include_str!("ndes-proxy.toml"),
             Self::Nginx => include_str!("nginx.conf"),
@@ -69,28 +74,44 @@ impl Kind {
 }
 
 impl Proxy {
-    /// The proxy if it is installed (ours always is: cargo has just built it).
-    pub(crate) fn find(kind: Kind) -> Option<Self> {
-        let (program, version) = match kind {
-            Kind::NdesProxy => (
-                env!("CARGO_BIN_EXE_ndes-proxy").into(),
-                concat!("ndes-proxy version ", env!("CARGO_PKG_VERSION")).to_owned(),
-            ),
-            Kind::Nginx | Kind::Haproxy => {
-                let program = installed(kind.name())?;
-                let version = first_line_of_version(&program)?;
-                (program, version)
-            }
-        };
+    /// The peer if it is installed.
+    pub(crate) fn peer(kind: Kind) -> Option<Self> {
+        let program = installed(kind.name())?;
+        let version = first_line_of_version(&program)?;
         Some(Self {
             kind,
             version,
-            program,
+            template: kind.template().to_owned(),
+            command: vec![program.into()],
         })
     }
 
-    /// Starts it before the origin on port `origin` with the PKI in `dir`, and waits until it listens.
-    pub(crate) fn start(&self, dir: &Path, origin: u16) -> Result<Running> {
+    /// Ours: `program`, or that which cargo has just built.
+    pub(crate) fn ours(program: Option<PathBuf>) -> Self {
+        let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_ndes-proxy").into());
+        Self {
+            kind: Kind::NdesProxy,
+            version: concat!("ndes-proxy version ", env!("CARGO_PKG_VERSION")).to_owned(),
+            template: Kind::NdesProxy.template().to_owned(),
+            command: vec![program.into()],
+        }
+    }
+
+    /// The same, run by `tool`, which must run it in its own process.
+    pub(crate) fn under(mut self, tool: Vec<OsString>) -> Self {
+        self.command.splice(0..0, tool);
+        self
+    }
+
+    /// The same with a configuration of its own.
+    pub(crate) fn with_template(mut self, template: String) -> Self {
+        self.template = template;
+        self
+    }
+
+    /// Starts it with `workers` threads or processes before the origin on port `origin` with the PKI in `dir`, and waits
+    /// until it listens.
+    pub(crate) fn start(&self, dir: &Path, origin: u16, workers: usize) -> Result<Running> {
         let name = self.kind.name();
         let port = free_port()?;
         // nginx drops root for a user that cannot read the directory unless it is told to stay.
@@ -100,11 +121,11 @@ impl Proxy {
             ""
         };
         let config = self
-            .kind
-            .template()
+            .template
             .replace("@PORT@", &port.to_string())
             .replace("@ADMIN@", &free_port()?.to_string())
             .replace("@ORIGIN@", &origin.to_string())
+            .replace("@WORKERS@", &workers.to_string())
             .replace("@USER@", user)
             .replace("@DIR@", &dir.display().to_string());
         let config_path = dir.join(format!("{name}.conf"));
@@ -115,7 +136,10 @@ impl Proxy {
             .create(true)
             .append(true)
             .open(&log_path)?;
-        let child = Command::new(&self.program)
+        let began = Instant::now();
+        let (program, first) = self.command.split_first().ok_or("no program")?;
+        let child = Command::new(program)
+            .args(first)
             .args(self.kind.arguments(&config_path))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -123,15 +147,17 @@ impl Proxy {
             // Ctrl-C ends the bench, and the bench ends its children, in that order.
             .process_group(0)
             .spawn()
-            .map_err(|e| format!("{}: {e}", self.program.display()))?;
+            .map_err(|e| format!("{}: {e}", program.display()))?;
         let mut running = Running {
             kind: self.kind,
             address: (Ipv4Addr::LOCALHOST, port).into(),
+            startup: Duration::ZERO,
             child,
             log,
             log_path,
         };
         running.wait_until_listening()?;
+        running.startup = began.elapsed();
         Ok(running)
     }
 }
@@ -144,6 +170,10 @@ impl Running {
     /// Empties the log, where our access log goes too, so that a long run does not fill the disk.
     pub(crate) fn truncate_log(&self) -> Result<()> {
         Ok(self.log.set_len(0)?)
+    }
+
+    pub(crate) fn reload(&self) {
+        signal(self.pid(), Signal::HUP);
     }
 
     /// The last lines of the log, to explain an error.
@@ -164,7 +194,7 @@ impl Running {
                 let words = self.last_words();
                 return Err(format!("{} does not listen; {words}", self.kind.name()).into());
             }
-            thread::sleep(Duration::from_millis(20));
+            thread::sleep(Duration::from_millis(2));
         }
         Ok(())
     }
@@ -174,12 +204,12 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Noted first: when the parent has to be killed, its workers are still known.
         let tree = procfs::tree(self.pid()).unwrap_or_default();
-        end(self.pid(), Signal::TERM);
+        signal(self.pid(), Signal::TERM);
         let deadline = Instant::now() + PATIENCE;
         while let Ok(None) = self.child.try_wait() {
             if Instant::now() > deadline {
                 for pid in tree {
-                    end(pid, Signal::KILL);
+                    signal(pid, Signal::KILL);
                 }
                 let _ = self.child.wait();
                 return;
@@ -189,7 +219,7 @@ impl Drop for Running {
     }
 }
 
-fn end(pid: u32, signal: Signal) {
+fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = pid.try_into().ok().and_then(Pid::from_raw) {
         // It may have ended by itself.
         let _ = kill_process(pid, signal);

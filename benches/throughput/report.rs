@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::fit::Fit;
 use crate::proxies::Kind;
 
 /// One scenario against one proxy in one round.
@@ -38,6 +39,7 @@ pub(crate) struct Report {
     pub(crate) proxies: Vec<String>,
     pub(crate) absent: Vec<&'static str>,
     pub(crate) rows: Vec<Row>,
+    pub(crate) fits: Vec<Fit>,
 }
 
 /// A scenario, or one of the two memory rows.
@@ -71,7 +73,7 @@ pub(crate) struct Spread {
 }
 
 impl Spread {
-    fn of(values: impl IntoIterator<Item = f64>) -> Self {
+    pub(crate) fn of(values: impl IntoIterator<Item = f64>) -> Self {
         let mut values: Vec<f64> = values.into_iter().collect();
         values.sort_by(f64::total_cmp);
         let at = |index: usize| values.get(index).copied().unwrap_or(f64::NAN);
@@ -81,6 +83,12 @@ impl Spread {
             min: at(0),
             max: at(values.len().saturating_sub(1)),
         }
+    }
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.1} ({:.1}-{:.1})", self.median, self.min, self.max)
     }
 }
 
@@ -145,6 +153,9 @@ impl fmt::Display for Report {
                 title = "";
             }
         }
+        for fit in &self.fits {
+            writeln!(f, "{fit}")?;
+        }
         write!(
             f,
             "CPU of processes that are no part of this run, of all cores: {}",
@@ -168,8 +179,7 @@ impl Line {
             true => "-".to_owned(),
             false => format!("{value:.0}"),
         };
-        let value = self.value;
-        let value = format!("{:.1} ({:.1}-{:.1})", value.median, value.min, value.max);
+        let value = self.value.to_string();
         let ratio = match self.ratio {
             Some(r) => format!("{:.2} ({:.2}-{:.2})", r.median, r.min, r.max),
             None => "-".to_owned(),

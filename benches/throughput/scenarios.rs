@@ -1,22 +1,6 @@
 //! The rows of the table. A new row is one more entry in [`all`].
 
-/// Length of the answer to [`Request::LargeAnswer`].
-pub(crate) const LARGE_ANSWER: usize = 1 << 20;
-/// What the query of [`Request::LargeAnswer`] ends with, by which the origin knows it.
-pub(crate) const LARGE_MARK: &[u8] = b"message=large";
-
-/// What the query of [`Request::Enrol`] ends with, by which the origin knows it.
-pub(crate) const ENROL_MARK: &[u8] = b"message=enrol";
-
-/// A PKCSReq of micromdm's scepclient with an RSA key of 4096 bits, as it went over the wire.
-const PKCS_REQ: &[u8] =
-    include_bytes!("../../tests/corpus/raw/118-big-scepclient-rsa4096-post-post-pkioperation.req");
-/// The answer to it.
-const CERT_REP: &[u8] =
-    include_bytes!("../../tests/corpus/raw/118-big-scepclient-rsa4096-post-post-pkioperation.resp");
-
-const PATH: &str = "/certsrv/mscep/mscep.dll";
-const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+use crate::request::{Request, URI_BYTES};
 
 pub(crate) struct Scenario {
     /// For `--only` and for the JSON file.
@@ -24,24 +8,22 @@ pub(crate) struct Scenario {
     pub(crate) title: &'static str,
     pub(crate) request: Request,
     pub(crate) tls: Tls,
+    pub(crate) http: Http,
     pub(crate) connections: usize,
+    /// So many of them have a request at a time, each in turn; all where there is no number.
+    pub(crate) at_once: Option<usize>,
+    /// Of the proxy, over which the connections go round.
+    pub(crate) names: usize,
     pub(crate) pace: Pace,
 }
 
 #[derive(Clone, Copy)]
-pub(crate) enum Request {
-    ShortGet,
-    /// A PKIOperation by GET whose URI has this many bytes.
-    LongGet(usize),
-    /// A PKIOperation by POST whose body has this many bytes.
-    Post(usize),
-    /// A real PKCSReq and its CertRep; as another operation, whose message nobody reads, it is what
-    /// the path costs without a look at SCEP.
-    Enrol {
-        read: bool,
+pub(crate) enum Http {
+    One,
+    /// With so many requests at a time on each connection.
+    Two {
+        streams: usize,
     },
-    /// A short GET that is answered with 1 MB.
-    LargeAnswer,
 }
 
 #[derive(Clone, Copy)]
@@ -106,31 +88,26 @@ pub(crate) fn all() -> Vec<Scenario> {
         name,
         title,
         request,
-        tls,
-        connections: 32,
-        pace: Pace::Closed,
+        ..short_gets(tls, 32, 1)
     };
     let get = Request::ShortGet;
+    let long = |name, title, bytes| row(name, title, Request::LongGet(bytes), KEEP_ALIVE);
+    let two = |row| Scenario {
+        http: Http::Two { streams: 16 },
+        connections: 4,
+        ..row
+    };
     vec![
         row("get", "short GET, keep-alive", get, KEEP_ALIVE),
-        row(
-            "get-4k",
-            "GET, 4 KB URI",
-            Request::LongGet(4 << 10),
-            KEEP_ALIVE,
-        ),
-        row(
-            "get-16k",
-            "GET, 16 KB URI",
-            Request::LongGet(16 << 10),
-            KEEP_ALIVE,
-        ),
-        row(
-            "get-60k",
-            "GET, 60 KB URI",
-            Request::LongGet(60 << 10),
-            KEEP_ALIVE,
-        ),
+        long("get-1k5", "GET, 1.5 KB URI", 1536),
+        long("get-4k", "GET, 4 KB URI", 4 << 10),
+        long("get-8k", "GET, 8 KB URI", 8 << 10),
+        long("get-16k", "GET, 16 KB URI", 16 << 10),
+        long("get-32k", "GET, 32 KB URI", 32 << 10),
+        long("get-60k", "GET, 60 KB URI", 60 << 10),
+        long("get-64k", "GET, 64 KB URI", URI_BYTES),
+        two(row("h2-get", "HTTP/2, short GET", get, KEEP_ALIVE)),
+        two(long("h2-get-60k", "HTTP/2, GET, 60 KB URI", 60 << 10)),
         row(
             "post-4k",
             "POST, 4 KB body",
@@ -182,91 +159,46 @@ pub(crate) fn all() -> Vec<Scenario> {
     ]
 }
 
-impl Request {
-    /// The bytes to send.
-    pub(crate) fn bytes(self) -> Vec<u8> {
-        match self {
-            Self::ShortGet => get(&format!("{PATH}?operation=GetCACaps&message=ndes")),
-            Self::LongGet(length) => get(&long_target(length)),
-            Self::LargeAnswer => {
-                let mark = String::from_utf8_lossy(LARGE_MARK);
-                get(&format!("{PATH}?operation=GetCACert&{mark}"))
-            }
-            Self::Enrol { read } => {
-                let operation = if read {
-                    "PKIOperation"
-                } else {
-                    "GetCACertChain"
-                };
-                let mark = String::from_utf8_lossy(ENROL_MARK);
-                let message = body(PKCS_REQ);
-                let target = format!("{PATH}?operation={operation}&{mark}");
-                [&post(&target, message.len()), message].concat()
-            }
-            Self::Post(length) => {
-                let head = post(&post_target(), length);
-                // Not text: every byte value, and no run that could be compressed by accident.
-                let body = (0..length).map(|i| (i * 167 + i / 251) as u8);
-                head.into_iter().chain(body).collect()
-            }
-        }
+/// The row that runs with one worker, whatever the others have.
+pub(crate) fn one_worker() -> Scenario {
+    Scenario {
+        name: "get-1-worker",
+        title: "short GET, one worker",
+        ..short_gets(KEEP_ALIVE, 32, 1)
     }
+}
 
-    /// The body of the answer when all of the request reached the origin; `None` for the large one, of which only the
-    /// length is known.
-    pub(crate) fn answer(self) -> Option<Vec<u8>> {
-        let short = |request: &[u8], body| {
-            let target = request.split(|&b| b == b' ').nth(1).map_or(0, <[u8]>::len);
-            receipt(target, body)
-        };
-        match self {
-            Self::ShortGet | Self::LongGet(_) => Some(short(&self.bytes(), 0)),
-            Self::Post(length) => Some(short(&self.bytes(), length)),
-            Self::Enrol { .. } => Some(cert_rep().to_vec()),
-            Self::LargeAnswer => None,
+/// Short GETs over so many connections, which go round over so many names.
+pub(crate) fn short_gets(tls: Tls, connections: usize, names: usize) -> Scenario {
+    Scenario {
+        name: "get",
+        title: "short GET, keep-alive",
+        request: Request::ShortGet,
+        tls,
+        http: Http::One,
+        connections,
+        at_once: None,
+        names,
+        pace: Pace::Closed,
+    }
+}
+
+impl Scenario {
+    /// Requests that the connections have at a time.
+    pub(crate) fn at_a_time(&self) -> usize {
+        match self.http {
+            Http::One => self.connections,
+            Http::Two { streams } => self.connections * streams,
         }
     }
 }
 
-/// What the origin answers to [`Request::Enrol`].
-pub(crate) fn cert_rep() -> &'static [u8] {
-    body(CERT_REP)
-}
-
-/// What follows the head of an HTTP message.
-fn body(message: &'static [u8]) -> &'static [u8] {
-    memchr::memmem::find(message, b"\r\n\r\n").map_or(&[], |end| &message[end + 4..])
-}
-
-fn post(target: &str, length: usize) -> Vec<u8> {
-    format!(
-        "POST {target} HTTP/1.1\r\nHost: scep.example.com\r\nUser-Agent: throughput\r\nAccept: */*\r\n\
-         Content-Type: application/x-pki-message\r\nContent-Length: {length}\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-/// What the origin answers to a request whose target and body have these many bytes.
-pub(crate) fn receipt(target: usize, body: usize) -> Vec<u8> {
-    format!("target {target:>8} body {body:>8}\n").into_bytes()
-}
-
-/// A GET of `target` as a SCEP client sends it.
-pub(crate) fn get(target: &str) -> Vec<u8> {
-    format!(
-        "GET {target} HTTP/1.1\r\nHost: scep.example.com\r\nUser-Agent: throughput\r\nAccept: */*\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-/// A PKIOperation of exactly `length` bytes.
-pub(crate) fn long_target(length: usize) -> String {
-    let mut target = format!("{PATH}?operation=PKIOperation&message=");
-    let missing = length.saturating_sub(target.len());
-    target.extend((0..missing).map(|i| char::from(BASE64[(i * 37 + i / 64) % BASE64.len()])));
-    target
-}
-
-fn post_target() -> String {
-    format!("{PATH}?operation=PKIOperation")
+impl Http {
+    /// What ALPN calls it.
+    pub(crate) fn protocol(self) -> &'static str {
+        match self {
+            Self::One => "http/1.1",
+            Self::Two { .. } => "h2",
+        }
+    }
 }

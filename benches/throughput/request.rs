@@ -1,0 +1,129 @@
+//! What is asked, and what must come back; known to the load generator and to the origin.
+
+use crate::pki::PUBLIC_NAME;
+
+/// The longest URI that has to pass.
+pub(crate) const URI_BYTES: usize = 65534;
+
+/// Length of the answer to [`Request::LargeAnswer`].
+pub(crate) const LARGE_ANSWER: usize = 1 << 20;
+/// What the query of [`Request::LargeAnswer`] ends with, by which the origin knows it.
+pub(crate) const LARGE_MARK: &[u8] = b"message=large";
+
+/// What the query of [`Request::Enrol`] ends with, by which the origin knows it.
+pub(crate) const ENROL_MARK: &[u8] = b"message=enrol";
+
+/// A PKCSReq of micromdm's scepclient with an RSA key of 4096 bits, as it went over the wire.
+const PKCS_REQ: &[u8] =
+    include_bytes!("../../tests/corpus/raw/118-big-scepclient-rsa4096-post-post-pkioperation.req");
+/// The answer to it.
+const CERT_REP: &[u8] =
+    include_bytes!("../../tests/corpus/raw/118-big-scepclient-rsa4096-post-post-pkioperation.resp");
+
+const PATH: &str = "/certsrv/mscep/mscep.dll";
+const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+#[derive(Clone, Copy)]
+pub(crate) enum Request {
+    ShortGet,
+    /// A PKIOperation by GET whose URI has this many bytes.
+    LongGet(usize),
+    /// A PKIOperation by POST whose body has this many bytes.
+    Post(usize),
+    /// A real PKCSReq and its CertRep; as another operation, whose message nobody reads, it is what
+    /// the path costs without a look at SCEP.
+    Enrol {
+        read: bool,
+    },
+    /// A short GET that is answered with 1 MB.
+    LargeAnswer,
+}
+
+impl Request {
+    /// The bytes to send over HTTP/1.
+    pub(crate) fn bytes(self, host: &str) -> Vec<u8> {
+        match self {
+            Self::ShortGet => get(&format!("{PATH}?operation=GetCACaps&message=ndes"), host),
+            Self::LongGet(length) => get(&long_target(length), host),
+            Self::LargeAnswer => {
+                let mark = String::from_utf8_lossy(LARGE_MARK);
+                get(&format!("{PATH}?operation=GetCACert&{mark}"), host)
+            }
+            Self::Enrol { read } => {
+                let operation = if read {
+                    "PKIOperation"
+                } else {
+                    "GetCACertChain"
+                };
+                let mark = String::from_utf8_lossy(ENROL_MARK);
+                let message = body(PKCS_REQ);
+                let target = format!("{PATH}?operation={operation}&{mark}");
+                [&post(&target, host, message.len()), message].concat()
+            }
+            Self::Post(length) => {
+                let head = post(&post_target(), host, length);
+                // Not text: every byte value, and no run that could be compressed by accident.
+                let body = (0..length).map(|i| (i * 167 + i / 251) as u8);
+                head.into_iter().chain(body).collect()
+            }
+        }
+    }
+
+    /// The body of the answer when all of the request reached the origin; `None` for the large one, of which only the
+    /// length is known.
+    pub(crate) fn answer(self) -> Option<Vec<u8>> {
+        let short = |request: &[u8], body| {
+            let target = request.split(|&b| b == b' ').nth(1).map_or(0, <[u8]>::len);
+            receipt(target, body)
+        };
+        match self {
+            Self::ShortGet | Self::LongGet(_) => Some(short(&self.bytes(PUBLIC_NAME), 0)),
+            Self::Post(length) => Some(short(&self.bytes(PUBLIC_NAME), length)),
+            Self::Enrol { .. } => Some(cert_rep().to_vec()),
+            Self::LargeAnswer => None,
+        }
+    }
+}
+
+/// What the origin answers to [`Request::Enrol`].
+pub(crate) fn cert_rep() -> &'static [u8] {
+    body(CERT_REP)
+}
+
+/// What follows the head of an HTTP message.
+fn body(message: &'static [u8]) -> &'static [u8] {
+    memchr::memmem::find(message, b"\r\n\r\n").map_or(&[], |end| &message[end + 4..])
+}
+
+fn post(target: &str, host: &str, length: usize) -> Vec<u8> {
+    format!(
+        "POST {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: throughput\r\nAccept: */*\r\n\
+         Content-Type: application/x-pki-message\r\nContent-Length: {length}\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// What the origin answers to a request whose target and body have these many bytes.
+pub(crate) fn receipt(target: usize, body: usize) -> Vec<u8> {
+    format!("target {target:>8} body {body:>8}\n").into_bytes()
+}
+
+/// A GET of `target` as a SCEP client sends it.
+pub(crate) fn get(target: &str, host: &str) -> Vec<u8> {
+    format!(
+        "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: throughput\r\nAccept: */*\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// A PKIOperation of exactly `length` bytes.
+pub(crate) fn long_target(length: usize) -> String {
+    let mut target = format!("{PATH}?operation=PKIOperation&message=");
+    let missing = length.saturating_sub(target.len());
+    target.extend((0..missing).map(|i| char::from(BASE64[(i * 37 + i / 64) % BASE64.len()])));
+    target
+}
+
+fn post_target() -> String {
+    format!("{PATH}?operation=PKIOperation")
+}
