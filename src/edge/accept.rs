@@ -15,9 +15,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
-use tokio_rustls::server::TlsStream;
 use tracing::warn;
 
+use super::handshake::Stream;
 use super::proxy_protocol::{self, Source};
 use super::pulse::Pulse;
 use super::share::{Arrived, Handed, Shares};
@@ -202,7 +202,7 @@ async fn greet(
     mut tcp: TcpStream,
     from: SocketAddr,
     slot: &mut Slot,
-) -> Option<(Exchange, TlsStream<TcpStream>, bool)> {
+) -> Option<(Exchange, Stream, bool)> {
     let generation = edge.current.load_full();
     // Answers are written whole; waiting for more to send would only delay them.
     _ = tcp.set_nodelay(true);

@@ -9,17 +9,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::server::TlsStream;
 
+use super::handshake::Stream;
 use super::head::Scan;
 use crate::config::Limits;
 use crate::patience::within;
 use crate::rejection::Rejection;
 
 pub(super) struct Connection {
-    stream: TlsStream<TcpStream>,
+    stream: Stream,
     /// Arrived and not used yet. While the connection is idle there is none.
     buffer: BytesMut,
 }
@@ -37,7 +36,7 @@ pub(super) const LINGER_BYTES: usize = 32 << 20;
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 impl Connection {
-    pub(super) fn new(stream: TlsStream<TcpStream>) -> Self {
+    pub(super) fn new(stream: Stream) -> Self {
         Self {
             stream,
             buffer: BytesMut::new(),

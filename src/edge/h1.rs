@@ -4,12 +4,11 @@ use std::io;
 use std::pin::pin;
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
-use tokio_rustls::server::TlsStream;
 
 use super::body::Http1Body;
 use super::connection::{Connection, HeadError};
+use super::handshake::Stream;
 use super::head;
 use super::slots::Slot;
 use super::writer::{self, Form};
@@ -19,12 +18,7 @@ use crate::patience::within;
 use crate::rejection::Rejection;
 use crate::shutdown::Shutdown;
 
-pub(super) async fn serve(
-    mut exchange: Exchange,
-    stream: TlsStream<TcpStream>,
-    slot: Slot,
-    shutdown: Shutdown,
-) {
+pub(super) async fn serve(mut exchange: Exchange, stream: Stream, slot: Slot, shutdown: Shutdown) {
     let mut connection = Connection::new(stream);
     // One for all waits: to enlist and to leave again would be a lock each for every request.
     let mut told_to_end = pin!(async {

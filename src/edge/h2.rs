@@ -11,13 +11,12 @@ mod stream;
 mod watch;
 
 use h2::server::Builder;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::server::TlsStream;
 
 use self::session::Session;
 use self::watch::{Watch, Watched};
 use super::connection::Connection;
+use super::handshake::Stream;
 use super::lent::{Lent, lend};
 use super::slots::Slot;
 use crate::config::Limits;
@@ -38,12 +37,7 @@ const UNSENT: usize = 64 << 10;
 const RESETS: usize = 20;
 const RESETS_BY_ERRORS: usize = 64;
 
-pub(super) async fn serve(
-    exchange: Exchange,
-    stream: TlsStream<TcpStream>,
-    slot: Slot,
-    shutdown: Shutdown,
-) {
+pub(super) async fn serve(exchange: Exchange, stream: Stream, slot: Slot, shutdown: Shutdown) {
     let (lent, back) = lend(stream);
     // Boxed: connections of HTTP/1 need not have room for it.
     let broken = Box::pin(converse(exchange, lent, &slot, &shutdown)).await;
@@ -56,7 +50,7 @@ pub(super) async fn serve(
 /// All of the connection but its close. True where the client may be in the middle of sending.
 async fn converse(
     exchange: Exchange,
-    stream: Lent<TlsStream<TcpStream>>,
+    stream: Lent<Stream>,
     slot: &Slot,
     shutdown: &Shutdown,
 ) -> bool {

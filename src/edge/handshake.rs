@@ -21,9 +21,13 @@ use crate::process::Process;
 use crate::tls::hello::{self, Hello};
 use crate::tls::server::UNRECOGNIZED_NAME_ALERT;
 
+/// A public connection. Boxed: it is large, and the futures that hold it one after the other would
+/// each have room for it, in every idle connection.
+pub(super) type Stream = Box<TlsStream<TcpStream>>;
+
 /// A connection whose handshake is done.
 pub(super) struct Shaken {
-    pub(super) stream: TlsStream<TcpStream>,
+    pub(super) stream: Stream,
     result: Handshake,
     pub(super) version: &'static str,
     pub(super) sni: Option<Arc<str>>,
@@ -126,7 +130,7 @@ async fn shake(
     };
     let h2 = tls.alpn_protocol() == Some(b"h2");
     Ok(Shaken {
-        stream,
+        stream: Box::new(stream),
         result,
         version,
         sni,

@@ -9,11 +9,10 @@ use bytes::Bytes;
 use h2::server::{Connection, SendResponse};
 use h2::{Reason, RecvStream};
 use http::Request;
-use tokio::net::TcpStream;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
-use tokio_rustls::server::TlsStream;
 
+use super::super::handshake::Stream;
 use super::super::lent::Lent;
 use super::super::slots::Slot;
 use super::ledger::News;
@@ -24,7 +23,7 @@ use crate::metrics::Metrics;
 use crate::rejection::Rejection;
 use crate::shutdown::{FAREWELL, Shutdown};
 
-pub(super) type Io = Watched<Lent<TlsStream<TcpStream>>>;
+pub(super) type Io = Watched<Lent<Stream>>;
 type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>>;
 
 /// A connection whose client has greeted.
