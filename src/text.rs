@@ -1,6 +1,7 @@
-//! Text files as Windows writes them. Used for the configuration and for PEM files.
+//! Text: files as Windows writes them, and numbers without the cost of `fmt`.
 
 use std::borrow::Cow;
+use std::net::Ipv4Addr;
 
 /// The text of a file: UTF-8 or UTF-16 (what PowerShell's `>` and `Out-File` write), with or
 /// without byte order mark. None where it is neither.
@@ -23,9 +24,55 @@ pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
+/// As many digits as a number needs, and how many that are; zeros behind them.
+pub fn digits<const BASE: u64>(mut number: u64) -> ([u8; 20], usize) {
+    let count = number.checked_ilog(BASE).unwrap_or(0) as usize + 1;
+    let mut digits = [0; 20];
+    for digit in digits[..count].iter_mut().rev() {
+        *digit = digit_of::<BASE>(number);
+        number /= BASE;
+    }
+    (digits, count)
+}
+
+/// The last digit, in lower case.
+pub fn digit_of<const BASE: u64>(number: u64) -> u8 {
+    b"0123456789abcdef"[(number % BASE) as usize]
+}
+
+/// An address in its usual form, and its length; zeros behind it.
+pub fn dotted(address: Ipv4Addr) -> ([u8; 15], usize) {
+    let (mut text, mut end) = ([0; 15], 0);
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            text[end] = b'.';
+            end += 1;
+        }
+        let (digits, count) = digits::<10>(octet.into());
+        text[end..end + count].copy_from_slice(&digits[..count]);
+        end += count;
+    }
+    (text, end)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::decode;
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn numbers_and_addresses_are_as_fmt_writes_them(number: u64, address: u32) {
+            for number in [number, number >> 40, 0, u64::MAX] {
+                let (text, count) = digits::<10>(number);
+                assert_eq!(&text[..count], number.to_string().as_bytes());
+                let (text, count) = digits::<16>(number);
+                assert_eq!(&text[..count], format!("{number:x}").as_bytes());
+            }
+            let address = Ipv4Addr::from(address);
+            let (text, count) = dotted(address);
+            assert_eq!(&text[..count], address.to_string().as_bytes());
+        }
+    }
 
     #[test]
     fn every_form_that_windows_writes_is_read() {

@@ -121,7 +121,8 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor) -> Result<()> {
 
 fn answer(body: &[u8]) -> Vec<u8> {
     let head = format!(
-        "HTTP/1.1 200 OK\r\nContent-Type: application/x-pki-message\r\nContent-Length: {}\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Type: application/x-pki-message\r\nServer: Microsoft-IIS/10.0\r\n\
+         Date: Sun, 22 Nov 2026 12:00:00 GMT\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     [head.as_bytes(), body].concat()

@@ -103,9 +103,10 @@ fn post(target: &str, host: &str, length: usize) -> Vec<u8> {
     .into_bytes()
 }
 
-/// What the origin answers to a request whose target and body have these many bytes.
+/// What the origin answers to a request whose target and body have these many bytes. As an answer to GetCACaps it offers
+/// POST, for that is what a healthy NDES does.
 pub(crate) fn receipt(target: usize, body: usize) -> Vec<u8> {
-    format!("target {target:>8} body {body:>8}\n").into_bytes()
+    format!("target {target:>8} body {body:>8}\nPOSTPKIOperation\n").into_bytes()
 }
 
 /// A GET of `target` as a SCEP client sends it.

@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use super::connection::Connection;
 use crate::body::Body;
 use crate::head::Version;
+use crate::text::digits;
 
 /// Gathered before it is written: one TLS record instead of many.
 const RECORD: usize = 16 << 10;
@@ -71,12 +72,17 @@ pub(super) async fn write(
             &mut out,
             format_args!(
                 "date: {}\r\n",
-                httpdate::fmt_http_date(std::time::SystemTime::now())
+                httpdate::HttpDate::from(std::time::SystemTime::now())
             ),
         );
     }
     match delimiter {
-        Delimiter::Length(length) => put(&mut out, format_args!("content-length: {length}\r\n")),
+        Delimiter::Length(length) => {
+            let (digits, count) = digits::<10>(length);
+            for piece in [b"content-length: ", &digits[..count], b"\r\n"] {
+                out.extend_from_slice(piece);
+            }
+        }
         Delimiter::Chunks => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Delimiter::NoBody | Delimiter::Close => {}
     }

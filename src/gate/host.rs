@@ -21,6 +21,13 @@ pub(super) fn application(head: &Head, peer: &Peer, site: &Site) -> Result<usize
     let Some(host) = host else {
         return Ok(peer.application.unwrap_or(0));
     };
+    // Nearly every client writes the name that it asked TLS for, and there it was found already.
+    if let (Some(sni), Some(application), None) =
+        (&peer.sni, peer.application, &head.target.authority)
+        && sni.as_bytes() == host
+    {
+        return Ok(application);
+    }
     let (name, port) = host_name(host).ok_or(Rejection::HostInvalid)?;
     if let Some(authority) = &head.target.authority {
         let (same_name, same_port) = host_name(authority).ok_or(Rejection::HostInvalid)?;

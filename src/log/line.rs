@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::value::{Name, Value};
 use crate::client::{escaped, is_plain};
+use crate::text::{digit_of, digits};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ pub struct Line {
 }
 
 /// Most lines are shorter.
-const ROOM: usize = 1_000;
+const ROOM: usize = 1_536;
 
 impl Line {
     pub(super) fn begin(format: Format, target: &'static str, time: SystemTime) -> Self {
@@ -85,12 +86,7 @@ impl Line {
 
     /// A number with as many digits as it needs.
     pub(super) fn digits<const BASE: u64>(&mut self, number: u64) {
-        let count = number.checked_ilog(BASE).unwrap_or(0) as usize + 1;
-        let (mut digits, mut rest) = ([0; 20], number);
-        for digit in digits[..count].iter_mut().rev() {
-            *digit = digit_of::<BASE>(rest);
-            rest /= BASE;
-        }
+        let (digits, count) = digits::<BASE>(number);
         // A copy of fixed length is a few instructions, one of any length is a call.
         let end = self.bytes.len() + count;
         self.bytes.extend_from_slice(&digits);
@@ -148,10 +144,6 @@ pub(super) fn last_digits<const BASE: u64, const COUNT: usize>(mut number: u64) 
         number /= BASE;
     }
     digits
-}
-
-fn digit_of<const BASE: u64>(number: u64) -> u8 {
-    b"0123456789abcdef"[(number % BASE) as usize]
 }
 
 /// As `2026-11-22T12:00:00.000001Z`.

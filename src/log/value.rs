@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::line::{Format, Line, last_digits};
 use crate::client::{RequestId, is_plain};
+use crate::text::dotted;
 
 /// What comes before the value of a field. Made by [`put!`], whole for each format: a line has
 /// twenty of them.
@@ -117,12 +118,8 @@ impl Value for IpAddr {
     fn write(self, line: &mut Line) {
         line.bare(|line| match self {
             Self::V4(address) => {
-                for (index, byte) in address.octets().into_iter().enumerate() {
-                    if index > 0 {
-                        line.bytes.push(b'.');
-                    }
-                    line.digits::<10>(byte.into());
-                }
+                let (text, count) = dotted(address);
+                line.bytes.extend_from_slice(&text[..count]);
             }
             Self::V6(address) => line.show(address),
         });

@@ -1,7 +1,6 @@
 //! Which fields pass: of a request only those that NDES needs, of an answer all but those that
 //! are between NDES and the proxy, or that tell strangers about the inside.
 
-use std::fmt::Write;
 use std::net::IpAddr;
 
 use bytes::{Bytes, BytesMut};
@@ -13,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::config::ClientAddress;
 use crate::head::Head;
+use crate::text::{digits, dotted};
 
 /// The field lines of a request, as they go over the wire.
 #[derive(Debug, Default)]
@@ -27,14 +27,13 @@ impl Lines {
     }
 
     pub fn add(&mut self, name: &'static str, value: &HeaderValue) {
-        for piece in [name.as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
-            self.0.extend_from_slice(piece);
-        }
+        self.line(&[name.as_bytes(), b": ", value.as_bytes()]);
     }
 
-    fn put(&mut self, line: std::fmt::Arguments<'_>) {
-        // Writing to memory does not fail.
-        _ = self.0.write_fmt(line);
+    fn line(&mut self, pieces: &[&[u8]]) {
+        for piece in pieces.iter().copied().chain([&b"\r\n"[..]]) {
+            self.0.extend_from_slice(piece);
+        }
     }
 
     /// The empty line behind them included.
@@ -66,17 +65,29 @@ pub fn request(
     }
     if *method == Method::POST {
         // IIS takes no chunks for an ISAPI extension.
-        lines.put(format_args!("content-length: {body}\r\n"));
+        let (digits, count) = digits::<10>(body as u64);
+        lines.line(&[b"content-length: ", &digits[..count]]);
     }
     let client = client.to_canonical();
+    let (v4, v6);
+    let text = match client {
+        IpAddr::V4(address) => {
+            v4 = dotted(address);
+            &v4.0[..v4.1]
+        }
+        IpAddr::V6(address) => {
+            v6 = address.to_string();
+            v6.as_bytes()
+        }
+    };
     match tell {
         ClientAddress::None => {}
-        ClientAddress::XForwardedFor => lines.put(format_args!("x-forwarded-for: {client}\r\n")),
+        ClientAddress::XForwardedFor => lines.line(&[b"x-forwarded-for: ", text]),
         // RFC 7239 §6: IPv6 in brackets and quotes.
         ClientAddress::Forwarded if client.is_ipv6() => {
-            lines.put(format_args!("forwarded: for=\"[{client}]\"\r\n"));
+            lines.line(&[b"forwarded: for=\"[", text, b"]\""]);
         }
-        ClientAddress::Forwarded => lines.put(format_args!("forwarded: for={client}\r\n")),
+        ClientAddress::Forwarded => lines.line(&[b"forwarded: for=", text]),
     }
     lines.end()
 }
