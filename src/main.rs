@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use mimalloc::MiMalloc;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -23,11 +22,6 @@ use ndes_proxy::log::Log;
 use ndes_proxy::problem::{Place, Problems};
 use ndes_proxy::reload;
 use ndes_proxy::systemd::Systemd;
-
-/// Buffers of some KB come and go with every request; the system's allocator takes its slow way for
-/// them.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Publishes Microsoft NDES (SCEP) to the Internet.
 #[derive(Parser)]
