@@ -238,7 +238,7 @@ impl Upstream {
         let mut started = Instant::now();
         let pooled = match &shelf {
             // The repeat of a request that a dead connection swallowed gets a new one.
-            Some(shelf) if request.repeats == 0 => shelf.take(started, !request.is_repeatable()),
+            Some(shelf) if request.repeats == 0 => shelf.take(started),
             _ => None,
         };
         let mut connection = match pooled {

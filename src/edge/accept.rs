@@ -183,7 +183,8 @@ async fn serve(worker: usize, edge: Edge, arrived: Arrived) {
     } = arrived;
     let shutdown = edge.shutdown.clone();
     let greeted = tokio::select! {
-        greeted = greet(worker, edge, tcp, from, &mut slot) => greeted,
+        // Boxed: its room is given back once it is done.
+        greeted = Box::pin(greet(worker, edge, tcp, from, &mut slot)) => greeted,
         // It has asked for nothing yet; silent connections are not worth a longer wait.
         () = shutdown.farewell() => return,
     };

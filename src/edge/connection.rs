@@ -23,9 +23,9 @@ pub(super) struct Connection {
     buffer: BytesMut,
 }
 
-/// Enough for the head of a short GET; a longer head gets the whole of `LONG` at once, so that
-/// its bytes are moved once and not at every doubling.
-const SHORT: usize = 2_048;
+/// Enough for a short GET, and for most PKIOperations by POST with their body; a longer head gets
+/// the whole of `LONG` at once, so that its bytes are moved once and not at every doubling.
+const SHORT: usize = 6 << 10;
 const LONG: usize = 80 * 1_024;
 
 /// How long and how much a client may still send after its last answer, before the connection is
@@ -47,25 +47,9 @@ impl Connection {
         self.buffer.len()
     }
 
-    /// Waits until the next request has begun; without a buffer, for most connections do nothing
-    /// else. False where the client has closed instead.
+    /// Waits until the next request has begun. False where the client has closed instead.
     pub(super) async fn begun(&mut self) -> io::Result<bool> {
-        if !self.buffer.is_empty() {
-            return Ok(true);
-        }
-        poll_fn(|cx| {
-            let (tcp, tls) = self.stream.get_ref();
-            // What TLS has deciphered already does not wait for the socket.
-            if tls.wants_read() {
-                ready!(tcp.poll_read_ready(cx))?;
-            }
-            let read = pin!(self.fill(SHORT)).poll(cx);
-            if read.is_pending() {
-                self.buffer = BytesMut::new();
-            }
-            read.map_ok(|read| read > 0)
-        })
-        .await
+        Ok(!self.buffer.is_empty() || self.fill(SHORT).await? > 0)
     }
 
     /// The next head, all of it within `time`.
@@ -100,10 +84,23 @@ impl Connection {
     }
 
     /// Reads once, with room for `wanted` bytes in the buffer in all. 0 where the client has closed.
+    /// Waits without a buffer where there was nothing in it: most connections do nothing else.
     pub(super) async fn fill(&mut self, wanted: usize) -> io::Result<usize> {
-        self.buffer
-            .reserve(wanted.saturating_sub(self.buffer.len()).max(SHORT / 2));
-        self.stream.read_buf(&mut self.buffer).await
+        poll_fn(|cx| {
+            let (tcp, tls) = self.stream.get_ref();
+            // What TLS has deciphered already does not wait for the socket.
+            if tls.wants_read() {
+                ready!(tcp.poll_read_ready(cx))?;
+            }
+            let room = wanted.saturating_sub(self.buffer.len()).max(SHORT / 2);
+            self.buffer.reserve(room);
+            let read = pin!(self.stream.read_buf(&mut self.buffer)).poll(cx);
+            if read.is_pending() && self.buffer.is_empty() {
+                self.buffer = BytesMut::new();
+            }
+            read
+        })
+        .await
     }
 
     /// The first `length` bytes of those that have arrived.

@@ -49,7 +49,9 @@ pub(super) async fn serve(mut exchange: Exchange, stream: Stream, slot: Slot, sh
             break false;
         };
         number += 1;
-        match answer(&exchange, &mut connection, number, next, &shutdown).await {
+        // Boxed: idle connections would keep the room for it.
+        let answered = answer(&exchange, &mut connection, number, next, &shutdown);
+        match Box::pin(answered).await {
             Ok(After::Next) => {}
             Ok(After::Close { unread }) => break unread,
             // The answer broke off: without close_notify the client knows that it is not whole.

@@ -19,6 +19,9 @@ use crate::text::digits;
 /// Gathered before it is written: one TLS record instead of many.
 const RECORD: usize = 16 << 10;
 
+/// Room for a head.
+const HEAD: usize = 1_024;
+
 /// How the client learns where the body ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Delimiter {
@@ -51,7 +54,11 @@ pub(super) async fn write(
         .is_some_and(|value| value == "close");
     let keep_alive = form.keep_alive && !asked_to_close && delimiter != Delimiter::Close;
 
-    let mut out = BytesMut::with_capacity(1_024);
+    let body_bytes = match delimiter {
+        Delimiter::Length(length) => usize::try_from(length).unwrap_or(RECORD).min(RECORD),
+        Delimiter::NoBody | Delimiter::Chunks | Delimiter::Close => 0,
+    };
+    let mut out = BytesMut::with_capacity(HEAD + body_bytes);
     let reason = parts.status.canonical_reason().unwrap_or_default();
     for piece in ["HTTP/1.1 ", parts.status.as_str(), " ", reason, "\r\n"] {
         out.extend_from_slice(piece.as_bytes());

@@ -9,6 +9,7 @@ use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -41,8 +42,10 @@ pub(super) enum Broken {
     Answer(Failure),
 }
 
-/// Room for the head and the body of a short answer.
-const SHORT: usize = 4 << 10;
+/// Room for the head and the body of most answers: a CertRep is 2 to 5 KB.
+const SHORT: usize = 8 << 10;
+/// Idle for less than this time, there is load.
+const RECENT: Duration = Duration::from_millis(5);
 /// Most of a long body that is read at a time.
 const PIECE: usize = 32 << 10;
 
@@ -63,9 +66,12 @@ impl Connection {
         self.stream.get_ref().0.passed()
     }
 
-    /// Whether nothing has come since its last answer. Costs a system call.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.stream.get_ref().0.is_quiet()
+    /// Whether nothing has come since its last answer. The runtime has just heard what came before
+    /// this request did; only under little load, where it costs nothing, the socket is asked too.
+    pub(super) fn is_quiet(&self, now: Instant) -> bool {
+        let wire = self.stream.get_ref().0;
+        let is_recent = now - self.idle_since < RECENT;
+        (is_recent && wire.seems_quiet()) || wire.is_quiet()
     }
 
     /// Writes `request` and reads the head of its answer; both at a time, for a server may answer a

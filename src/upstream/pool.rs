@@ -50,12 +50,10 @@ impl Shelf {
     }
 
     /// The connection used last, so that a small load keeps few of them.
-    ///
-    /// `surely_alive`: the socket itself is asked, for what is sent on it cannot be sent again.
-    pub(super) fn take(&self, now: Instant, surely_alive: bool) -> Option<Connection> {
+    pub(super) fn take(&self, now: Instant) -> Option<Connection> {
         let mut idle = self.lock();
         while let Some(mut connection) = idle.connections.pop() {
-            if connection.is_fresh(now) && (!surely_alive || connection.is_quiet()) {
+            if connection.is_fresh(now) && connection.is_quiet(now) {
                 connection.reused = true;
                 return Some(connection);
             }

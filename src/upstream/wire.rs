@@ -3,7 +3,7 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -38,6 +38,13 @@ impl Wire {
 
     pub(super) fn passed(&self) -> Passed {
         self.passed
+    }
+
+    /// Whether the runtime has heard of nothing that arrived on this idle connection. Where it has,
+    /// that may have been read long ago.
+    pub(super) fn seems_quiet(&self) -> bool {
+        let mut nobody = Context::from_waker(Waker::noop());
+        self.tcp.poll_read_ready(&mut nobody).is_pending()
     }
 
     /// Whether nothing has arrived on this idle connection: not its end, and no data either, which
