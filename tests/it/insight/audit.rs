@@ -373,6 +373,9 @@ fn the_outcome_is_known_though_the_stream_was_reset() {
     eventually("at NDES", || ndes.requests().len() == 1);
     raw.send(&[wire::frame(wire::RST_STREAM, 0, 1, &8_u32.to_be_bytes())]);
     drop(raw);
+    eventually("the reset is known", || {
+        of_metrics(&binary, "ndes_proxy_connections_open", &[]) == 0.0
+    });
     ndes.set(Condition::Healthy);
     let event = events(&binary, 1).remove(0);
     assert_has(
