@@ -27,7 +27,7 @@ pub struct Line {
 }
 
 /// Most lines are shorter.
-const ROOM: usize = 1_536;
+const ROOM: usize = 1_000;
 
 impl Line {
     pub(super) fn begin(format: Format, target: &'static str, time: SystemTime) -> Self {
