@@ -202,7 +202,7 @@ impl Application {
     /// Why there are none.
     pub fn learn(&self, body: &[u8]) -> Result<Vec<Anomaly>, Unreadable> {
         let before = self.certificates.load();
-        let is_known = before.body == body;
+        let is_known = !body.is_empty() && before.body == body;
         let certificates = match is_known {
             true => before.certificates.clone(),
             false => Arc::new(scep::ca_certificates(body)?),
@@ -313,6 +313,30 @@ mod tests {
         for info in FailInfo::KNOWN {
             let label = format!("fail_info=\"{}\"", info.as_str());
             assert!(at_zero("scep_answers_total{", &label), "{label}");
+        }
+    }
+
+    #[test]
+    fn the_same_answer_says_the_same_and_an_empty_one_nothing() {
+        let metrics = Metrics::new().unwrap();
+        let application = application(&metrics);
+        let exchange = include_bytes!("../../tests/corpus/raw/004-curl-get-getcacert.resp");
+        let head = exchange.windows(4).position(|four| four == b"\r\n\r\n");
+        let certificates = &exchange[head.unwrap() + 4..];
+        for body in [&b""[..], b"garbage"] {
+            assert!(application.learn(body).is_err(), "{body:?}");
+        }
+        let first = application.learn(certificates).unwrap();
+        assert_eq!(application.learn(certificates).unwrap(), first);
+        let known = application.certificates();
+        assert!(application.learn(b"").is_err());
+        assert!(!known.is_empty());
+        assert_eq!(application.certificates(), known);
+        for (words, post) in [("", false), ("POSTPKIOperation", true), ("AES", false)] {
+            for _ in 0..2 {
+                let read = application.capabilities(words.as_bytes());
+                assert_eq!(read.takes_post(), post, "{words}");
+            }
         }
     }
 

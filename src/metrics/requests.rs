@@ -1,5 +1,7 @@
 //! Requests that have ended.
 
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -27,7 +29,8 @@ pub(super) struct Requests {
     counts: IntCounterVec,
     durations: HistogramVec,
     uri_bytes: Histogram,
-    known: Known<Box<str>, OfApplication>,
+    /// There may be a thousand, too many to go through one by one.
+    known: RwLock<HashMap<Box<str>, Arc<OfApplication>>>,
 }
 
 #[derive(Default)]
@@ -73,17 +76,14 @@ impl Requests {
                         ]),
                 )?,
             )?,
-            known: Known::default(),
+            known: RwLock::default(),
         })
     }
 
     pub(super) fn count(&self, request: &Answered<'_>) {
         let application = request.application.unwrap_or("none");
         let operation = request.operation.map_or("none", Operation::as_str);
-        let known = self.known.find(
-            |known| **known == *application,
-            || (application.into(), OfApplication::default()),
-        );
+        let known = self.of(application);
         let key = (
             request.operation,
             request.method,
@@ -106,6 +106,16 @@ impl Requests {
         if let Some(bytes) = request.uri_bytes {
             self.uri_bytes.observe(bytes as f64);
         }
+    }
+
+    fn of(&self, application: &str) -> Arc<OfApplication> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(application) {
+            return found.clone();
+        }
+        drop(known);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        known.entry(application.into()).or_default().clone()
     }
 }
 
