@@ -5,7 +5,7 @@ mod connection;
 mod dial;
 mod failure;
 pub mod fields;
-mod head;
+pub mod head;
 mod pool;
 mod queue;
 mod records;

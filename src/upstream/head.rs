@@ -19,16 +19,16 @@ const MOST_FIELDS: usize = 100;
 
 /// The head of a final answer.
 #[derive(Debug)]
-pub(super) struct Head {
-    pub(super) parts: response::Parts,
-    pub(super) body: Length,
+pub struct Head {
+    pub parts: response::Parts,
+    pub body: Length,
     /// The connection can carry another request behind the body.
-    pub(super) keep_alive: bool,
+    pub keep_alive: bool,
 }
 
 /// Where a body ends (RFC 9112 §6.3).
 #[derive(Debug)]
-pub(super) enum Length {
+pub enum Length {
     /// So many bytes are still to come.
     Left(u64),
     Chunks(Chunked),
@@ -40,7 +40,7 @@ pub(super) enum Length {
 /// rest of it is still to come.
 ///
 /// `to_head`: it answers a HEAD, and so has no body.
-pub(super) fn take(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Failure> {
+pub fn take(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Failure> {
     while let Some(end) = end(input)? {
         let parts = parse(&input.split_to(end).freeze())?;
         // Nobody asked for another protocol.
