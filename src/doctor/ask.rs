@@ -1,6 +1,6 @@
 //! One question over HTTP/1.1, and its whole answer.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{HOST, SERVER, USER_AGENT};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
@@ -95,15 +95,6 @@ where
         fields: head.headers,
         body,
     })
-}
-
-/// The end of a body that is too long is not waited for.
-pub(super) fn add(body: &mut BytesMut, bytes: &[u8]) -> Result<(), Unanswered> {
-    if body.len() + bytes.len() > MOST_BODY {
-        return Err(Unanswered::Body);
-    }
-    body.extend_from_slice(bytes);
-    Ok(())
 }
 
 #[cfg(test)]

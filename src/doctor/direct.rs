@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
 use tokio::net::TcpStream;
-use tokio::time::{timeout, timeout_at};
+use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tower::ServiceExt;
 
@@ -175,22 +175,12 @@ impl Direct {
             .oneshot(self.question(operation, query))
             .await;
         let answer = answer.map_err(NoAnswer::Failure)?;
-        let (head, mut incoming) = answer.response.into_parts();
-        let mut body = BytesMut::from(&answer.first.unwrap_or_default()[..]);
-        loop {
-            let next = std::future::poll_fn(|cx| incoming.poll_data(cx));
-            match timeout_at(answer.deadline, next).await {
-                Ok(Ok(Some(bytes))) => {
-                    ask::add(&mut body, &bytes).map_err(|_| NoAnswer::Broken)?;
-                }
-                Ok(Ok(None)) => break,
-                Ok(Err(_)) | Err(_) => return Err(NoAnswer::Broken),
-            }
-        }
+        let whole = answer.whole(ask::MOST_BODY).await;
+        let (head, body) = whole.map_err(|_| NoAnswer::Broken)?;
         Ok(Answered {
             status: head.status,
             fields: head.headers,
-            body: body.freeze(),
+            body,
         })
     }
 

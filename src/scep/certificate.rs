@@ -88,7 +88,7 @@ impl Certificate {
             let subject = tbs.raw()?;
             let key = tbs.constructed(SEQUENCE, Key::read)?;
             let mut certificate = Self {
-                self_issued: is_self_issued(subject, issuer),
+                self_issued: name::is_same(subject, issuer),
                 subject: Name::new(subject),
                 issuer: Name::new(issuer),
                 serial: Serial::new(serial),
@@ -155,11 +155,6 @@ pub(super) fn of_tbs<'a, T>(
     read: impl FnOnce(&mut Reader<'a>) -> Result<T, Unreadable>,
 ) -> Result<T, Unreadable> {
     Reader::new(der).constructed(SEQUENCE, |all| all.constructed(SEQUENCE, read))
-}
-
-/// Subject and issuer of a certificate are the same.
-pub(super) fn is_self_issued(subject: &[u8], issuer: &[u8]) -> bool {
-    subject == issuer || name::is_same(subject, issuer)
 }
 
 /// Passes over the version; the algorithm is that of the certificate's signature.

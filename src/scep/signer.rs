@@ -1,7 +1,7 @@
 //! Who has signed a message.
 
 use super::ber::{CONTEXT_0_STRING, INTEGER, Reader, SEQUENCE};
-use super::certificate::{KeyId, is_self_issued, of_tbs, serial_and_algorithm};
+use super::certificate::{KeyId, of_tbs, serial_and_algorithm};
 use super::serial::without_zeros;
 use super::{Certificate, Name, Serial, Unreadable, name};
 
@@ -46,13 +46,13 @@ impl Signer {
             let (found_serial, _) = serial_and_algorithm(tbs)?;
             let found_issuer = tbs.raw()?;
             let is_named = without_zeros(found_serial) == without_zeros(serial)
-                && (found_issuer == issuer || name::is_same(found_issuer, issuer));
+                && name::is_same(found_issuer, issuer);
             if !is_named {
                 return Ok(None);
             }
             tbs.skip()?; // validity
             let subject = tbs.raw()?;
-            let is_other = !is_self_issued(subject, found_issuer);
+            let is_other = !name::is_same(subject, found_issuer);
             Ok(Some(Self {
                 subject: Name::new(subject),
                 issuer: is_other.then(|| Name::new(found_issuer)),

@@ -3,7 +3,7 @@
 //! A shelf for each worker: a connection's socket belongs to the runtime it was opened on, and
 //! using it from another one would cost two wake-ups a request.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
@@ -69,25 +69,27 @@ impl Shelf {
         }
         idle.connections.push(connection);
         if !std::mem::replace(&mut idle.is_swept, true) {
-            tokio::spawn(self.clone().sweep());
+            tokio::spawn(sweep(Arc::downgrade(self)));
         }
     }
+}
 
-    /// Closes what has been idle for too long, until nothing is left.
-    async fn sweep(self: Arc<Self>) {
-        let mut next = Instant::now() + MOST_IDLE;
-        loop {
-            sleep_until(next).await;
-            let mut idle = self.lock();
-            let now = Instant::now();
-            idle.connections
-                .retain(|connection| connection.is_fresh(now));
-            let Some(oldest) = idle.connections.first() else {
-                idle.is_swept = false;
-                return;
-            };
-            next = oldest.idle_since + MOST_IDLE;
-        }
+/// Closes what has been idle for too long, until nothing is left. A shelf that nobody uses any more
+/// goes at once, with all that lies on it.
+async fn sweep(shelf: Weak<Shelf>) {
+    let mut next = Instant::now() + MOST_IDLE;
+    loop {
+        sleep_until(next).await;
+        let Some(shelf) = shelf.upgrade() else { return };
+        let mut idle = shelf.lock();
+        let now = Instant::now();
+        idle.connections
+            .retain(|connection| connection.is_fresh(now));
+        let Some(oldest) = idle.connections.first() else {
+            idle.is_swept = false;
+            return;
+        };
+        next = oldest.idle_since + MOST_IDLE;
     }
 }
 
