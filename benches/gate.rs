@@ -7,12 +7,12 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use ndes_proxy::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::base::client::{ClientKey, ConnectionId, Peer};
 use ndes_proxy::config::Config;
 use ndes_proxy::edge::head::{Scan, parse};
-use ndes_proxy::gate;
-use ndes_proxy::gate::rate::Rates;
-use ndes_proxy::site::Site;
+use ndes_proxy::proxy::gate;
+use ndes_proxy::proxy::gate::rate::Rates;
+use ndes_proxy::proxy::site::Site;
 
 fn judgement(criterion: &mut Criterion) {
     let minimal = include_str!("../config/minimal.toml");

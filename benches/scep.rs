@@ -10,12 +10,12 @@ use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use http::Response;
 
-use ndes_proxy::client::{ClientKey, ConnectionId, RequestId};
+use ndes_proxy::base::client::{ClientKey, ConnectionId, RequestId};
+use ndes_proxy::base::head::{Method, Target};
 use ndes_proxy::config::{LogLevel, PolicyModule};
-use ndes_proxy::head::{Method, Target};
 use ndes_proxy::insight::{Applications, Asked, Audit, End, Insight};
-use ndes_proxy::log::{Format, Log};
-use ndes_proxy::metrics::Metrics;
+use ndes_proxy::observe::log::{Format, Log};
+use ndes_proxy::observe::metrics::Metrics;
 use ndes_proxy::scep::{CertRep, Message, Operation, message_of_query};
 
 /// jscep with many SANs: BER with split strings, and `+`, `/` and `=` as they are. Of the exchanges

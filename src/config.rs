@@ -28,8 +28,8 @@ pub use reload::Reload;
 pub use scep::{OnUnreadable, PolicyModule, ScepPolicy};
 pub use upstream::{Probe, Upstream};
 
-use crate::problem::{Finding, Place, Problems};
-use crate::text;
+use crate::base::problem::{Finding, Place, Problems};
+use crate::base::text;
 
 /// What the file says, defaults filled in. Paths are relative to the file no more.
 #[derive(Clone, Debug)]

@@ -3,6 +3,7 @@
 
 mod application;
 mod audit;
+pub mod diagnosis;
 mod health;
 mod hour;
 mod recent;
@@ -20,15 +21,15 @@ pub use audit::Audit;
 pub use health::{Condition, Health, Illness, Probe, Thresholds};
 use tap::Tap;
 
-use crate::client::ClientKey;
+use crate::base::client::ClientKey;
+use crate::base::hash::sha256;
+use crate::base::head::{Method, Target};
 use crate::config::PolicyModule;
-use crate::diagnosis::{self, Anomaly, Answerer};
-use crate::hash::sha256;
-use crate::head::{Method, Target};
 use crate::scep::{
     self, CertRep, FailInfo, Message, MessageType, Operation, PkiStatus, Unreadable,
 };
 use crate::upstream::Failure;
+use diagnosis::{Anomaly, Answerer};
 
 /// A request that the gate has admitted.
 pub struct Asked<'a> {

@@ -9,19 +9,19 @@ use clap::{Parser, Subcommand};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use ndes_proxy::app::{self, Ending, StartError};
-use ndes_proxy::check;
+use ndes_proxy::base::problem::{Place, Problems};
+use ndes_proxy::commands::check;
+use ndes_proxy::commands::demo::{self, Demo};
+use ndes_proxy::commands::doctor;
+use ndes_proxy::commands::doctor::terminal::{self, Progress};
+use ndes_proxy::commands::healthcheck;
+use ndes_proxy::commands::import_wap;
 use ndes_proxy::config::Config;
-use ndes_proxy::demo::{self, Demo};
-use ndes_proxy::doctor;
-use ndes_proxy::doctor::terminal::{self, Progress};
-use ndes_proxy::handover::Handover;
-use ndes_proxy::healthcheck;
-use ndes_proxy::import_wap;
-use ndes_proxy::log::Log;
-use ndes_proxy::problem::{Place, Problems};
-use ndes_proxy::reload;
-use ndes_proxy::systemd::Systemd;
+use ndes_proxy::observe::log::Log;
+use ndes_proxy::operate::app::{self, Ending, StartError};
+use ndes_proxy::operate::handover::Handover;
+use ndes_proxy::operate::reload;
+use ndes_proxy::operate::systemd::Systemd;
 
 /// Publishes Microsoft NDES (SCEP) to the Internet.
 #[derive(Parser)]

@@ -28,10 +28,10 @@ use tower::Service;
 use tower::retry::{Policy, Retry};
 use tracing::warn;
 
+use crate::base::deadline::within;
+use crate::base::head::Target;
 use crate::config::types::{DnsName, Origin};
-use crate::head::Target;
-use crate::metrics::UpstreamMetrics;
-use crate::patience::within;
+use crate::observe::metrics::UpstreamMetrics;
 use crate::scep::Operation;
 use connection::Broken;
 pub use connection::Incoming;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use ndes_proxy::demo::pki::{self, Key, Leaf};
+use ndes_proxy::commands::demo::pki::{self, Key, Leaf};
 use rustls::pki_types::CertificateDer;
 
 use crate::Result;

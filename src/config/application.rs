@@ -10,8 +10,8 @@ use super::read::{Document, Section};
 use super::scep::{self, PolicyModule, ScepPolicy};
 use super::types::{DnsName, PublishedPath};
 use super::upstream::{self, Upstream};
-use crate::head::Method;
-use crate::problem::{Finding, Located, Place};
+use crate::base::head::Method;
+use crate::base::problem::{Finding, Located, Place};
 use crate::scep::Operation;
 
 /// One published NDES, as an application that WAP publishes.

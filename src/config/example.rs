@@ -10,7 +10,7 @@ use super::reload::Interval;
 use super::scep::{Message, OnUnreadable, PolicyModule, WeakestCipher, WeakestDigest};
 use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin, PublishedPath, Quota};
 use super::{ClientAddress, LogFormat, LogLevel, Protocol};
-use crate::head::Method;
+use crate::base::head::Method;
 use crate::scep::Operation;
 
 /// A type that a key of the configuration may have.

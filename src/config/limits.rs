@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::read::Section;
 use super::types::{Count, Period};
-use crate::problem::Finding;
+use crate::base::problem::Finding;
 /// Bytes, except where the name says otherwise.
 #[derive(Clone, Debug)]
 pub struct Limits {

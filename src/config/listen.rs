@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::read::Section;
 use super::types::{Count, PublishedPath};
-use crate::problem::{Finding, Located};
+use crate::base::problem::{Finding, Located};
 
 #[derive(Clone, Debug)]
 pub struct Listen {

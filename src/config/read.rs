@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 mod words;
 
 use super::example::Example;
-use crate::problem::{Finding, Located, Place, Problems};
+use crate::base::problem::{Finding, Located, Place, Problems};
 
 /// The file being read and what was found wrong with it so far.
 pub(super) struct Document<'i> {

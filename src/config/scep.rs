@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::read::Section;
-use crate::problem::Finding;
+use crate::base::problem::Finding;
 use crate::scep::{Cipher, Digest, MessageType};
 
 /// Refuses nothing by default.

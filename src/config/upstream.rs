@@ -8,7 +8,7 @@ use super::application::below;
 use super::read::Section;
 use super::reload::Interval;
 use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin};
-use crate::problem::{Finding, Located, Place};
+use crate::base::problem::{Finding, Located, Place};
 
 #[derive(Clone, Debug)]
 pub struct Upstream {

@@ -23,12 +23,12 @@ use super::pulse::Pulse;
 use super::share::{Arrived, Handed, Shares};
 use super::slots::{Slot, Slots};
 use super::{h1, h2, handshake};
-use crate::client::{ClientKey, Peer};
-use crate::exchange::Exchange;
-use crate::generation::Generation;
-use crate::metrics::Accepted;
-use crate::process::Process;
-use crate::shutdown::Shutdown;
+use crate::base::client::{ClientKey, Peer};
+use crate::base::shutdown::Shutdown;
+use crate::observe::metrics::Accepted;
+use crate::proxy::exchange::Exchange;
+use crate::proxy::generation::Generation;
+use crate::proxy::process::Process;
 
 /// What all workers share.
 #[derive(Clone)]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use super::connection::Connection;
-use crate::buffers::Lease;
-use crate::chunked::Chunked;
-use crate::exchange::RequestBody;
-use crate::head::{Framing, Head};
-use crate::patience::within;
-use crate::rejection::Rejection;
+use crate::base::buffers::Lease;
+use crate::base::chunked::Chunked;
+use crate::base::deadline::within;
+use crate::base::head::{Framing, Head};
+use crate::base::rejection::Rejection;
+use crate::proxy::exchange::RequestBody;
 
 /// As much of the next request is read while the client waits for its turn.
 const NEXT_REQUEST: usize = 2_048;

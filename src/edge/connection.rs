@@ -13,9 +13,9 @@ use tokio::time::timeout;
 
 use super::handshake::Stream;
 use super::head::Scan;
+use crate::base::deadline::within;
+use crate::base::rejection::Rejection;
 use crate::config::Limits;
-use crate::patience::within;
-use crate::rejection::Rejection;
 
 pub(super) struct Connection {
     stream: Stream,

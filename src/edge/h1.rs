@@ -12,11 +12,11 @@ use super::handshake::Stream;
 use super::head;
 use super::slots::Slot;
 use super::writer::{self, Form};
-use crate::exchange::Exchange;
-use crate::head::{Head, Method, Version};
-use crate::patience::within;
-use crate::rejection::Rejection;
-use crate::shutdown::Shutdown;
+use crate::base::deadline::within;
+use crate::base::head::{Head, Method, Version};
+use crate::base::rejection::Rejection;
+use crate::base::shutdown::Shutdown;
+use crate::proxy::exchange::Exchange;
 
 pub(super) async fn serve(mut exchange: Exchange, stream: Stream, slot: Slot, shutdown: Shutdown) {
     let mut connection = Connection::new(stream);

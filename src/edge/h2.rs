@@ -19,10 +19,10 @@ use super::connection::Connection;
 use super::handshake::Stream;
 use super::lent::{Lent, lend};
 use super::slots::Slot;
+use crate::base::rejection::Rejection;
+use crate::base::shutdown::Shutdown;
 use crate::config::Limits;
-use crate::exchange::Exchange;
-use crate::rejection::Rejection;
-use crate::shutdown::Shutdown;
+use crate::proxy::exchange::Exchange;
 
 /// Requests at a time on one connection: what clients take for granted before they have read the
 /// SETTINGS (RFC 9113 §6.5.2); fewer, and their first burst is refused in part.

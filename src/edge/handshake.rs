@@ -14,10 +14,10 @@ use tokio_rustls::StartHandshake;
 use tokio_rustls::server::TlsStream;
 use tracing::info;
 
-use crate::client::escaped;
-use crate::generation::Generation;
-use crate::metrics::Handshake;
-use crate::process::Process;
+use crate::base::client::escaped;
+use crate::observe::metrics::Handshake;
+use crate::proxy::generation::Generation;
+use crate::proxy::process::Process;
 use crate::tls::hello::{self, Hello};
 use crate::tls::server::UNRECOGNIZED_NAME_ALERT;
 

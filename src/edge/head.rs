@@ -4,9 +4,9 @@
 use bytes::Bytes;
 use http::HeaderValue;
 
+use crate::base::head::{Framing, Head, Host, Method, Size, Target, Version, field, is_token};
+use crate::base::rejection::Rejection;
 use crate::config::Limits;
-use crate::head::{Framing, Head, Host, Method, Size, Target, Version, field, is_token};
-use crate::rejection::Rejection;
 
 /// Looks for the end of a head that arrives in pieces. Every byte is looked at once.
 #[derive(Debug, Default)]

@@ -8,9 +8,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::client::ClientKey;
-use crate::metrics::{Accepted, Metrics};
-use crate::process::Process;
+use crate::base::client::ClientKey;
+use crate::observe::metrics::{Accepted, Metrics};
+use crate::proxy::process::Process;
 
 /// The connections of the whole process.
 pub struct Slots {

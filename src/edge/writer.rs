@@ -12,9 +12,9 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 
 use super::connection::Connection;
-use crate::body::Body;
-use crate::head::Version;
-use crate::text::digits;
+use crate::base::head::Version;
+use crate::base::text::digits;
+use crate::proxy::body::Body;
 
 /// Gathered before it is written: one TLS record instead of many.
 const RECORD: usize = 16 << 10;

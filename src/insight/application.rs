@@ -11,10 +11,10 @@ use tracing::warn;
 
 use super::health::Health;
 use super::recent::Recent;
-use crate::client::ClientKey;
-use crate::diagnosis::{Anomaly, of_certificates};
-use crate::history::{Hour, Minute};
-use crate::metrics::{Metrics, ScepMetrics};
+use crate::base::client::ClientKey;
+use crate::insight::diagnosis::{Anomaly, of_certificates};
+use crate::observe::history::{Hour, Minute};
+use crate::observe::metrics::{Metrics, ScepMetrics};
 use crate::scep::{
     self, Capabilities, Certificate, FailInfo, PkiStatus, Recipient, Role, Unreadable,
 };

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::Insight;
-use crate::client::RequestId;
-use crate::diagnosis::Anomaly;
-use crate::log::{Bare, Cut, Line, Value, put};
+use crate::base::client::RequestId;
+use crate::insight::diagnosis::Anomaly;
+use crate::observe::log::{Bare, Cut, Line, Value, put};
 use crate::scep::{
     Cipher, Digest, FailInfo, MessageType, Name, Oid, PkiStatus, Recipient, Signature, Unreadable,
 };

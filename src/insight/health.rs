@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::application::lock;
-use crate::diagnosis::Anomaly;
-use crate::metrics::HealthMetrics;
+use crate::insight::diagnosis::Anomaly;
+use crate::observe::metrics::HealthMetrics;
 use crate::scep::Operation;
 
 /// How an NDES is.
@@ -262,7 +262,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::observe::metrics::Metrics;
 
     const TWO: Thresholds = Thresholds {
         failures: 3,

@@ -5,8 +5,8 @@ use std::time::Instant;
 use http::StatusCode;
 
 use super::Insight;
-use crate::diagnosis::Anomaly;
-use crate::history::Outcome;
+use crate::insight::diagnosis::Anomaly;
+use crate::observe::history::Outcome;
 use crate::scep::{MessageType, Operation, PkiStatus};
 
 impl Insight {

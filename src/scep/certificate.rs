@@ -3,7 +3,7 @@
 use super::ber::{BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_3, INTEGER, OID, Reader, SEQUENCE};
 use super::kept::Kept;
 use super::{Name, Oid, Recipient, Serial, Signature, Unreadable, name};
-use crate::hash::sha256;
+use crate::base::hash::sha256;
 
 mod key;
 mod usage;

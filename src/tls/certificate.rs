@@ -3,7 +3,7 @@
 //! Called by `identity` (our own certificates) and `client` and `refusal` (what an upstream
 //! presents). Decides nothing about trust: rustls does that, and is stricter.
 
-use crate::hash::sha256;
+use crate::base::hash::sha256;
 use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;

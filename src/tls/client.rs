@@ -14,8 +14,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version};
 
-use crate::hash::sha256;
-use crate::problem::Finding;
+use crate::base::hash::sha256;
+use crate::base::problem::Finding;
 
 use super::certificate::{Certificate, date, seconds};
 use super::provider;

@@ -11,8 +11,8 @@ use std::path::Path;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::problem::Finding;
-use crate::text;
+use crate::base::problem::Finding;
+use crate::base::text;
 
 use super::der::{self, Kind};
 

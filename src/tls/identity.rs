@@ -13,7 +13,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 
 use zeroize::Zeroize;
 
-use crate::problem::{Finding, Located, Problems, Severity};
+use crate::base::problem::{Finding, Located, Problems, Severity};
 
 use super::certificate::{Certificate, Key, date, seconds};
 use super::files;

@@ -5,8 +5,8 @@ use std::io;
 
 use rustls::pki_types::ServerName;
 
+use crate::base::rejection::Rejection;
 use crate::config::types::DnsName;
-use crate::rejection::Rejection;
 use crate::tls::refusal::{self, UpstreamTlsError};
 
 #[derive(Debug, thiserror::Error)]

@@ -10,9 +10,9 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use crate::base::head::Head;
+use crate::base::text::{digits, dotted};
 use crate::config::ClientAddress;
-use crate::head::Head;
-use crate::text::{digits, dotted};
 
 /// The field lines of a request, as they go over the wire.
 #[derive(Debug, Default)]

@@ -9,8 +9,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, re
 use httparse::ParserConfig;
 
 use super::Failure;
-use crate::chunked::Chunked;
-use crate::head::Framing;
+use crate::base::chunked::Chunked;
+use crate::base::head::Framing;
 
 /// What a head may take; NDES's are below 1 KB.
 const MOST_BYTES: usize = 64 << 10;

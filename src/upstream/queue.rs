@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::client::ClientKey;
-use crate::metrics::QueueMetrics;
+use crate::base::client::ClientKey;
+use crate::observe::metrics::QueueMetrics;
 
 /// The places of one upstream.
 pub struct Queue {
@@ -246,7 +246,7 @@ impl Drop for Place {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Metrics;
+    use crate::observe::metrics::Metrics;
 
     const A: ClientKey = ClientKey::V6(1);
     const B: ClientKey = ClientKey::V6(2);

@@ -219,7 +219,7 @@ fn connect_opens_no_tunnel() {
 
 #[test]
 fn an_application_can_publish_fewer_methods_and_operations() {
-    use ndes_proxy::head::Method;
+    use ndes_proxy::base::head::Method;
     use ndes_proxy::scep::Operation;
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {

@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use ndes_proxy::commands::demo::pki::{Key, Leaf, Pki};
 use ndes_proxy::config::{ClientAddress, Config, LogFormat, LogLevel, Protocol};
-use ndes_proxy::demo::pki::{Key, Leaf, Pki};
 use time::OffsetDateTime;
 
 use folder::{Folder, PUBLIC, Ran};

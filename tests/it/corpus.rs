@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use bytes::BytesMut;
-use ndes_proxy::chunked::Chunked;
+use ndes_proxy::base::chunked::Chunked;
 use ndes_proxy::scep::{
     Capabilities, Capability, CertRep, Certificate, Envelope, KeyId, Message, Operation, Recipient,
     Signer, Unclear, Unreadable, ca_certificates, message_of_query, operation,

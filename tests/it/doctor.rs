@@ -10,9 +10,9 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use ndes_proxy::commands::demo::pki::{Issued, Leaf, Pki};
+use ndes_proxy::commands::doctor::{self, Finding, Level, Report, Side};
 use ndes_proxy::config::Config;
-use ndes_proxy::demo::pki::{Issued, Leaf, Pki};
-use ndes_proxy::doctor::{self, Finding, Level, Report, Side};
 use tempfile::TempDir;
 
 use crate::support::pki::pki;
@@ -39,7 +39,7 @@ fn issuing_ca() -> &'static Pki {
     static CA: OnceLock<Pki> = OnceLock::new();
     CA.get_or_init(|| {
         let root = &pki().public_root;
-        let key = ndes_proxy::demo::pki::Key::EcdsaP256;
+        let key = ndes_proxy::commands::demo::pki::Key::EcdsaP256;
         root.intermediate("public issuing CA", key).unwrap()
     })
 }

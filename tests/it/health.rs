@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use ndes_proxy::commands::demo::condition::Condition;
+use ndes_proxy::commands::demo::enrolment::Enrolment;
+use ndes_proxy::commands::demo::ndes::Options;
 use ndes_proxy::config::Config;
-use ndes_proxy::demo::condition::Condition;
-use ndes_proxy::demo::enrolment::Enrolment;
-use ndes_proxy::demo::ndes::Options;
 use serde_json::Value;
 use x509_parser::prelude::{FromDer, X509Certificate};
 

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use ndes_proxy::demo::cert_rep::CertRep;
-use ndes_proxy::demo::condition::Condition;
-use ndes_proxy::demo::enrolment::Enrolment;
-use ndes_proxy::demo::ndes::Options;
+use ndes_proxy::commands::demo::cert_rep::CertRep;
+use ndes_proxy::commands::demo::condition::Condition;
+use ndes_proxy::commands::demo::enrolment::Enrolment;
+use ndes_proxy::commands::demo::ndes::Options;
 use ndes_proxy::scep::{Envelope, FailInfo, Message, MessageType, PkiStatus};
 
 use crate::support::{MSCEP, Ndes, Proxy, upstream_tls};

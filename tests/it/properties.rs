@@ -7,11 +7,11 @@ use std::path::Path;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use ndes_proxy::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::base::client::{ClientKey, ConnectionId, Peer};
 use ndes_proxy::config::{Config, Limits};
 use ndes_proxy::edge::head::{Scan, parse};
-use ndes_proxy::gate;
-use ndes_proxy::site::Site;
+use ndes_proxy::proxy::gate;
+use ndes_proxy::proxy::site::Site;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

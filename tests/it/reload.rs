@@ -6,7 +6,7 @@ mod load;
 use std::fs;
 use std::net::SocketAddr;
 
-use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
+use ndes_proxy::commands::demo::pki::{Issued, Key, Leaf, Pki};
 use rustix::process::Signal;
 use rustls::AlertDescription;
 

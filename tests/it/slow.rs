@@ -98,7 +98,7 @@ fn kinds() -> Vec<(&'static str, bool, Vec<u8>, &'static [u8])> {
 #[test]
 fn a_thousand_slow_clients_of_each_kind_harm_nobody() {
     // Both ends of each connection are here.
-    ndes_proxy::check::raise_open_file_limit();
+    ndes_proxy::commands::check::raise_open_file_limit();
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.limits.connections = 20_000;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use ndes_proxy::demo::pki::Leaf;
+use ndes_proxy::commands::demo::pki::Leaf;
 
 use crate::support::origin::answer;
 use crate::support::pki::pki;

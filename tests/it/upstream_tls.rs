@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
+use ndes_proxy::commands::demo::pki::{Issued, Key, Leaf, Pki};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::{ServerConfig, version};
 use time::{Duration, OffsetDateTime};

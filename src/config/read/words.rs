@@ -1,7 +1,7 @@
 //! The words for what is wrong with a key or a value.
 
 use super::Example;
-use crate::problem::Finding;
+use crate::base::problem::Finding;
 
 /// What a value that is no `T` gets told. Errors of our own types read `what; cure`. serde's
 /// speak of types and variants, which mean nothing to an admin, and have no cure.

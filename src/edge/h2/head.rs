@@ -7,8 +7,8 @@ use http::request::Parts;
 use http::uri::Scheme;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::head::{Framing, Head, Host, Method, Size, Target, Version};
-use crate::rejection::Rejection;
+use crate::base::head::{Framing, Head, Host, Method, Size, Target, Version};
+use crate::base::rejection::Rejection;
 
 /// `ended`: no DATA follows.
 pub(super) fn parse(parts: &Parts, ended: bool) -> Result<Head, Rejection> {

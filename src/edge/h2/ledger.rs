@@ -5,7 +5,7 @@ use tokio::time::Instant;
 
 use super::allowance::Allowance;
 use super::frames::{Frame, Frames, Passed};
-use crate::rejection::Rejection;
+use crate::base::rejection::Rejection;
 
 /// What is known of the frames of one connection.
 pub(super) struct Ledger {

@@ -18,10 +18,10 @@ use super::super::slots::Slot;
 use super::ledger::News;
 use super::stream::{self, Ended};
 use super::watch::{Watch, Watched};
-use crate::exchange::Exchange;
-use crate::metrics::Metrics;
-use crate::rejection::Rejection;
-use crate::shutdown::{FAREWELL, Shutdown};
+use crate::base::rejection::Rejection;
+use crate::base::shutdown::{FAREWELL, Shutdown};
+use crate::observe::metrics::Metrics;
+use crate::proxy::exchange::Exchange;
 
 pub(super) type Io = Watched<Lent<Stream>>;
 type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>>;

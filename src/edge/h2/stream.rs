@@ -16,10 +16,10 @@ use tokio::time::timeout;
 
 use super::super::connection::{LINGER_BYTES, LINGER_TIME};
 use super::head;
-use crate::body::Body;
-use crate::buffers::Lease;
-use crate::exchange::{Exchange, RequestBody};
-use crate::rejection::Rejection;
+use crate::base::buffers::Lease;
+use crate::base::rejection::Rejection;
+use crate::proxy::body::Body;
+use crate::proxy::exchange::{Exchange, RequestBody};
 
 /// What the end of a request means for its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsConnector;
 
 use super::*;
-use crate::problem::Severity;
+use crate::base::problem::Severity;
 use crate::tls::refusal::{Kind, UpstreamTlsError, classify};
 use crate::tls::server;
 use crate::tls::testpki::{Ca, Pair, ecdsa, handshake, rsa, server_name, server_params};

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::Path;
 
-use crate::problem::Finding;
+use crate::base::problem::Finding;
 
 use super::{Kind, Piece};
 

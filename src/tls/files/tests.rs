@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tempfile::TempDir;
 
 use super::*;
-use crate::problem::Severity;
+use crate::base::problem::Severity;
 use crate::tls::certificate::Certificate;
 
 macro_rules! data {

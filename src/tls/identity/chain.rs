@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 
-use crate::problem::Finding;
+use crate::base::problem::Finding;
 use crate::tls::certificate::Certificate;
 
 /// A certificate as bytes and as read.

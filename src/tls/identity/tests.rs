@@ -7,7 +7,7 @@ use rustls::SignatureAlgorithm;
 use tempfile::TempDir;
 
 use super::*;
-use crate::problem::Place;
+use crate::base::problem::Place;
 use crate::tls::testpki::{Ca, Pair, ecdsa, rsa, server_params};
 
 const NAME: &str = "scep.example.com";

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use ndes_proxy::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::base::client::{ClientKey, ConnectionId, Peer};
 use ndes_proxy::config::{Config, Limits};
-use ndes_proxy::site::Site;
+use ndes_proxy::proxy::site::Site;
 
 /// The paths that the minimal configuration publishes.
 pub const PATHS: [&str; 5] = [

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
+use ndes_proxy::commands::demo::pki::{Issued, Key, Leaf, Pki};
 use tempfile::TempDir;
 
 /// The name that the certificate has and the configuration publishes.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use ndes_proxy::base::problem::{Problem, Severity};
 use ndes_proxy::config::Config;
-use ndes_proxy::problem::{Problem, Severity};
 use toml::{Table, Value};
 
 use super::{assert_same, at, read};

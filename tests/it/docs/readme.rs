@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use ndes_proxy::diagnosis::Anomaly;
-use ndes_proxy::doctor::Step;
-use ndes_proxy::head::Method;
-use ndes_proxy::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
-use ndes_proxy::rejection::Rejection;
+use ndes_proxy::base::head::Method;
+use ndes_proxy::base::rejection::Rejection;
+use ndes_proxy::commands::doctor::Step;
+use ndes_proxy::insight::diagnosis::Anomaly;
+use ndes_proxy::observe::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
 use ndes_proxy::scep::{
     Cipher, Digest, FailInfo, MessageType, Operation, PkiStatus, Role, Signature, Unreadable,
 };

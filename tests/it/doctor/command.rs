@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use ndes_proxy::demo::condition::Condition;
-use ndes_proxy::doctor::Step;
+use ndes_proxy::commands::demo::condition::Condition;
+use ndes_proxy::commands::doctor::Step;
 use serde_json::Value;
 
 use super::{Patient, text};

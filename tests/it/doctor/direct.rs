@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use ndes_proxy::demo::condition::Condition;
-use ndes_proxy::demo::http_sys::HttpSysLimits;
-use ndes_proxy::demo::ndes::Options;
-use ndes_proxy::demo::pki::Leaf;
-use ndes_proxy::doctor::{Level, Side};
+use ndes_proxy::commands::demo::condition::Condition;
+use ndes_proxy::commands::demo::http_sys::HttpSysLimits;
+use ndes_proxy::commands::demo::ndes::Options;
+use ndes_proxy::commands::demo::pki::Leaf;
+use ndes_proxy::commands::doctor::{Level, Side};
 use rustls::version;
 use time::OffsetDateTime;
 

@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ndes_proxy::demo::pki::{Issued, Leaf};
-use ndes_proxy::doctor::{Level, Side};
+use ndes_proxy::commands::demo::pki::{Issued, Leaf};
+use ndes_proxy::commands::doctor::{Level, Side};
 use rustls::crypto::aws_lc_rs;
 use rustls::server::ResolvesServerCertUsingSni;
 use rustls::sign::CertifiedKey;

@@ -1,10 +1,10 @@
 //! Through the proxy, compared with NDES itself.
 
+use ndes_proxy::commands::demo::condition::Condition;
+use ndes_proxy::commands::demo::http_sys::HttpSysLimits;
+use ndes_proxy::commands::demo::ndes::Options;
+use ndes_proxy::commands::doctor::{Level, Side};
 use ndes_proxy::config::{ClientAddress, Protocol};
-use ndes_proxy::demo::condition::Condition;
-use ndes_proxy::demo::http_sys::HttpSysLimits;
-use ndes_proxy::demo::ndes::Options;
-use ndes_proxy::doctor::{Level, Side};
 
 use super::{Patient, ill, ill_on, listen, other, public, text, told, warning};
 use crate::support::{Ndes, Origin, tcp};

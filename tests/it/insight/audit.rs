@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use ndes_proxy::demo::condition::Condition;
-use ndes_proxy::demo::enrolment::Enrolment;
+use ndes_proxy::commands::demo::condition::Condition;
+use ndes_proxy::commands::demo::enrolment::Enrolment;
 use ndes_proxy::scep::FailInfo;
 use rustix::process::Signal;
 use serde_json::{Value, json};

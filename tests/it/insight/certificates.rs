@@ -1,7 +1,7 @@
 //! What GetCACert tells of NDES, and of the devices that address it.
 
-use ndes_proxy::demo::condition::Condition;
-use ndes_proxy::demo::enrolment::Enrolment;
+use ndes_proxy::commands::demo::condition::Condition;
+use ndes_proxy::commands::demo::enrolment::Enrolment;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{ANOMALIES, PKCS_REQ, PKCS_REQ_BY_GET, asking, enrol, exchange, message};

@@ -1,7 +1,7 @@
 //! What an application may refuse of SCEP, and what passes by default.
 
+use ndes_proxy::commands::demo::enrolment::Enrolment;
 use ndes_proxy::config::{OnUnreadable, ScepPolicy};
-use ndes_proxy::demo::enrolment::Enrolment;
 use ndes_proxy::scep::{Cipher, Digest, MessageType};
 
 use super::{PKCS_REQ, PKCS_REQ_BY_GET, enrol, exchange, message, pki_operation};

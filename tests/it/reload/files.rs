@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use ndes_proxy::demo::pki::Issued;
+use ndes_proxy::commands::demo::pki::Issued;
 
 use super::*;
 

@@ -3,12 +3,12 @@
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
-use ndes_proxy::demo::condition::Condition;
-use ndes_proxy::demo::enrolment::Enrolment;
-use ndes_proxy::demo::ndes::{self, Options, SimulatedNdes};
-use ndes_proxy::demo::pki::{Issued, Key};
-use ndes_proxy::demo::ra::ScepCertificates;
-use ndes_proxy::demo::record::Seen;
+use ndes_proxy::commands::demo::condition::Condition;
+use ndes_proxy::commands::demo::enrolment::Enrolment;
+use ndes_proxy::commands::demo::ndes::{self, Options, SimulatedNdes};
+use ndes_proxy::commands::demo::pki::{Issued, Key};
+use ndes_proxy::commands::demo::ra::ScepCertificates;
+use ndes_proxy::commands::demo::record::Seen;
 use tokio::runtime::Runtime;
 
 use super::pki::pki;

@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 
-use ndes_proxy::demo::pki::Issued;
+use ndes_proxy::commands::demo::pki::Issued;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::pki::pki;

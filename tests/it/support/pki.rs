@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
+use ndes_proxy::commands::demo::pki::{Issued, Key, Leaf, Pki};
 
 use super::{INTERNAL, OTHER, PUBLIC};
 

@@ -5,10 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use ndes_proxy::app::{self, Ending};
 use ndes_proxy::config::Config;
-use ndes_proxy::log::Log;
-use ndes_proxy::systemd::Systemd;
+use ndes_proxy::observe::log::Log;
+use ndes_proxy::operate::app::{self, Ending};
+use ndes_proxy::operate::systemd::Systemd;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
 

@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ndes_proxy::demo::pki::{Issued, Key, Leaf, Pki};
+use ndes_proxy::commands::demo::pki::{Issued, Key, Leaf, Pki};
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::server::WebPkiClientVerifier;

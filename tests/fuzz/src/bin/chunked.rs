@@ -5,8 +5,8 @@
 
 use bytes::BytesMut;
 use libfuzzer_sys::fuzz_target;
-use ndes_proxy::chunked::Chunked;
-use ndes_proxy::rejection::Rejection;
+use ndes_proxy::base::chunked::Chunked;
+use ndes_proxy::base::rejection::Rejection;
 use ndes_proxy_fuzz::pieces;
 
 fuzz_target!(|bytes: &[u8]| {

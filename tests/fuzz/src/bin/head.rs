@@ -9,10 +9,10 @@ use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use ndes_proxy::config::Limits;
 use ndes_proxy::edge::head::{Scan, parse};
-use ndes_proxy::gate::{self, Admitted};
-use ndes_proxy::head::{Framing, Head, Version};
-use ndes_proxy::rejection::Rejection;
-use ndes_proxy::site::Site;
+use ndes_proxy::proxy::gate::{self, Admitted};
+use ndes_proxy::base::head::{Framing, Head, Version};
+use ndes_proxy::base::rejection::Rejection;
+use ndes_proxy::proxy::site::Site;
 use ndes_proxy_fuzz::{PATHS, peer, pieces, published};
 
 static PUBLISHED: LazyLock<(Site, Limits)> = LazyLock::new(published);

@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use ndes_proxy::head::host_name;
-use ndes_proxy::site::Site;
+use ndes_proxy::base::head::host_name;
+use ndes_proxy::proxy::site::Site;
 use ndes_proxy_fuzz::published;
 
 static SITE: LazyLock<Site> = LazyLock::new(|| published().0);

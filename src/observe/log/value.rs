@@ -1,0 +1,163 @@
+//! What the fields of a line say.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::line::{Format, Line, last_digits};
+use crate::base::client::{RequestId, is_plain};
+use crate::base::text::dotted;
+
+/// What comes before the value of a field. Made by [`put!`], whole for each format: a line has
+/// twenty of them.
+#[derive(Clone, Copy)]
+pub struct Name {
+    pub text: &'static str,
+    pub colours: &'static str,
+    pub json: &'static str,
+}
+
+/// Adds fields to a [`Line`], in their order; one whose value is none is left out.
+macro_rules! put {
+    ($line:expr, $($name:literal = $value:expr),+ $(,)?) => {{ $(
+        $line.put(
+            const {
+                $crate::observe::log::Name {
+                    text: concat!(" ", $name, "="),
+                    colours: concat!(" \x1b[3m", $name, "\x1b[0m\x1b[2m=\x1b[0m"),
+                    json: concat!(",\"", $name, "\":"),
+                }
+            },
+            $value,
+        );
+    )+ }};
+}
+pub(crate) use put;
+
+/// What a field says.
+pub trait Value: Sized {
+    fn write(self, line: &mut Line);
+
+    fn put(self, name: Name, line: &mut Line) {
+        line.push(match line.format {
+            Format::Text => name.text,
+            Format::Colours => name.colours,
+            Format::Json => name.json,
+        });
+        self.write(line);
+    }
+}
+
+impl<V: Value> Value for Option<V> {
+    fn write(self, line: &mut Line) {
+        if let Some(value) = self {
+            value.write(line);
+        }
+    }
+
+    fn put(self, name: Name, line: &mut Line) {
+        if let Some(value) = self {
+            value.put(name, line);
+        }
+    }
+}
+
+/// Our own words; what a client chose, and how much of it, is for [`Cut`].
+impl Value for &str {
+    fn write(self, line: &mut Line) {
+        match line.format {
+            _ if is_plain(self.as_bytes()) => {
+                line.quoted(|line| line.bytes.extend_from_slice(self.as_bytes()))
+            }
+            Format::Text | Format::Colours => line.show(format_args!("{self:?}")),
+            // Writing to memory does not fail.
+            Format::Json => _ = serde_json::to_writer(&mut line.bytes, self),
+        }
+    }
+}
+
+/// What somebody else chose, of any length: at most so many bytes of it.
+pub struct Cut<'a>(pub &'a [u8], pub usize);
+
+impl Value for Cut<'_> {
+    fn write(self, line: &mut Line) {
+        let Self(bytes, most) = self;
+        line.quoted(|line| line.text(bytes, most));
+    }
+}
+
+/// One of a closed list as its word, another one as it shows itself: nothing that could pass for
+/// another field, so that it stands without quotes in a line of text.
+pub enum Bare<T> {
+    Known(&'static str),
+    Other(T),
+}
+
+impl<T: fmt::Display> Value for Bare<T> {
+    fn write(self, line: &mut Line) {
+        line.bare(|line| match self {
+            Self::Known(word) => line.push(word),
+            Self::Other(other) => line.show(other),
+        });
+    }
+}
+
+impl Value for RequestId {
+    fn write(self, line: &mut Line) {
+        line.bare(|line| {
+            line.digits::<16>(self.connection.process.into());
+            line.bytes.push(b'.');
+            line.digits::<16>(self.connection.number);
+            line.bytes.push(b'-');
+            line.digits::<10>(self.number);
+        });
+    }
+}
+
+impl Value for IpAddr {
+    fn write(self, line: &mut Line) {
+        line.bare(|line| match self {
+            Self::V4(address) => {
+                let (text, count) = dotted(address);
+                line.bytes.extend_from_slice(&text[..count]);
+            }
+            Self::V6(address) => line.show(address),
+        });
+    }
+}
+
+/// In milliseconds, to the microsecond.
+impl Value for Duration {
+    fn write(self, line: &mut Line) {
+        let micros = u64::from(self.subsec_nanos() + 500) / 1_000;
+        let micros = micros.saturating_add(self.as_secs().saturating_mul(1_000_000));
+        line.digits::<10>(micros / 1_000);
+        line.bytes.push(b'.');
+        let rest = micros % 1_000;
+        let digits = last_digits::<10, 3>(rest);
+        let count = match rest {
+            _ if rest % 100 == 0 => 1,
+            _ if rest % 10 == 0 => 2,
+            _ => 3,
+        };
+        line.bytes.extend_from_slice(&digits[..count]);
+    }
+}
+
+impl Value for bool {
+    fn write(self, line: &mut Line) {
+        line.push(if self { "true" } else { "false" });
+    }
+}
+
+impl Value for u16 {
+    fn write(self, line: &mut Line) {
+        line.digits::<10>(self.into());
+    }
+}
+
+impl Value for usize {
+    fn write(self, line: &mut Line) {
+        line.digits::<10>(self as u64);
+    }
+}

@@ -1,0 +1,186 @@
+//! All that the status page shows, as JSON. Times as in RFC 3339.
+
+mod hour;
+
+use std::sync::atomic::Ordering;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+
+use super::Admin;
+use super::upstreams::{Upstream, rfc3339, rfc3339_of, upstream};
+use crate::base::rejection::Rejection;
+use crate::observe::metrics::Metrics;
+use crate::proxy::generation::{Generation, Published};
+use hour::Hour;
+
+#[derive(Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    now: String,
+    started: String,
+    /// `starting`, `serving` or `stopping`.
+    state: &'static str,
+    reload: Reload,
+    connections_open: i64,
+    requests_in_flight: i64,
+    applications: Vec<Application>,
+    /// Of the last hour and of all applications, the most frequent first.
+    refusals: Vec<Refusals>,
+}
+
+#[derive(Serialize)]
+struct Reload {
+    refused: bool,
+    line: String,
+}
+
+#[derive(Serialize)]
+struct Application {
+    public_names: Vec<String>,
+    paths: Vec<String>,
+    operations: Vec<&'static str>,
+    /// As of `/upstreams`.
+    ndes: Upstream,
+    /// Requests at NDES, and those that wait for their turn.
+    in_flight: usize,
+    waiting: usize,
+    /// Whose end somebody has to see coming, the first to end first.
+    certificates: Vec<Certificate>,
+    hour: Hour,
+}
+
+#[derive(Serialize)]
+struct Certificate {
+    /// `public`, `ndes` (its TLS certificate) or the role of one from GetCACert.
+    role: &'static str,
+    name: String,
+    not_after: Option<String>,
+    /// Whole days; negative once it has expired.
+    days_left: i64,
+}
+
+#[derive(Serialize)]
+struct Refusals {
+    reason: &'static str,
+    count: u64,
+    meaning: &'static str,
+    advice: &'static str,
+}
+
+impl Status {
+    /// `now` and `clock` are the same moment.
+    pub(super) fn of(admin: &Admin, now: Instant, clock: SystemTime) -> Self {
+        let process = &admin.process;
+        let generation = admin.current.load();
+        process.scep.expire(now);
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            now: rfc3339(clock),
+            started: rfc3339(process.started()),
+            state: match () {
+                () if admin.shutdown.has_begun() => "stopping",
+                () if admin.serving.load(Ordering::Relaxed) => "serving",
+                () => "starting",
+            },
+            reload: Reload {
+                refused: admin.reload.is_refused(),
+                line: admin.reload.line(),
+            },
+            connections_open: process.metrics.connections_open.get(),
+            requests_in_flight: process.metrics.requests_in_flight.get(),
+            applications: applications(&generation, &process.metrics, now, clock),
+            refusals: refusals(admin, now),
+        }
+    }
+}
+
+fn refusals(admin: &Admin, now: Instant) -> Vec<Refusals> {
+    let minutes = admin.process.refusals.minutes(now);
+    let of = |rejection: Rejection| {
+        let reason = rejection.reason();
+        Refusals {
+            reason,
+            count: minutes.iter().map(|minute| minute.count(reason)).sum(),
+            meaning: rejection.sentence(),
+            advice: rejection.advice(),
+        }
+    };
+    let mut all: Vec<_> = Rejection::ALL.map(of).into();
+    all.retain(|refusals| refusals.count > 0);
+    all.sort_by_key(|refusals| std::cmp::Reverse(refusals.count));
+    all
+}
+
+fn applications(
+    generation: &Generation,
+    metrics: &Metrics,
+    now: Instant,
+    clock: SystemTime,
+) -> Vec<Application> {
+    let today = clock.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let today = i64::try_from(today.as_secs()).unwrap_or(i64::MAX);
+    let of = |(index, (name, published)): (usize, (&str, &Published))| {
+        let site = &generation.site;
+        let rules = site.applications.get(index).map(|own| &own.published);
+        let (in_flight, waiting) = published.queue.load();
+        Application {
+            public_names: site
+                .names_of(index)
+                .into_iter()
+                .map(str::to_owned)
+                .collect(),
+            paths: rules.map_or_else(Vec::new, |rules| {
+                rules
+                    .paths
+                    .iter()
+                    .map(|path| path.as_str().to_owned())
+                    .collect()
+            }),
+            operations: rules.map_or_else(Vec::new, |rules| {
+                rules.operations.iter().map(|one| one.as_str()).collect()
+            }),
+            ndes: upstream(name, published),
+            in_flight,
+            waiting,
+            certificates: certificates(name, published, metrics, today),
+            hour: Hour::of(&published.scep.hour.minutes(now)),
+        }
+    };
+    generation.named().enumerate().map(of).collect()
+}
+
+fn certificates(
+    application: &str,
+    published: &Published,
+    metrics: &Metrics,
+    today: i64,
+) -> Vec<Certificate> {
+    let of = |role, name: &str, not_after: i64| Certificate {
+        role,
+        name: name.to_owned(),
+        not_after: rfc3339_of(not_after),
+        days_left: not_after.saturating_sub(today).div_euclid(24 * 60 * 60),
+    };
+    let public = published.identities.iter();
+    let mut all: Vec<_> = public
+        .map(|one| {
+            of(
+                "public",
+                &format!("{} ({})", one.subject, one.key),
+                one.not_after,
+            )
+        })
+        .collect();
+    let presented = metrics.upstream_certificate(application);
+    all.extend(presented.map(|not_after| of("ndes", &published.upstream_name(), not_after)));
+    for one in published.scep.certificates().iter() {
+        if let Some(not_after) = one.not_after {
+            let subject = one.subject.text();
+            let subject = subject.as_deref().unwrap_or("(no name)");
+            all.push(of(one.role().as_str(), subject, not_after));
+        }
+    }
+    all.sort_by_key(|certificate| certificate.days_left);
+    all
+}

@@ -1,0 +1,50 @@
+//! What goes on when its client goes away.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use http::Response;
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::proxy::body::Body;
+
+/// An enrolment at NDES, which has used up its challenge whatever becomes of the device: dropped
+/// before its end, it goes on in a task of its own, so that its outcome is known all the same.
+pub(super) struct ToTheEnd<'t> {
+    call: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
+    unattended: &'t TaskTracker,
+}
+
+impl<'t> ToTheEnd<'t> {
+    pub(super) fn new(
+        call: impl Future<Output = Response<Body>> + Send + 'static,
+        unattended: &'t TaskTracker,
+    ) -> Self {
+        Self {
+            call: Some(Box::pin(call)),
+            unattended,
+        }
+    }
+}
+
+impl Future for ToTheEnd<'_> {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
+        let Some(call) = &mut self.call else {
+            return Poll::Pending;
+        };
+        let response = ready!(call.as_mut().poll(cx));
+        self.call = None;
+        Poll::Ready(response)
+    }
+}
+
+impl Drop for ToTheEnd<'_> {
+    fn drop(&mut self) {
+        if let Some(call) = self.call.take().filter(|_| Handle::try_current().is_ok()) {
+            self.unattended.spawn(call);
+        }
+    }
+}
