@@ -28,7 +28,7 @@ pub use reload::Reload;
 pub use scep::{OnUnreadable, PolicyModule, ScepPolicy};
 pub use upstream::{Probe, Upstream};
 
-use crate::base::problem::{Finding, Place, Problems};
+use crate::base::problem::{Diagnostic, Location, Problems};
 use crate::base::text;
 
 /// What the file says, defaults filled in. Paths are relative to the file no more.
@@ -81,16 +81,16 @@ impl Config {
                 _ => "give the path of the configuration with --config FILE",
             };
             problems.add(
-                &Place::file(file),
-                Finding::error(format!("cannot be read: {error}"), cure),
+                &Location::file(file),
+                Diagnostic::error(format!("cannot be read: {error}"), cure),
             );
             problems.clone()
         })?;
         let text = text::decode(&bytes).ok_or_else(|| {
             let cure = "save the file as UTF-8";
             problems.add(
-                &Place::file(file),
-                Finding::error("this is neither UTF-8 nor UTF-16", cure),
+                &Location::file(file),
+                Diagnostic::error("this is neither UTF-8 nor UTF-16", cure),
             );
             problems.clone()
         })?;

@@ -3,18 +3,18 @@
 mod accept;
 mod body;
 mod connection;
+mod dispatcher;
 mod h1;
 pub mod h2;
 mod handshake;
 pub mod head;
-mod lent;
+mod heartbeat;
+mod limit;
 pub mod proxy_protocol;
-mod pulse;
-mod share;
-mod slots;
+mod return_on_drop;
 mod writer;
 
 pub use accept::{Edge, Worker};
-pub use pulse::Pulse;
-pub use share::{Handed, Shares};
-pub use slots::Slots;
+pub use dispatcher::{Dispatched, Dispatcher};
+pub use heartbeat::Heartbeat;
+pub use limit::ConnectionLimit;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use ndes_proxy::base::problem::{Place, Problems};
+use ndes_proxy::base::problem::{Location, Problems};
 use ndes_proxy::commands::check;
 use ndes_proxy::commands::demo::{self, Demo};
 use ndes_proxy::commands::doctor;
@@ -112,11 +112,11 @@ fn serve(
     systemd: Systemd,
     announce: impl FnOnce(&app::Bound),
 ) -> ExitCode {
-    let system = Place::file(Path::new("system"));
-    let findings = check::system_findings(config).into_iter();
+    let system = Location::file(Path::new("system"));
+    let diagnostics = check::system_diagnostics(config).into_iter();
     warnings
         .0
-        .extend(findings.map(|finding| finding.at(&system)));
+        .extend(diagnostics.map(|diagnostic| diagnostic.at(&system)));
     check::raise_open_file_limit();
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

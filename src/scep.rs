@@ -10,7 +10,7 @@ mod ber;
 mod cert_rep;
 mod certificate;
 mod cms;
-mod kept;
+mod inline_bytes;
 mod message;
 mod name;
 mod oid;

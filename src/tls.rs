@@ -18,9 +18,9 @@ mod der;
 pub mod files;
 pub mod hello;
 pub mod identity;
-pub mod look;
 pub mod refusal;
 pub mod server;
+pub mod unverified;
 
 #[cfg(test)]
 mod testpki;

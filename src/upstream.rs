@@ -39,7 +39,7 @@ pub use dial::first_to_answer;
 use failure::Breakdown;
 pub use failure::Failure;
 use pool::Pool;
-pub use queue::{Place, Queue, Turn};
+pub use queue::{Permit, Queue, Turn};
 
 /// One NDES server.
 pub struct Upstream {
@@ -234,11 +234,11 @@ impl Upstream {
     }
 
     async fn try_send(&self, request: &Outgoing) -> Result<Answer, Failure> {
-        let shelf = self.pool.shelf(request.worker);
+        let idle = self.pool.idle(request.worker);
         let mut started = Instant::now();
-        let pooled = match &shelf {
+        let pooled = match &idle {
             // The repeat of a request that a dead connection swallowed gets a new one.
-            Some(shelf) if request.repeats == 0 => shelf.take(started),
+            Some(idle) if request.repeats == 0 => idle.take(started),
             _ => None,
         };
         let mut connection = match pooled {
@@ -278,7 +278,7 @@ impl Upstream {
         // While the client has no head yet, an answer that breaks off can still become a 502.
         let deadline = started + after + self.settings.timeouts.body;
         let reused = connection.reused;
-        let mut incoming = Incoming::new(connection, head.body, head.keep_alive, shelf);
+        let mut incoming = Incoming::new(connection, head.body, head.keep_alive, idle);
         let first = poll_fn(|cx| incoming.poll_data(cx));
         let first = match within(self.settings.timeouts.body, first).await {
             Ok(first) => first.map_err(|error| Failure::Closed { error, reused })?,

@@ -21,15 +21,15 @@ use crate::worker::{Exchange, Phase, Starts, Worker, workers};
 
 pub(crate) const THREADS: usize = 2;
 
-/// A scenario that runs against one proxy, until [`Load::finish`].
-pub(crate) struct Load {
+/// A scenario that runs against one proxy, until [`WorkerLoad::finish`].
+pub(crate) struct WorkerLoad {
     phase: Arc<Phase>,
     threads: Vec<JoinHandle<Result<Vec<u32>>>>,
     pacer: Option<JoinHandle<()>>,
     workers: usize,
 }
 
-impl Load {
+impl WorkerLoad {
     pub(crate) fn start(proxy: SocketAddr, scenario: &Scenario, pki: &Pki) -> Result<Self> {
         let phase = Arc::new(Phase::new(scenario));
         let mut senders = Vec::new();
@@ -42,15 +42,15 @@ impl Load {
             }
         };
         let mut count = 0;
-        let mut shares: Vec<Vec<Worker>> = (0..THREADS).map(|_| Vec::new()).collect();
+        let mut dispatcher: Vec<Vec<Worker>> = (0..THREADS).map(|_| Vec::new()).collect();
         for (number, of_one) in workers(proxy, scenario, pki, &phase, start)?
             .into_iter()
             .enumerate()
         {
             count += of_one.len();
-            shares[number % THREADS].extend(of_one);
+            dispatcher[number % THREADS].extend(of_one);
         }
-        let threads = shares.into_iter().map(|share| {
+        let threads = dispatcher.into_iter().map(|share| {
             let phase = Arc::clone(&phase);
             thread::spawn(move || runtime()?.block_on(run(share, &phase)))
         });

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::load::{self, Load};
+use crate::load::{self, WorkerLoad};
 use crate::origin::Origin;
 use crate::pki::Pki;
 use crate::proxies::{Proxy, Running};
@@ -89,7 +89,7 @@ impl Bench {
             return Err("interrupted".into());
         }
         proxy.truncate_log()?;
-        let load = Load::start(proxy.address, scenario, &self.pki)?;
+        let load = WorkerLoad::start(proxy.address, scenario, &self.pki)?;
         load.wait_for_all();
         thread::sleep(self.seconds / 4);
         let before = self.sample(proxy)?;

@@ -10,7 +10,7 @@ use crate::scenarios::Scenario;
 /// What `--only` calls the two rows on memory.
 pub(crate) const MEMORY: &str = "memory";
 
-/// Load on ndes-proxy, nginx and HAProxy: CPU per request, latency, memory.
+/// WorkerLoad on ndes-proxy, nginx and HAProxy: CPU per request, latency, memory.
 #[derive(Parser)]
 pub(crate) struct Options {
     /// One round, half a second per cell, 500 idle connections: to see that all works, not to compare.

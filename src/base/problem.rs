@@ -14,7 +14,7 @@ pub enum Severity {
 
 /// What is wrong, and what to do about it: without the place, which the caller knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub struct Diagnostic {
     pub severity: Severity,
     /// One sentence, no full stop: what was found.
     pub what: String,
@@ -22,7 +22,7 @@ pub struct Finding {
     pub cure: String,
 }
 
-impl Finding {
+impl Diagnostic {
     pub fn error(what: impl Into<String>, cure: impl Into<String>) -> Self {
         Self {
             severity: Severity::Error,
@@ -39,17 +39,17 @@ impl Finding {
         }
     }
 
-    pub fn at(self, place: &Place) -> Problem {
+    pub fn at(self, location: &Location) -> Problem {
         Problem {
-            place: place.clone(),
-            finding: self,
+            location: location.clone(),
+            diagnostic: self,
         }
     }
 }
 
 /// Where in the configuration file something was said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     pub file: PathBuf,
     /// Counted from 1; none where a key is absent from an otherwise empty file.
     pub line: Option<usize>,
@@ -57,7 +57,7 @@ pub struct Place {
     pub key: String,
 }
 
-impl Place {
+impl Location {
     pub fn file(path: &Path) -> Self {
         Self {
             file: path.to_owned(),
@@ -67,7 +67,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file.display())?;
         if let Some(line) = self.line {
@@ -84,26 +84,26 @@ impl fmt::Display for Place {
 #[derive(Clone, Debug)]
 pub struct Located<T> {
     pub value: T,
-    pub place: Place,
+    pub location: Location,
 }
 
 /// A finding at its place; one line for the admin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
-    pub place: Place,
-    pub finding: Finding,
+    pub location: Location,
+    pub diagnostic: Diagnostic,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = match self.finding.severity {
+        let word = match self.diagnostic.severity {
             Severity::Warning => "warning",
             Severity::Error => "error",
         };
         write!(
             f,
             "{}: {word}: {}; {}",
-            self.place, self.finding.what, self.finding.cure
+            self.location, self.diagnostic.what, self.diagnostic.cure
         )
     }
 }
@@ -113,14 +113,14 @@ impl fmt::Display for Problem {
 pub struct Problems(pub Vec<Problem>);
 
 impl Problems {
-    pub fn add(&mut self, place: &Place, finding: Finding) {
-        self.0.push(finding.at(place));
+    pub fn add(&mut self, location: &Location, diagnostic: Diagnostic) {
+        self.0.push(diagnostic.at(location));
     }
 
     pub fn has_errors(&self) -> bool {
         self.0
             .iter()
-            .any(|problem| problem.finding.severity == Severity::Error)
+            .any(|problem| problem.diagnostic.severity == Severity::Error)
     }
 }
 

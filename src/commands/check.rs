@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustix::process::{Resource, getrlimit};
 
-use crate::base::problem::{Finding, Place, Problems};
+use crate::base::problem::{Diagnostic, Location, Problems};
 use crate::config::{Application, Config, OnUnreadable, PolicyModule, Probe, ScepPolicy};
 use crate::observe::log::Log;
 use crate::proxy::generation::{Generation, Published};
@@ -32,9 +32,9 @@ pub fn check(file: &Path) -> Report {
         }
     };
     warnings.0.extend(
-        system_findings(&config)
+        system_diagnostics(&config)
             .into_iter()
-            .map(|finding| finding.at(&Place::file(file))),
+            .map(|diagnostic| diagnostic.at(&Location::file(file))),
     );
     match build(&config, warnings) {
         Ok(generation) => {
@@ -55,8 +55,8 @@ fn build(config: &Config, warnings: Problems) -> Result<Generation, Problems> {
     let failed = |error: String| {
         let mut problems = Problems::default();
         problems.add(
-            &Place::file(Path::new("")),
-            Finding::error(error, "this is a defect of the proxy or the system"),
+            &Location::file(Path::new("")),
+            Diagnostic::error(error, "this is a defect of the proxy or the system"),
         );
         problems
     };
@@ -67,21 +67,21 @@ fn build(config: &Config, warnings: Problems) -> Result<Generation, Problems> {
 }
 
 /// What the system grants, held against what the configuration needs.
-pub fn system_findings(config: &Config) -> Vec<Finding> {
-    let mut findings = Vec::new();
+pub fn system_diagnostics(config: &Config) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
     // A public connection, one to NDES for it, and some for listeners and files.
     let needed = 2 * config.limits.connections as u64 + 64;
     if let Some(most) = getrlimit(Resource::Nofile)
         .maximum
         .filter(|most| *most < needed)
     {
-        findings.push(Finding::warning(
+        diagnostics.push(Diagnostic::warning(
             format!("limits.connections = {} needs {needed} open files, the system allows {most}", config.limits.connections),
             format!("raise the limit (LimitNOFILE={needed}, or --ulimit nofile={needed}), or lower limits.connections"),
         ));
     }
     if !config.listen.admin.ip().is_loopback() {
-        findings.push(Finding::warning(
+        diagnostics.push(Diagnostic::warning(
             format!(
                 "listen.admin = {} is open to the network, without password",
                 config.listen.admin
@@ -89,7 +89,7 @@ pub fn system_findings(config: &Config) -> Vec<Finding> {
             "let a firewall admit Prometheus only, or write admin = \"127.0.0.1:9464\"",
         ));
     }
-    findings
+    diagnostics
 }
 
 fn describe(config: &Config, generation: &Generation) -> String {

@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::timeout;
 
-use crate::base::problem::{Finding as Checked, Place, Problem, Problems};
+use crate::base::problem::{Diagnostic, Location, Problem, Problems};
 use crate::commands::check;
 use crate::config::{Application, Config};
 use crate::observe::metrics::Metrics;
@@ -74,11 +74,11 @@ pub async fn examine(file: &Path, watch: &mut dyn FnMut(&str)) -> Result<Report,
     let (config, mut problems) = Config::load(file)?;
     let metrics = Metrics::new().map_err(|error| {
         let cure = "this is a defect of the proxy or the system";
-        let finding = Checked::error(error.to_string(), cure);
-        Problems(vec![finding.at(&Place::file(file))])
+        let finding = Diagnostic::error(error.to_string(), cure);
+        Problems(vec![finding.at(&Location::file(file))])
     })?;
-    let findings = check::system_findings(&config).into_iter();
-    let system = findings.map(|finding| finding.at(&Place::file(file)));
+    let findings = check::system_diagnostics(&config).into_iter();
+    let system = findings.map(|finding| finding.at(&Location::file(file)));
     problems.0.extend(system);
     let files: Vec<_> = config
         .applications
@@ -149,11 +149,17 @@ async fn walk(subject: &Subject<'_>, notes: &mut Notes<'_>) {
 
 /// What `check` says of the file, with the place where it says it.
 fn of_check(problems: Problems) -> Vec<Finding> {
-    let findings = problems.0.into_iter();
-    findings
-        .map(|Problem { place, mut finding }| {
-            finding.what = format!("{place}: {}", finding.what);
-            Finding::of_check(Step::Configuration, finding)
-        })
+    problems
+        .0
+        .into_iter()
+        .map(
+            |Problem {
+                 location,
+                 mut diagnostic,
+             }| {
+                diagnostic.what = format!("{location}: {}", diagnostic.what);
+                Finding::of_check(Step::Configuration, diagnostic)
+            },
+        )
         .collect()
 }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::base::problem::{Finding, Place, Problem, Problems};
+use crate::base::problem::{Diagnostic, Location, Problem, Problems};
 use crate::base::text;
 
 mod judge;
@@ -34,8 +34,8 @@ pub fn load(file: &Path) -> Result<Imported, Problems> {
     let bytes = std::fs::read(file).map_err(|error| {
         let cure = "give the path of the file that PowerShell wrote";
         alone(
-            Place::file(file),
-            Finding::error(format!("cannot be read: {error}"), cure),
+            Location::file(file),
+            Diagnostic::error(format!("cannot be read: {error}"), cure),
         )
     })?;
     convert(file, &bytes)
@@ -48,29 +48,29 @@ pub fn load(file: &Path) -> Result<Imported, Problems> {
 pub fn convert(file: &Path, bytes: &[u8]) -> Result<Imported, Problems> {
     let text = text::decode(bytes).ok_or_else(|| {
         alone(
-            Place::file(file),
-            Finding::error("this is neither UTF-8 nor UTF-16", COMMAND),
+            Location::file(file),
+            Diagnostic::error("this is neither UTF-8 nor UTF-16", COMMAND),
         )
     })?;
-    let publications = publication::read(&text).map_err(|(line, finding)| {
-        let place = Place {
+    let publications = publication::read(&text).map_err(|(line, diagnostic)| {
+        let location = Location {
             line,
-            ..Place::file(file)
+            ..Location::file(file)
         };
-        alone(place, finding)
+        alone(location, diagnostic)
     })?;
     let Judged { taken, left } = judge(&publications);
 
     let mut warnings = Problems::default();
     for site in &taken {
-        let findings = site.findings();
+        let diagnostics = site.diagnostics();
         warnings
             .0
-            .extend(findings.map(|finding| finding.at(&place(file, site.publication))));
+            .extend(diagnostics.map(|diagnostic| diagnostic.at(&location(file, site.publication))));
     }
     for left in left.iter().filter(|left| left.meant_for_scep) {
-        let finding = left.finding.clone();
-        warnings.add(&place(file, left.publication), finding);
+        let diagnostic = left.diagnostic.clone();
+        warnings.add(&location(file, left.publication), diagnostic);
     }
     if taken.is_empty() {
         let cure = "publish NDES by hand: config/minimal.toml is all that is needed";
@@ -79,7 +79,7 @@ pub fn convert(file: &Path, bytes: &[u8]) -> Result<Imported, Problems> {
             count => format!("none of the {count} publications in it can be taken over"),
         };
         let mut problems = Problems(left.into_iter().map(|left| left.at(file)).collect());
-        problems.add(&Place::file(file), Finding::error(what, cure));
+        problems.add(&Location::file(file), Diagnostic::error(what, cure));
         return Err(problems);
     }
     Ok(Imported {
@@ -88,21 +88,21 @@ pub fn convert(file: &Path, bytes: &[u8]) -> Result<Imported, Problems> {
     })
 }
 
-fn place(file: &Path, publication: &Publication) -> Place {
-    Place {
+fn location(file: &Path, publication: &Publication) -> Location {
+    Location {
         key: publication.to_string(),
-        ..Place::file(file)
+        ..Location::file(file)
     }
 }
 
 impl judge::Left<'_> {
     fn at(self, file: &Path) -> Problem {
-        self.finding.at(&place(file, self.publication))
+        self.diagnostic.at(&location(file, self.publication))
     }
 }
 
-fn alone(place: Place, finding: Finding) -> Problems {
-    Problems(vec![finding.at(&place)])
+fn alone(location: Location, diagnostic: Diagnostic) -> Problems {
+    Problems(vec![diagnostic.at(&location)])
 }
 
 const COMMAND: &str = "on the WAP server, run in PowerShell: \

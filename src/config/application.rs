@@ -11,13 +11,13 @@ use super::scep::{self, PolicyModule, ScepPolicy};
 use super::types::{DnsName, PublishedPath};
 use super::upstream::{self, Upstream};
 use crate::base::head::Method;
-use crate::base::problem::{Finding, Located, Place};
+use crate::base::problem::{Diagnostic, Located, Location};
 use crate::scep::Operation;
 
 /// One published NDES, as an application that WAP publishes.
 #[derive(Clone, Debug)]
 pub struct Application {
-    pub place: Place,
+    pub location: Location,
     /// Metric label and log field; unique.
     pub name: String,
     pub public_names: Vec<DnsName>,
@@ -71,7 +71,7 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, directory: &Path) -> Vec<Appl
     for application in &applications {
         let report = |what: String, cure: &str| {
             root.document
-                .report(&application.place, Finding::error(what, cure))
+                .report(&application.location, Diagnostic::error(what, cure))
         };
         if !names.insert(application.name.as_str()) {
             report(
@@ -98,16 +98,16 @@ pub(super) fn check_probe_path(document: &Document<'_>, listen: &Listen, all: &[
     };
     let same = |path: &PublishedPath| path.as_str().eq_ignore_ascii_case(probe.as_str());
     for application in all.iter().filter(|one| one.paths.iter().any(same)) {
-        let finding = Finding::error(
+        let diagnostic = Diagnostic::error(
             format!("{} is listen.probe_path, too", probe.as_str()),
             "give probe_path a path of its own, as \"/healthz\"",
         );
-        document.report(&application.place, finding);
+        document.report(&application.location, diagnostic);
     }
 }
 
 fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
-    let place = section.place("");
+    let location = section.location("");
     let cure = "write public_names = [\"scep.example.com\"]: the names that devices use";
     let public_names = plain(section.required_list::<DnsName>("public_names", cure));
     let certificates = certificates(&mut section, directory);
@@ -128,7 +128,7 @@ fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
     let scep = scep::policy(section.section("scep"));
     section.finish();
     Some(Application {
-        place,
+        location,
         name,
         public_names: public_names?,
         certificates,
@@ -150,8 +150,8 @@ fn name(section: &mut Section<'_, '_>, default: String) -> String {
     if !(1..=64).contains(&name.value.len()) || !name.value.bytes().all(plain) {
         let cure = "write 1 to 64 letters, digits, dots, dashes and underscores";
         section.document.report(
-            &name.place,
-            Finding::error("this name cannot be a metric label", cure),
+            &name.location,
+            Diagnostic::error("this name cannot be a metric label", cure),
         );
     }
     name.value
@@ -169,8 +169,8 @@ fn paths(section: &mut Section<'_, '_>, dangerous: bool) -> Vec<PublishedPath> {
         .filter(|path| path.value.is_dangerous() && !dangerous)
     {
         section.document.report(
-            &path.place,
-            Finding::error(
+            &path.location,
+            Diagnostic::error(
                 format!("{} must never be published: it gives strangers more than SCEP", path.value.as_str()),
                 "remove it; where the risk is understood and accepted, write allow_dangerous_paths = true",
             ),
@@ -206,7 +206,7 @@ fn certificates(section: &mut Section<'_, '_>, directory: &Path) -> Vec<Certific
 pub(super) fn below(directory: &Path, path: Located<PathBuf>) -> Located<PathBuf> {
     Located {
         value: directory.join(path.value),
-        place: path.place,
+        location: path.location,
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::read::Section;
 use super::types::{Count, Period};
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 /// Bytes, except where the name says otherwise.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -74,8 +74,8 @@ pub(super) fn limits(mut section: Section<'_, '_>) -> Limits {
     ] {
         if inner >= outer {
             section.document.report(
-                &section.place(key),
-                Finding::warning(
+                &section.location(key),
+                Diagnostic::warning(
                     format!("{inner} is never reached: {around} = {outer} refuses it before"),
                     format!("raise {around}, or lower {key}"),
                 ),

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::read::Section;
 use super::types::{Count, PublishedPath};
-use crate::base::problem::{Finding, Located};
+use crate::base::problem::{Diagnostic, Located};
 
 #[derive(Clone, Debug)]
 pub struct Listen {
@@ -47,11 +47,13 @@ pub(super) fn listen(mut section: Section<'_, '_>) -> Listen {
     for address in &listen.https {
         // Port 0 is another one each time.
         if address.port() != 0 && seen.contains(address) {
-            let finding = Finding::error(
+            let diagnostic = Diagnostic::error(
                 format!("{address} is listened on twice"),
                 "give https and admin an address and port each",
             );
-            section.document.report(&section.place("https"), finding);
+            section
+                .document
+                .report(&section.location("https"), diagnostic);
         }
         seen.push(*address);
     }

@@ -10,7 +10,7 @@ use toml::de::{DeTable, DeValue, ValueDeserializer};
 mod words;
 
 use super::example::Example;
-use crate::base::problem::{Finding, Located, Place, Problems};
+use crate::base::problem::{Diagnostic, Located, Location, Problems};
 
 /// The file being read and what was found wrong with it so far.
 pub(super) struct Document<'i> {
@@ -39,13 +39,13 @@ impl<'i> Document<'i> {
             if last.replace(line) == Some(line) {
                 continue;
             }
-            let place = Place {
+            let location = Location {
                 line,
-                ..Place::file(&self.file)
+                ..Location::file(&self.file)
             };
             self.report(
-                &place,
-                Finding::error(
+                &location,
+                Diagnostic::error(
                     format!("this is not TOML: {}", error.message().replace('\n', " ")),
                     "write `key = value`, text in \"double quotes\", what holds a backslash in 'single quotes'",
                 ),
@@ -63,7 +63,7 @@ impl<'i> Document<'i> {
     /// As the admin reads the file, not as the walk found them.
     pub(super) fn into_problems(self) -> Problems {
         let mut problems = self.problems.into_inner();
-        problems.0.sort_by_key(|problem| problem.place.line);
+        problems.0.sort_by_key(|problem| problem.location.line);
         problems
     }
 
@@ -77,8 +77,8 @@ impl<'i> Document<'i> {
             .count()
     }
 
-    pub(super) fn report(&self, place: &Place, finding: Finding) {
-        self.problems.borrow_mut().add(place, finding);
+    pub(super) fn report(&self, location: &Location, diagnostic: Diagnostic) {
+        self.problems.borrow_mut().add(location, diagnostic);
     }
 }
 
@@ -94,12 +94,12 @@ pub(super) struct Section<'d, 'i> {
 impl<'d, 'i> Section<'d, 'i> {
     /// The value of `key`, or none where it is absent or wrong (which is then reported).
     pub(super) fn value<T: Example>(&mut self, key: &'static str) -> Option<Located<T>> {
-        let (value, place) = self.take(key)?;
+        let (value, location) = self.take(key)?;
         match T::deserialize(ValueDeserializer::from(value)) {
-            Ok(value) => Some(Located { value, place }),
+            Ok(value) => Some(Located { value, location }),
             Err(error) => {
-                let finding = words::finding::<T>(error.message());
-                self.document.report(&place, finding);
+                let diagnostic = words::diagnostic::<T>(error.message());
+                self.document.report(&location, diagnostic);
                 None
             }
         }
@@ -112,28 +112,28 @@ impl<'d, 'i> Section<'d, 'i> {
     /// A list whose items are told apart, so that each wrong one is reported at its own line.
     /// None where the key is absent.
     pub(super) fn list<T: Example>(&mut self, key: &'static str) -> Option<Vec<Located<T>>> {
-        let (value, place) = self.take(key)?;
+        let (value, location) = self.take(key)?;
         let cure = || format!("write {key} = [{}]", T::example());
         let DeValue::Array(items) = value.into_inner() else {
-            let finding = Finding::error("this must be a list", cure());
-            self.document.report(&place, finding);
+            let diagnostic = Diagnostic::error("this must be a list", cure());
+            self.document.report(&location, diagnostic);
             return None;
         };
         if items.is_empty() {
-            let finding = Finding::error("this list is empty", cure());
-            self.document.report(&place, finding);
+            let diagnostic = Diagnostic::error("this list is empty", cure());
+            self.document.report(&location, diagnostic);
         }
         let mut list = Vec::with_capacity(items.len());
         for item in items {
-            let place = Place {
+            let location = Location {
                 line: Some(self.document.line(item.span().start)),
-                ..place.clone()
+                ..location.clone()
             };
             match T::deserialize(ValueDeserializer::from(item)) {
-                Ok(value) => list.push(Located { value, place }),
+                Ok(value) => list.push(Located { value, location }),
                 Err(error) => {
-                    let finding = words::finding::<T>(error.message());
-                    self.document.report(&place, finding);
+                    let diagnostic = words::diagnostic::<T>(error.message());
+                    self.document.report(&location, diagnostic);
                 }
             }
         }
@@ -164,7 +164,7 @@ impl<'d, 'i> Section<'d, 'i> {
     pub(super) fn section(&mut self, key: &'static str) -> Self {
         let cure = format!("write [{}]", words::header(&self.full_key(key)));
         let found = self.take(key);
-        let table = found.and_then(|(value, place)| self.table_of(value, place, &cure));
+        let table = found.and_then(|(value, location)| self.table_of(value, location, &cure));
         table.unwrap_or_else(|| Section {
             document: self.document,
             key: self.full_key(key),
@@ -177,7 +177,7 @@ impl<'d, 'i> Section<'d, 'i> {
     /// The tables `[[key]]`, or one table where `[key]` or `key = { }` was written for it. An item
     /// that is no table is reported, with `cure`, and left out.
     pub(super) fn sections(&mut self, key: &'static str, cure: &str) -> Vec<Self> {
-        let Some((value, place)) = self.take(key) else {
+        let Some((value, location)) = self.take(key) else {
             return Vec::new();
         };
         let span = value.span();
@@ -186,12 +186,12 @@ impl<'d, 'i> Section<'d, 'i> {
             single => vec![Spanned::new(span, single)],
         };
         let tables = items.into_iter().enumerate().filter_map(|(index, item)| {
-            let place = Place {
+            let location = Location {
                 line: Some(self.document.line(item.span().start)),
-                key: format!("{}[{index}]", place.key),
-                ..place.clone()
+                key: format!("{}[{index}]", location.key),
+                ..location.clone()
             };
-            self.table_of(item, place, cure)
+            self.table_of(item, location, cure)
         });
         tables.collect()
     }
@@ -206,14 +206,14 @@ impl<'d, 'i> Section<'d, 'i> {
     pub(super) fn finish(self) {
         for (key, _) in self.table.iter() {
             let name = words::bounded(key.get_ref());
-            let place = Place {
+            let location = Location {
                 line: Some(self.document.line(key.span().start)),
-                ..self.place(&name)
+                ..self.location(&name)
             };
             let known = self.known.join(", ");
             self.document.report(
-                &place,
-                Finding::error(
+                &location,
+                Diagnostic::error(
                     "this key is unknown",
                     match words::nearest(&name, &self.known) {
                         Some(near) => format!("write `{near}`, or one of: {known}"),
@@ -225,46 +225,51 @@ impl<'d, 'i> Section<'d, 'i> {
     }
 
     /// The place of this section, or of a key of it that is absent.
-    pub(super) fn place(&self, key: &str) -> Place {
-        Place {
+    pub(super) fn location(&self, key: &str) -> Location {
+        Location {
             line: self.line,
             key: self.full_key(key),
-            ..Place::file(&self.document.file)
+            ..Location::file(&self.document.file)
         }
     }
 
     fn report_missing(&self, key: &str, cure: &str) {
         if !self.table.contains_key(key) {
             self.document.report(
-                &self.place(key),
-                Finding::error("this key is missing", cure),
+                &self.location(key),
+                Diagnostic::error("this key is missing", cure),
             );
         }
     }
 
-    fn take(&mut self, key: &'static str) -> Option<(Spanned<DeValue<'i>>, Place)> {
+    fn take(&mut self, key: &'static str) -> Option<(Spanned<DeValue<'i>>, Location)> {
         self.known.push(key);
         let value = self.table.remove(key)?;
         let line = Some(self.document.line(value.span().start));
         Some((
             value,
-            Place {
+            Location {
                 line,
-                ..self.place(key)
+                ..self.location(key)
             },
         ))
     }
 
-    fn table_of(&self, value: Spanned<DeValue<'i>>, place: Place, cure: &str) -> Option<Self> {
+    fn table_of(
+        &self,
+        value: Spanned<DeValue<'i>>,
+        location: Location,
+        cure: &str,
+    ) -> Option<Self> {
         let DeValue::Table(table) = value.into_inner() else {
-            let finding = Finding::error("this must be a table", cure);
-            self.document.report(&place, finding);
+            let diagnostic = Diagnostic::error("this must be a table", cure);
+            self.document.report(&location, diagnostic);
             return None;
         };
         Some(Section {
             document: self.document,
-            key: place.key,
-            line: place.line,
+            key: location.key,
+            line: location.line,
             table,
             known: Vec::new(),
         })

@@ -4,7 +4,7 @@
 use serde::Deserialize;
 
 use super::read::Section;
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 use crate::scep::{Cipher, Digest, MessageType};
 
 /// Refuses nothing by default.
@@ -57,8 +57,8 @@ pub(super) fn policy(mut section: Section<'_, '_>) -> ScepPolicy {
     };
     if policy.judges() && policy.unreadable == OnUnreadable::Forward {
         section.document.report(
-            &section.place(""),
-            Finding::warning(
+            &section.location(""),
+            Diagnostic::warning(
                 "what is refused here still passes in a message that cannot be read",
                 "write unreadable = \"refuse\" beside it",
             ),

@@ -8,11 +8,11 @@ use super::application::below;
 use super::read::Section;
 use super::reload::Interval;
 use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin};
-use crate::base::problem::{Finding, Located, Place};
+use crate::base::problem::{Diagnostic, Located, Location};
 
 #[derive(Clone, Debug)]
 pub struct Upstream {
-    pub place: Place,
+    pub location: Location,
     pub origin: Origin,
     /// Dialled instead of resolving the host of `origin`.
     pub address: Option<SocketAddr>,
@@ -50,11 +50,11 @@ pub(super) fn read(section: &mut Section<'_, '_>, directory: &Path) -> Option<Up
     for extra in tables {
         let cure = "keep the first [[application.upstream]] only, for now";
         extra.document.report(
-            &extra.place(""),
-            Finding::warning("a second upstream is not used yet", cure),
+            &extra.location(""),
+            Diagnostic::warning("a second upstream is not used yet", cure),
         );
     }
-    let place = table.place("");
+    let location = table.location("");
     let origin = table.required::<Origin>("url", "write url = \"https://ndes.corp.local\"");
     let cure = "write ca_roots = [\"corp-root.pem\"]: the root of the CA that issued the certificate of NDES";
     let ca_roots = table.required_list::<PathBuf>("ca_roots", cure);
@@ -68,7 +68,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, directory: &Path) -> Option<Up
     table.finish();
     let origin = origin?.value;
     Some(Upstream {
-        place,
+        location,
         address: address.map(|address| address.value.with_port(origin.port)),
         server_name: server_name.map_or_else(|| origin.host.clone(), |name| name.value),
         ca_roots: ca_roots?
@@ -90,8 +90,10 @@ fn probe(mut section: Section<'_, '_>) -> Probe {
     let interval = section.value_or("interval", interval).0;
     if interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
         let cure = "write \"1s\" or more, or \"off\"";
-        let finding = Finding::error("NDES would be asked more than once a second", cure);
-        section.document.report(&section.place("interval"), finding);
+        let diagnostic = Diagnostic::error("NDES would be asked more than once a second", cure);
+        section
+            .document
+            .report(&section.location("interval"), diagnostic);
     }
     let probe = Probe {
         interval,

@@ -17,11 +17,11 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::warn;
 
+use super::dispatcher::{Dispatched, Dispatcher, NewConnection};
 use super::handshake::Stream;
+use super::heartbeat::Heartbeat;
+use super::limit::{ConnectionLimit, ConnectionPermit};
 use super::proxy_protocol::{self, Source};
-use super::pulse::Pulse;
-use super::share::{Arrived, Handed, Shares};
-use super::slots::{Slot, Slots};
 use super::{h1, h2, handshake};
 use crate::base::client::{ClientKey, Peer};
 use crate::base::shutdown::Shutdown;
@@ -35,9 +35,9 @@ use crate::proxy::process::Process;
 pub struct Edge {
     pub process: Arc<Process>,
     pub current: Arc<ArcSwap<Generation>>,
-    pub slots: Arc<Slots>,
-    pub shares: Shares,
-    pub pulse: Pulse,
+    pub limit: Arc<ConnectionLimit>,
+    pub dispatcher: Dispatcher,
+    pub heartbeat: Heartbeat,
     /// Where connections begin with a PROXY protocol header: whose is believed.
     pub proxies: Option<Arc<[IpNet]>>,
     pub shutdown: Shutdown,
@@ -49,7 +49,7 @@ pub struct Worker {
     pub edge: Edge,
     pub listeners: Vec<std::net::TcpListener>,
     /// Connections that other workers accepted for this one.
-    pub inbox: UnboundedReceiver<Handed>,
+    pub inbox: UnboundedReceiver<Dispatched>,
 }
 
 /// Connections that wait to be accepted, a listener.
@@ -86,24 +86,24 @@ impl Worker {
             .map(TcpListener::from_std)
             .collect::<io::Result<Vec<_>>>()?;
         let mut connections = JoinSet::new();
-        let mut beat = self.edge.pulse.of(self.index);
+        let mut heartbeat = self.edge.heartbeat.of(self.index);
         loop {
             tokio::select! {
                 () = self.edge.shutdown.begun() => break,
-                () = beat.answer() => {}
+                () = heartbeat.answer() => {}
                 Some(ended) = connections.join_next() => {
                     if ended.is_err_and(|error| error.is_panic()) {
                         self.edge.process.metrics.panics.inc();
                     }
                 }
-                Some(handed) = self.inbox.recv() => if let Ok(arrived) = handed.arrive() {
+                Some(dispatched) = self.inbox.recv() => if let Ok(arrived) = dispatched.into_current_runtime() {
                     connections.spawn(serve(self.index, self.edge.clone(), arrived));
                 },
                 accepted = accept(&listeners) => match accepted {
                     Ok((tcp, address)) => {
                         // Without a slot the socket is dropped, and with it the connection.
-                        let slot = self.edge.slots.take(&self.edge.process);
-                        let own = slot.and_then(|slot| self.edge.shares.assign(self.index, tcp, address, slot));
+                        let permit = self.edge.limit.take(&self.edge.process);
+                        let own = permit.and_then(|permit| self.edge.dispatcher.assign(self.index, tcp, address, permit));
                         if let Some(arrived) = own {
                             connections.spawn(serve(self.index, self.edge.clone(), arrived));
                         }
@@ -121,21 +121,21 @@ impl Worker {
         drop(listeners);
         // What others have accepted for this one; they keep what comes now.
         self.inbox.close();
-        while let Some(handed) = self.inbox.recv().await {
-            if let Ok(arrived) = handed.arrive() {
+        while let Some(dispatched) = self.inbox.recv().await {
+            if let Ok(arrived) = dispatched.into_current_runtime() {
                 connections.spawn(serve(self.index, self.edge.clone(), arrived));
             }
         }
-        let unattended = self.edge.process.unattended.clone();
+        let detached = self.edge.process.detached.clone();
         let drained = async {
             loop {
                 tokio::select! {
                     ended = connections.join_next() => if ended.is_none() { break },
-                    () = beat.answer() => {}
+                    () = heartbeat.answer() => {}
                 }
             }
-            unattended.close();
-            unattended.wait().await;
+            detached.close();
+            detached.wait().await;
         };
         if timeout_at(self.edge.shutdown.deadline(), drained)
             .await
@@ -174,23 +174,23 @@ fn is_of_one_connection(error: &io::Error) -> bool {
 }
 
 /// A connection from its first byte to its last.
-async fn serve(worker: usize, edge: Edge, arrived: Arrived) {
-    let Arrived {
+async fn serve(worker: usize, edge: Edge, arrived: NewConnection) {
+    let NewConnection {
         tcp,
         from,
-        mut slot,
+        mut permit,
         load: _load,
     } = arrived;
     let shutdown = edge.shutdown.clone();
     let greeted = tokio::select! {
         // Boxed: its room is given back once it is done.
-        greeted = Box::pin(greet(worker, edge, tcp, from, &mut slot)) => greeted,
+        greeted = Box::pin(greet(worker, edge, tcp, from, &mut permit)) => greeted,
         // It has asked for nothing yet; silent connections are not worth a longer wait.
         () = shutdown.farewell() => return,
     };
     match greeted {
-        Some((exchange, stream, true)) => h2::serve(exchange, stream, slot, shutdown).await,
-        Some((exchange, stream, false)) => h1::serve(exchange, stream, slot, shutdown).await,
+        Some((exchange, stream, true)) => h2::serve(exchange, stream, permit, shutdown).await,
+        Some((exchange, stream, false)) => h1::serve(exchange, stream, permit, shutdown).await,
         None => {}
     }
 }
@@ -202,7 +202,7 @@ async fn greet(
     edge: Edge,
     mut tcp: TcpStream,
     from: SocketAddr,
-    slot: &mut Slot,
+    permit: &mut ConnectionPermit,
 ) -> Option<(Exchange, Stream, bool)> {
     let generation = edge.current.load_full();
     // Answers are written whole; waiting for more to send would only delay them.
@@ -219,7 +219,7 @@ async fn greet(
         }
     };
     let address = match source {
-        Source::Client(address) if slot.belongs_to(address.ip().into()) => address,
+        Source::Client(address) if permit.belongs_to(address.ip().into()) => address,
         Source::Client(_) => return None,
         // Its health checks are nobody's traffic.
         Source::Balancer => from,

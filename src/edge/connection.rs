@@ -19,7 +19,7 @@ use crate::config::Limits;
 
 pub(super) struct Connection {
     stream: Stream,
-    /// Arrived and not used yet. While the connection is idle there is none.
+    /// NewConnection and not used yet. While the connection is idle there is none.
     buffer: BytesMut,
 }
 

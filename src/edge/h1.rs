@@ -10,7 +10,7 @@ use super::body::Http1Body;
 use super::connection::{Connection, HeadError};
 use super::handshake::Stream;
 use super::head;
-use super::slots::Slot;
+use super::limit::ConnectionPermit;
 use super::writer::{self, Form};
 use crate::base::deadline::within;
 use crate::base::head::{Head, Method, Version};
@@ -18,19 +18,24 @@ use crate::base::rejection::Rejection;
 use crate::base::shutdown::Shutdown;
 use crate::proxy::exchange::Exchange;
 
-pub(super) async fn serve(mut exchange: Exchange, stream: Stream, slot: Slot, shutdown: Shutdown) {
+pub(super) async fn serve(
+    mut exchange: Exchange,
+    stream: Stream,
+    permit: ConnectionPermit,
+    shutdown: Shutdown,
+) {
     let mut connection = Connection::new(stream);
     // One for all waits: to enlist and to leave again would be a lock each for every request.
     let mut told_to_end = pin!(async {
         tokio::select! {
-            () = slot.ended() => {}
+            () = permit.ended() => {}
             () = shutdown.farewell() => {}
         }
     });
     let opened = Instant::now();
     let mut number = 0;
     let unread = loop {
-        let begun = begun(&exchange, &mut connection, &slot, number == 0);
+        let begun = begun(&exchange, &mut connection, &permit, number == 0);
         let begun = tokio::select! {
             biased;
             begun = begun => begun,
@@ -70,7 +75,12 @@ enum After {
 }
 
 /// Waits for the next request. False where the connection has ended, or had its time.
-async fn begun(exchange: &Exchange, connection: &mut Connection, slot: &Slot, first: bool) -> bool {
+async fn begun(
+    exchange: &Exchange,
+    connection: &mut Connection,
+    permit: &ConnectionPermit,
+    first: bool,
+) -> bool {
     let timeouts = &exchange.generation.timeouts;
     let patience = if first {
         timeouts.request_head
@@ -78,7 +88,7 @@ async fn begun(exchange: &Exchange, connection: &mut Connection, slot: &Slot, fi
         timeouts.keep_alive
     };
     let now = Instant::now();
-    let _idle = slot.idle(now);
+    let _idle = permit.idle(now);
     matches!(
         timeout_at(now + patience, connection.begun()).await,
         Ok(Ok(true))

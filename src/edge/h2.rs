@@ -2,23 +2,23 @@
 //!
 //! Each request is a task of its own (`stream`), the connection is another (`session`).
 
-mod allowance;
+mod budget;
 pub mod frames;
 mod head;
-mod ledger;
+mod observed;
+mod observer;
 mod session;
 mod stream;
-mod watch;
 
 use h2::server::Builder;
 use tokio::time::{Instant, timeout};
 
+use self::observed::{ObservedStream, SharedObserver};
 use self::session::Session;
-use self::watch::{Watch, Watched};
 use super::connection::Connection;
 use super::handshake::Stream;
-use super::lent::{Lent, lend};
-use super::slots::Slot;
+use super::limit::ConnectionPermit;
+use super::return_on_drop::{ReturnOnDrop, return_on_drop};
 use crate::base::rejection::Rejection;
 use crate::base::shutdown::Shutdown;
 use crate::config::Limits;
@@ -37,10 +37,15 @@ const UNSENT: usize = 64 << 10;
 const RESETS: usize = 20;
 const RESETS_BY_ERRORS: usize = 64;
 
-pub(super) async fn serve(exchange: Exchange, stream: Stream, slot: Slot, shutdown: Shutdown) {
-    let (lent, back) = lend(stream);
+pub(super) async fn serve(
+    exchange: Exchange,
+    stream: Stream,
+    permit: ConnectionPermit,
+    shutdown: Shutdown,
+) {
+    let (return_on_drop, back) = return_on_drop(stream);
     // Boxed: connections of HTTP/1 need not have room for it.
-    let broken = Box::pin(converse(exchange, lent, &slot, &shutdown)).await;
+    let broken = Box::pin(converse(exchange, return_on_drop, &permit, &shutdown)).await;
     if let Ok(stream) = back.await {
         // A client that is told to go away may be in the middle of sending.
         Connection::new(stream).close(broken).await;
@@ -50,15 +55,15 @@ pub(super) async fn serve(exchange: Exchange, stream: Stream, slot: Slot, shutdo
 /// All of the connection but its close. True where the client may be in the middle of sending.
 async fn converse(
     exchange: Exchange,
-    stream: Lent<Stream>,
-    slot: &Slot,
+    stream: ReturnOnDrop<Stream>,
+    permit: &ConnectionPermit,
     shutdown: &Shutdown,
 ) -> bool {
-    let watch = Watch::new();
-    let io = Watched::new(stream, watch.clone());
+    let observed = SharedObserver::new();
+    let io = ObservedStream::new(stream, observed.clone());
     let handshake = builder(&exchange.generation.limits).handshake(io);
     let greeting = timeout(exchange.generation.timeouts.request_head, handshake);
-    let idle = slot.idle(Instant::now());
+    let idle = permit.idle(Instant::now());
     let connection = tokio::select! {
         greeted = greeting => match greeted {
             Ok(Ok(connection)) => connection,
@@ -69,13 +74,13 @@ async fn converse(
             }
             Err(_) => return false,
         },
-        () = slot.ended() => return false,
+        () = permit.ended() => return false,
         // Nothing is to be finished, and a client that does not even greet would hold this up.
         () = shutdown.farewell() => return false,
     };
     drop(idle);
-    Session::new(exchange, watch, connection)
-        .run(slot, shutdown)
+    Session::new(exchange, observed, connection)
+        .run(permit, shutdown)
         .await
 }
 

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::base::problem::Problems;
 use crate::base::shutdown::{self, Trigger};
 use crate::config::Config;
-use crate::edge::{Edge, Handed, Pulse, Shares, Slots, Worker};
+use crate::edge::{ConnectionLimit, Dispatched, Dispatcher, Edge, Heartbeat, Worker};
 use crate::observe::log::Log;
 use crate::operate::admin::Admin;
 use crate::operate::handover::Handover;
@@ -78,7 +78,7 @@ pub struct Bound {
     listeners: Vec<std::net::TcpListener>,
     edge: Edge,
     trigger: Trigger,
-    inboxes: Vec<UnboundedReceiver<Handed>>,
+    inboxes: Vec<UnboundedReceiver<Dispatched>>,
 }
 
 /// Reads what the configuration names and binds those of its addresses that systemd has not bound.
@@ -124,11 +124,11 @@ pub fn build(
     }
 
     let (trigger, shutdown) = shutdown::channel();
-    let slots = Arc::new(Slots::new(
+    let limit = Arc::new(ConnectionLimit::new(
         config.limits.connections,
         config.limits.connections_per_client,
     ));
-    let (shares, inboxes) = Shares::new(config.listen.workers);
+    let (dispatcher, inboxes) = Dispatcher::new(config.listen.workers);
     let current = Arc::new(ArcSwap::from_pointee(generation));
     let (reload, reloader) = Reloader::new(
         config,
@@ -140,9 +140,9 @@ pub fn build(
     let edge = Edge {
         process,
         current,
-        slots,
-        shares,
-        pulse: Pulse::new(config.listen.workers),
+        limit,
+        dispatcher,
+        heartbeat: Heartbeat::new(config.listen.workers),
         proxies: config.listen.proxies.clone().map(Into::into),
         shutdown,
     };
@@ -215,7 +215,7 @@ impl Bound {
         if let Some(time) = self.watchdog {
             tokio::spawn(threads::watch(
                 time,
-                self.edge.pulse.clone(),
+                self.edge.heartbeat.clone(),
                 self.edge.shutdown.clone(),
                 self.manager.clone(),
             ));
@@ -224,7 +224,7 @@ impl Bound {
 
         let ending = stop.await;
         let time = self.edge.current.load().timeouts.shutdown;
-        let open = self.edge.slots.open();
+        let open = self.edge.limit.open();
         info!(
             seconds = time.as_secs(),
             open, "stopping: no new connections"

@@ -197,7 +197,7 @@ impl Reloader {
 
     fn was_refused(&mut self, cause: Cause, problems: &Problems) {
         let errors = problems.0.iter();
-        let errors = errors.filter(|problem| problem.finding.severity == Severity::Error);
+        let errors = errors.filter(|problem| problem.diagnostic.severity == Severity::Error);
         let reason = errors
             .map(ToString::to_string)
             .collect::<Vec<_>>()

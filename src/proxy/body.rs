@@ -12,7 +12,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::observe::metrics::Incomplete;
 use crate::proxy::record::Record;
-use crate::upstream::{Answer, Incoming, Place};
+use crate::upstream::{Answer, Incoming, Permit};
 
 /// Dropping it ends the record of the request: complete or not is known only then.
 pub struct Body {
@@ -30,7 +30,7 @@ enum Source {
         /// Set up where the rest of the body is not there at once.
         late: Option<Pin<Box<Sleep>>>,
         /// Held until the answer has ended.
-        _place: Place,
+        _permit: Permit,
     },
     Ended,
 }
@@ -53,7 +53,7 @@ impl Body {
     }
 
     /// The upstream's answer with its body, which must have ended by its deadline.
-    pub fn upstream(answer: Answer, place: Place) -> Response<Self> {
+    pub fn upstream(answer: Answer, permit: Permit) -> Response<Self> {
         let (first, deadline) = (answer.first, answer.deadline);
         answer.response.map(|incoming| Self {
             source: Source::Upstream {
@@ -61,7 +61,7 @@ impl Body {
                 incoming,
                 deadline,
                 late: None,
-                _place: place,
+                _permit: permit,
             },
             record: None,
         })
@@ -124,12 +124,12 @@ impl Drop for Body {
         let Some(record) = self.record.take_if(wanted) else {
             return;
         };
-        let unattended = record.unattended();
+        let detached = record.detached();
         let rest = Self {
             source: std::mem::replace(&mut self.source, Source::Ended),
             record: Some(record),
         };
-        unattended.spawn(rest.read_to_end());
+        detached.spawn(rest.read_to_end());
     }
 }
 

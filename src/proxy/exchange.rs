@@ -1,7 +1,7 @@
 //! The life of one request, from its head to the head of the answer: THE place to see what
 //! happens in which order.
 
-mod to_the_end;
+mod detach;
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use detach::DetachOnDrop;
 use http::Response;
-use to_the_end::ToTheEnd;
 use tower::ServiceExt;
 
 use crate::base::buffers::Lease;
@@ -25,7 +25,7 @@ use crate::proxy::generation::{Generation, Published};
 use crate::proxy::process::Process;
 use crate::proxy::record::Record;
 use crate::scep::Operation;
-use crate::upstream::{Outgoing, Place, Turn, fields};
+use crate::upstream::{Outgoing, Permit, Turn, fields};
 
 /// What all requests of one connection share.
 #[derive(Clone)]
@@ -47,7 +47,7 @@ struct Call {
     /// Index into its applications.
     application: usize,
     request: Outgoing,
-    place: Place,
+    permit: Permit,
     /// Pays for the body of the request.
     _lease: Lease,
 }
@@ -109,7 +109,7 @@ impl Exchange {
         if !is_enrolment {
             return answer.await;
         }
-        let mut response = ToTheEnd::new(answer, &self.process.unattended).await;
+        let mut response = DetachOnDrop::new(answer, &self.process.detached).await;
         if has_left(body) {
             response.body_mut().left_early();
         }
@@ -207,10 +207,10 @@ impl Exchange {
         }
 
         // 6. In turn: NDES takes some hundreds of requests at a time, of clients that still wait.
-        let place = match published.queue.enter(self.peer.key) {
-            Turn::Now(place) => {
+        let permit = match published.queue.enter(self.peer.key) {
+            Turn::Now(permit) => {
                 record.waited = Some(Duration::ZERO);
-                place
+                permit
             }
             Turn::Never => return Err(Rejection::UpstreamBusy),
             Turn::Later(waiting) => {
@@ -228,7 +228,7 @@ impl Exchange {
             generation: self.generation.clone(),
             application,
             request,
-            place,
+            permit,
             _lease: lease,
         })
     }
@@ -278,7 +278,7 @@ impl Call {
         let result = match answer {
             Ok(answer) => {
                 record.upstream_answered(&answer);
-                let mut response = Body::upstream(answer, self.place);
+                let mut response = Body::upstream(answer, self.permit);
                 let public = public_host(&head).or_else(|| record.sni());
                 let fields = response.headers_mut();
                 fields::clean_response(fields, &published.internal_names, public);

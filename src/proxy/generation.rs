@@ -156,8 +156,8 @@ impl Generation {
                     applications.push(publish(application, identities, tls, way, process, before));
                 }
                 Err(error) => problems.add(
-                    &application.place,
-                    crate::base::problem::Finding::error(
+                    &application.location,
+                    crate::base::problem::Diagnostic::error(
                         format!("TLS cannot be set up: {error}"),
                         "check the certificate and its key",
                     ),
@@ -228,10 +228,10 @@ impl Files {
             .filter_map(|files| identity::load(&files.chain, &files.key, &names, now, problems))
             .collect();
         let mut roots = Vec::new();
-        for Located { value, place } in &application.upstream.ca_roots {
+        for Located { value, location } in &application.upstream.ca_roots {
             match files::certificates(value) {
                 Ok(certificates) => roots.extend(certificates),
-                Err(finding) => problems.add(place, finding),
+                Err(diagnostic) => problems.add(location, diagnostic),
             }
         }
         if roots.is_empty() {
@@ -241,17 +241,17 @@ impl Files {
                 trust: None,
             };
         }
-        let place = application
+        let location = application
             .upstream
             .ca_roots
             .first()
-            .map_or(&application.place, |root| &root.place);
+            .map_or(&application.location, |root| &root.location);
         let pin = application.upstream.pin_sha256.map(|pin| pin.0);
         let trust = client::config(roots.clone(), pin, now)
-            .map_err(|finding| problems.add(place, finding))
+            .map_err(|diagnostic| problems.add(location, diagnostic))
             .ok();
         for warning in trust.iter().flat_map(|trust| &trust.warnings) {
-            problems.add(place, warning.clone());
+            problems.add(location, warning.clone());
         }
         Self {
             identities,

@@ -28,7 +28,7 @@ pub struct Process {
     /// Requests answered by the proxy itself, by reason.
     pub refusals: Hour<Reasons>,
     /// Enrolments whose clients have left, read to their end.
-    pub unattended: TaskTracker,
+    pub detached: TaskTracker,
     /// Keeps scanners from filling the disk: the counters still see each of them.
     refusal_log: RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>,
     started: u32,
@@ -59,7 +59,7 @@ impl Process {
             ),
             scep: Applications::default(),
             refusals: Hour::new(Instant::now()),
-            unattended: TaskTracker::new(),
+            detached: TaskTracker::new(),
             started,
             connections: AtomicU64::new(0),
             cutting: AtomicBool::new(false),

@@ -48,7 +48,7 @@ pub struct Record {
     /// The client left before it had the answer, or seems to.
     pub client_gone: bool,
     /// What follows is read for the record only.
-    unattended: bool,
+    detached: bool,
     /// All of the answer has come.
     whole: bool,
 }
@@ -81,7 +81,7 @@ impl Record {
             // Until its end is seen, the answer has broken off; most often the client has left.
             incomplete: Some(Incomplete::Client),
             client_gone: false,
-            unattended: false,
+            detached: false,
             whole: false,
         })
     }
@@ -119,13 +119,13 @@ impl Record {
         if let Some(insight) = &mut self.insight {
             insight.passed(data);
         }
-        if !self.unattended {
+        if !self.detached {
             self.sent += data.len();
         }
     }
 
     pub fn completed(&mut self) {
-        self.incomplete = self.unattended.then_some(Incomplete::Client);
+        self.incomplete = self.detached.then_some(Incomplete::Client);
         self.whole = true;
     }
 
@@ -133,14 +133,14 @@ impl Record {
     /// used up the challenge of an enrolment, and nobody else will learn its outcome.
     pub fn goes_on_without_client(&mut self) -> bool {
         self.client_gone = true;
-        let first = !std::mem::replace(&mut self.unattended, true);
+        let first = !std::mem::replace(&mut self.detached, true);
         let is_enrolment = self.operation == Some(Operation::PKIOperation);
         first && is_enrolment && !self.process.is_cutting() && Handle::try_current().is_ok()
     }
 
     /// Where tasks go that no client waits for.
-    pub fn unattended(&self) -> TaskTracker {
-        self.process.unattended.clone()
+    pub fn detached(&self) -> TaskTracker {
+        self.process.detached.clone()
     }
 
     pub fn broken(&mut self, cause: Incomplete) {

@@ -1,7 +1,7 @@
 //! An X.509 certificate, read leniently: devices sign with certificates that break RFC 5280.
 
 use super::ber::{BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_3, INTEGER, OID, Reader, SEQUENCE};
-use super::kept::Kept;
+use super::inline_bytes::InlineBytes;
 use super::{Name, Oid, Recipient, Serial, Signature, Unreadable, name};
 use crate::base::hash::sha256;
 
@@ -37,7 +37,7 @@ pub struct Certificate {
 }
 
 /// A key identifier, cut after [`MAX_KEY_ID`] bytes.
-pub type KeyId = Kept<MAX_KEY_ID>;
+pub type KeyId = InlineBytes<MAX_KEY_ID>;
 
 pub const MAX_EXT_KEY_USAGES: usize = 16;
 pub const MAX_KEY_ID: usize = 64;

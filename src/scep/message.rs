@@ -3,7 +3,7 @@
 use super::ber::{CONTEXT_0, CONTEXT_0_STRING, INTEGER, OID, Reader, SEQUENCE, SET};
 use super::certificate::KeyId;
 use super::cms::{Signed, content, signed_data};
-use super::kept::Kept;
+use super::inline_bytes::InlineBytes;
 use super::{
     Cipher, Digest, FailInfo, MessageType, Name, PkiStatus, Serial, Signature, Signer, Unreadable,
     name,
@@ -33,7 +33,7 @@ pub struct Message {
 }
 
 /// Cut after [`MAX_NONCE`] bytes.
-pub type Nonce = Kept<MAX_NONCE>;
+pub type Nonce = InlineBytes<MAX_NONCE>;
 
 pub const MAX_TRANSACTION_ID: usize = 256;
 pub const MAX_NONCE: usize = 64;

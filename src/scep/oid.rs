@@ -2,19 +2,19 @@
 
 use std::fmt;
 
-use super::kept::Kept;
+use super::inline_bytes::InlineBytes;
 
 /// An object identifier as BER has it (X.690 §8.19), without tag and length; prints itself as
 /// `1.2.840.113549.1.1.11`. Of a longer one than [`Oid::MAX`] bytes the start is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Oid(Kept<{ Self::MAX }>);
+pub struct Oid(InlineBytes<{ Self::MAX }>);
 
 impl Oid {
     /// Twice what the longest in use has.
     pub const MAX: usize = 31;
 
     pub(super) fn new(encoded: &[u8]) -> Self {
-        Self(Kept::new(encoded))
+        Self(InlineBytes::new(encoded))
     }
 
     pub(super) fn as_bytes(&self) -> &[u8] {

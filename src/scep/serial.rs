@@ -1,17 +1,17 @@
 //! Serial numbers of certificates.
 
-use super::kept::Kept;
+use super::inline_bytes::InlineBytes;
 use super::name::push_hex;
 
 pub const MAX_SERIAL: usize = 64;
 
 /// The content of an INTEGER, cut after [`MAX_SERIAL`] bytes.
 #[derive(Clone, Copy, Debug)]
-pub struct Serial(Kept<MAX_SERIAL>);
+pub struct Serial(InlineBytes<MAX_SERIAL>);
 
 impl Serial {
     pub fn new(content: &[u8]) -> Self {
-        Self(Kept::new(content))
+        Self(InlineBytes::new(content))
     }
 
     /// Lower-case hexadecimal digits without leading zeros; `-` before a negative one.

@@ -15,7 +15,7 @@ use rustls::server::ParsedCertificate;
 use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version};
 
 use crate::base::hash::sha256;
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 
 use super::certificate::{Certificate, date, seconds};
 use super::provider;
@@ -31,7 +31,7 @@ pub struct Trust {
     /// configuration makes a new one, with new roots and without old sessions.
     pub config: Arc<ClientConfig>,
     /// About roots that look wrong.
-    pub warnings: Vec<Finding>,
+    pub warnings: Vec<Diagnostic>,
 }
 
 /// Trusts `roots` and nothing else.
@@ -45,20 +45,20 @@ pub fn config(
     roots: Vec<CertificateDer<'static>>,
     pin_sha256: Option<[u8; 32]>,
     now: SystemTime,
-) -> Result<Trust, Finding> {
+) -> Result<Trust, Diagnostic> {
     let mut anchors = RootCertStore::empty();
     let mut warnings = Vec::new();
     for (at, root) in roots.into_iter().enumerate() {
         warnings.extend(root_finding(&root, seconds(now)));
         if anchors.add(root).is_err() {
-            warnings.push(Finding::warning(
+            warnings.push(Diagnostic::warning(
                 format!("certificate {} of the roots is not readable", at + 1),
                 "export it again, or take it out",
             ));
         }
     }
     if anchors.is_empty() {
-        return Err(Finding::error(
+        return Err(Diagnostic::error(
             "holds no certificate that can be used as a root",
             "name the file of the CA that issued the NDES server's certificate: on the CA run \
              certutil -ca.cert root.cer",
@@ -78,7 +78,7 @@ pub fn config(
     };
     let config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])
-        .map_err(|error| Finding::error(error.to_string(), "report this as a bug"))?
+        .map_err(|error| Diagnostic::error(error.to_string(), "report this as a bug"))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_no_client_auth();
@@ -90,29 +90,29 @@ pub fn config(
 
 /// rustls does not look at a root's dates and purpose, and calls a signature by a short key a bad
 /// one.
-fn root_finding(der: &CertificateDer<'_>, now: i64) -> Option<Finding> {
+fn root_finding(der: &CertificateDer<'_>, now: i64) -> Option<Diagnostic> {
     let root = Certificate::read(der).ok()?;
     let which = &root.subject;
     let renewed = "add the CA's present certificate: on the CA run certutil -ca.cert root.cer";
     if now > root.not_after {
-        Some(Finding::warning(
+        Some(Diagnostic::warning(
             format!("{which} expired on {}", date(root.not_after)),
             renewed,
         ))
     } else if now < root.not_before {
         let what = format!("{which} is valid only from {}", date(root.not_before));
-        Some(Finding::warning(what, "check this machine's clock"))
+        Some(Diagnostic::warning(what, "check this machine's clock"))
     } else if root.key.is_short() {
         let what = format!(
             "{which} has too short a key, {}: what it signed is refused",
             root.key
         );
-        Some(Finding::warning(
+        Some(Diagnostic::warning(
             what,
             "renew the CA with RSA 2048 or ECDSA P-256",
         ))
     } else if !root.is_ca && !root.self_issued {
-        Some(Finding::warning(
+        Some(Diagnostic::warning(
             format!("{which} is not of a CA: it makes nothing trusted"),
             format!("put the certificate of its issuer here: {}", root.issuer),
         ))

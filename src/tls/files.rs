@@ -11,7 +11,7 @@ use std::path::Path;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 use crate::base::text;
 
 use super::der::{self, Kind};
@@ -25,7 +25,7 @@ mod tests;
 ///
 /// # Errors
 /// What the file holds instead, with the command that makes a certificate file of it.
-pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Finding> {
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {
     let mut found = Vec::new();
     let mut others = Vec::new();
     for mut piece in pieces(path)? {
@@ -52,7 +52,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Finding
 ///
 /// # Errors
 /// What the file holds instead, with the command that makes a key file of it.
-pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Finding> {
+pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Diagnostic> {
     let mut keys = Vec::new();
     let mut others = Vec::new();
     for mut piece in pieces(path)? {
@@ -86,7 +86,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Finding> {
 }
 
 /// A warning if every user of the machine can read the key.
-pub fn key_mode_finding(path: &Path) -> Option<Finding> {
+pub fn key_mode_diagnostic(path: &Path) -> Option<Diagnostic> {
     use std::os::unix::fs::PermissionsExt;
 
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
@@ -112,7 +112,7 @@ impl Piece {
 }
 
 /// Whatever of the file was in memory is wiped: it may be a key.
-fn pieces(path: &Path) -> Result<Vec<Piece>, Finding> {
+fn pieces(path: &Path) -> Result<Vec<Piece>, Diagnostic> {
     let bytes = read(path)?;
     if let Some(text) = text(&bytes) {
         let sections = sections(&text).map(|section| section.decode(path));
@@ -130,7 +130,7 @@ fn pieces(path: &Path) -> Result<Vec<Piece>, Finding> {
     }])
 }
 
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Finding> {
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
     // Room for all of it: a buffer that grows leaves copies behind.
     let expected = std::fs::metadata(path).map_or(0, |metadata| metadata.len().min(MAX_FILE));
     let mut bytes = Zeroizing::new(Vec::with_capacity(expected as usize + 64));
@@ -168,7 +168,7 @@ fn sections(text: &str) -> impl Iterator<Item = Section<'_>> {
 }
 
 impl Section<'_> {
-    fn decode(&self, path: &Path) -> Result<Piece, Finding> {
+    fn decode(&self, path: &Path) -> Result<Piece, Diagnostic> {
         let piece = |kind, der| Piece {
             label: self.label.to_owned(),
             kind,

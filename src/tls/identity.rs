@@ -13,7 +13,7 @@ use rustls::sign::{CertifiedKey, SigningKey};
 
 use zeroize::Zeroize;
 
-use crate::base::problem::{Finding, Located, Problems, Severity};
+use crate::base::problem::{Diagnostic, Located, Problems, Severity};
 
 use super::certificate::{Certificate, Key, date, seconds};
 use super::files;
@@ -51,30 +51,30 @@ pub fn load(
     now: SystemTime,
     problems: &mut Problems,
 ) -> Option<Identity> {
-    if let Some(warning) = files::key_mode_finding(&key.value) {
-        problems.add(&key.place, warning);
+    if let Some(warning) = files::key_mode_diagnostic(&key.value) {
+        problems.add(&key.location, warning);
     }
     // Both are read before either is judged: an admin wants to hear of both at once.
-    let links = links(&chain.value).map_err(|finding| problems.add(&chain.place, finding));
-    let der = files::private_key(&key.value).map_err(|error| problems.add(&key.place, error));
+    let links = links(&chain.value).map_err(|diagnostic| problems.add(&chain.location, diagnostic));
+    let der = files::private_key(&key.value).map_err(|error| problems.add(&key.location, error));
     let (links, der) = (links.ok()?, der.ok()?);
 
     let (signer, leaf) = match signer(&key.value, der, &links) {
         Ok(found) => found,
-        Err(finding) => {
-            problems.add(&key.place, finding);
+        Err(diagnostic) => {
+            problems.add(&key.location, diagnostic);
             return None;
         }
     };
     let chain_of_leaf = Chain::build(links, leaf);
-    let mut findings = leaf_findings(&chain_of_leaf.leaf.certificate, public_names, now);
-    findings.extend(chain_of_leaf.findings(&chain.value));
-    let usable = findings
+    let mut diagnostics = leaf_diagnostics(&chain_of_leaf.leaf.certificate, public_names, now);
+    diagnostics.extend(chain_of_leaf.diagnostics(&chain.value));
+    let usable = diagnostics
         .iter()
-        .all(|finding| finding.severity == Severity::Warning);
-    findings
+        .all(|diagnostic| diagnostic.severity == Severity::Warning);
+    diagnostics
         .into_iter()
-        .for_each(|finding| problems.add(&chain.place, finding));
+        .for_each(|diagnostic| problems.add(&chain.location, diagnostic));
     usable.then(|| identity(chain_of_leaf, signer))
 }
 
@@ -95,10 +95,10 @@ fn identity(chain: Chain, signer: Arc<dyn SigningKey>) -> Identity {
     }
 }
 
-fn links(path: &Path) -> Result<Vec<Link>, Finding> {
+fn links(path: &Path) -> Result<Vec<Link>, Diagnostic> {
     let read = |(at, der): (usize, CertificateDer<'static>)| match Certificate::read(&der) {
         Ok(certificate) => Ok(Link { der, certificate }),
-        Err(unreadable) => Err(Finding::error(
+        Err(unreadable) => Err(Diagnostic::error(
             format!(
                 "certificate {} of {} is {unreadable}",
                 at + 1,
@@ -119,7 +119,7 @@ fn signer(
     path: &Path,
     mut key: PrivateKeyDer<'static>,
     links: &[Link],
-) -> Result<(Arc<dyn SigningKey>, usize), Finding> {
+) -> Result<(Arc<dyn SigningKey>, usize), Diagnostic> {
     let signer = aws_lc_rs::sign::any_supported_type(&key);
     // What signs is with aws-lc now, which wipes it when the certificate is replaced.
     key.zeroize();
@@ -136,7 +136,7 @@ fn signer(
     }
 }
 
-fn unusable(path: &Path, links: &[Link]) -> Finding {
+fn unusable(path: &Path, links: &[Link]) -> Diagnostic {
     let short = links
         .iter()
         .map(|link| link.certificate.key)
@@ -145,18 +145,18 @@ fn unusable(path: &Path, links: &[Link]) -> Finding {
         || format!("the private key in {} cannot be used", path.display()),
         |key| format!("the private key in {} is too short: {key}", path.display()),
     );
-    Finding::error(
+    Diagnostic::error(
         what,
         "use RSA of 2048 to 8192 bits, ECDSA P-256, P-384 or P-521, or Ed25519",
     )
 }
 
-fn mismatch(path: &Path, key: Key, links: &[Link]) -> Finding {
+fn mismatch(path: &Path, key: Key, links: &[Link]) -> Diagnostic {
     let presented: Vec<String> = links
         .iter()
         .map(|Link { certificate: c, .. }| format!("{} ({})", c.subject, c.key))
         .collect();
-    Finding::error(
+    Diagnostic::error(
         format!(
             "the private key in {} ({key}) belongs to no certificate of the chain, which holds {}",
             path.display(),
@@ -167,50 +167,54 @@ fn mismatch(path: &Path, key: Key, links: &[Link]) -> Finding {
     )
 }
 
-fn leaf_findings(leaf: &Certificate, public_names: &[String], now: SystemTime) -> Vec<Finding> {
-    let mut findings = Vec::new();
+fn leaf_diagnostics(
+    leaf: &Certificate,
+    public_names: &[String],
+    now: SystemTime,
+) -> Vec<Diagnostic> {
+    let mut diagnostics = Vec::new();
     if leaf.key.is_short() {
-        findings.push(Finding::error(
+        diagnostics.push(Diagnostic::error(
             format!("the certificate's key is too short: {}", leaf.key),
             "request a certificate with RSA 2048 or ECDSA P-256",
         ));
     }
     if !leaf.server_auth {
-        findings.push(Finding::error(
+        diagnostics.push(Diagnostic::error(
             "the certificate is not for servers: its extended key usage lacks serverAuth",
             "request it from a template for web servers (1.3.6.1.5.5.7.3.1)",
         ));
     }
-    findings.extend(date_finding(leaf, now));
-    findings.extend(name_finding(leaf, public_names));
-    findings
+    diagnostics.extend(date_diagnostic(leaf, now));
+    diagnostics.extend(name_diagnostic(leaf, public_names));
+    diagnostics
 }
 
 /// None where `leaf` is valid now and for a while.
-pub fn date_finding(leaf: &Certificate, now: SystemTime) -> Option<Finding> {
+pub fn date_diagnostic(leaf: &Certificate, now: SystemTime) -> Option<Diagnostic> {
     let today = seconds(now);
     let late = seconds(now + RENEWAL_IS_LATE);
     let renew = "renew it and put the new chain and key in place of the old";
     if today > leaf.not_after {
         let what = format!("the certificate expired on {}", date(leaf.not_after));
-        Some(Finding::error(what, renew))
+        Some(Diagnostic::error(what, renew))
     } else if today < leaf.not_before {
         let what = format!(
             "the certificate is valid only from {}, and it is {} now",
             date(leaf.not_before),
             date(today)
         );
-        Some(Finding::error(what, "wait, or set this machine's clock"))
+        Some(Diagnostic::error(what, "wait, or set this machine's clock"))
     } else if late > leaf.not_after {
         let what = format!("the certificate expires soon, on {}", date(leaf.not_after));
-        Some(Finding::warning(what, renew))
+        Some(Diagnostic::warning(what, renew))
     } else {
         None
     }
 }
 
 /// None where `leaf` is for all of `public_names`.
-pub fn name_finding(leaf: &Certificate, public_names: &[String]) -> Option<Finding> {
+pub fn name_diagnostic(leaf: &Certificate, public_names: &[String]) -> Option<Diagnostic> {
     let missing: Vec<&str> = public_names
         .iter()
         .map(String::as_str)
@@ -222,7 +226,7 @@ pub fn name_finding(leaf: &Certificate, public_names: &[String]) -> Option<Findi
     } else {
         format!("whose SAN names are: {}", leaf.san_text())
     };
-    Some(Finding::error(
+    Some(Diagnostic::error(
         format!(
             "the certificate does not cover {}: it is {}, {found}",
             missing.join(", "),

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
 use super::head::{self, Head, Length};
-use super::pool::Shelf;
+use super::pool::IdleConnections;
 use super::wire::{Passed, Wire};
 use super::{Failure, Outgoing};
 
@@ -147,7 +147,7 @@ pub struct Incoming {
     connection: Option<Connection>,
     left: Length,
     keep_alive: bool,
-    shelf: Option<Arc<Shelf>>,
+    idle: Option<Arc<IdleConnections>>,
 }
 
 impl Incoming {
@@ -155,13 +155,13 @@ impl Incoming {
         connection: Connection,
         left: Length,
         keep_alive: bool,
-        shelf: Option<Arc<Shelf>>,
+        idle: Option<Arc<IdleConnections>>,
     ) -> Self {
         Self {
             connection: Some(connection),
             left,
             keep_alive,
-            shelf,
+            idle,
         }
     }
 
@@ -233,9 +233,9 @@ impl Incoming {
         };
         // What TLS has deciphered and nobody has read makes it want no more.
         let surplus = !connection.input.is_empty() || !connection.stream.get_ref().1.wants_read();
-        if let (true, false, Some(shelf)) = (self.keep_alive, surplus, &self.shelf) {
+        if let (true, false, Some(idle)) = (self.keep_alive, surplus, &self.idle) {
             connection.input = BytesMut::new();
-            shelf.put(connection);
+            idle.put(connection);
         }
     }
 }

@@ -17,11 +17,11 @@ const MOST_AGE: Duration = Duration::from_secs(300);
 const MOST_KEPT: usize = 256;
 
 pub(super) struct Pool {
-    shelves: Vec<Arc<Shelf>>,
+    workers: Vec<Arc<IdleConnections>>,
 }
 
 #[derive(Default)]
-pub(super) struct Shelf(Mutex<Idle>);
+pub(super) struct IdleConnections(Mutex<Idle>);
 
 #[derive(Default)]
 struct Idle {
@@ -34,17 +34,17 @@ struct Idle {
 impl Pool {
     pub(super) fn new(workers: usize) -> Self {
         Self {
-            shelves: (0..workers.max(1)).map(|_| Arc::default()).collect(),
+            workers: (0..workers.max(1)).map(|_| Arc::default()).collect(),
         }
     }
 
     /// Where the connections of `worker` lie; none for who is no worker.
-    pub(super) fn shelf(&self, worker: usize) -> Option<Arc<Shelf>> {
-        self.shelves.get(worker).cloned()
+    pub(super) fn idle(&self, worker: usize) -> Option<Arc<IdleConnections>> {
+        self.workers.get(worker).cloned()
     }
 }
 
-impl Shelf {
+impl IdleConnections {
     fn lock(&self) -> MutexGuard<'_, Idle> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -76,12 +76,12 @@ impl Shelf {
 
 /// Closes what has been idle for too long, until nothing is left. A shelf that nobody uses any more
 /// goes at once, with all that lies on it.
-async fn sweep(shelf: Weak<Shelf>) {
+async fn sweep(idle: Weak<IdleConnections>) {
     let mut next = Instant::now() + MOST_IDLE;
     loop {
         sleep_until(next).await;
-        let Some(shelf) = shelf.upgrade() else { return };
-        let mut idle = shelf.lock();
+        let Some(idle) = idle.upgrade() else { return };
+        let mut idle = idle.lock();
         let now = Instant::now();
         idle.connections
             .retain(|connection| connection.is_fresh(now));

@@ -24,28 +24,28 @@ pub struct Queue {
 #[derive(Default)]
 struct State {
     /// Requests at a time.
-    places: usize,
+    permits: usize,
     /// How long one may wait.
-    patience: Duration,
+    max_wait: Duration,
     taken: usize,
     /// How many of them each client has.
     holders: HashMap<ClientKey, usize>,
     /// Whose turn comes when; each client that waits stands here once.
     turns: VecDeque<ClientKey>,
-    waiting: HashMap<ClientKey, VecDeque<oneshot::Sender<Place>>>,
+    waiting: HashMap<ClientKey, VecDeque<oneshot::Sender<Permit>>>,
     length: usize,
 }
 
 /// A place at the upstream, for as long as its answer lasts. Dropping it lets the next one in.
-pub struct Place {
+pub struct Permit {
     queue: Arc<Queue>,
     client: ClientKey,
 }
 
 /// What a client that asks for a place gets.
 pub enum Turn<'q> {
-    Now(Place),
-    Later(Waiting<'q>),
+    Now(Permit),
+    Later(Waiter<'q>),
     /// There is no room to wait.
     Never,
 }
@@ -54,11 +54,11 @@ pub enum Turn<'q> {
 const LENGTH: usize = 4;
 
 impl Queue {
-    pub fn new(places: usize, patience: Duration, metrics: QueueMetrics) -> Arc<Self> {
-        metrics.in_flight_max.set(places as i64);
+    pub fn new(permits: usize, max_wait: Duration, metrics: QueueMetrics) -> Arc<Self> {
+        metrics.in_flight_max.set(permits as i64);
         let state = State {
-            places,
-            patience,
+            permits,
+            max_wait,
             ..State::default()
         };
         Arc::new(Self {
@@ -69,10 +69,10 @@ impl Queue {
 
     /// From now on other bounds. Who has a place keeps it; who waits does so for as long as it was
     /// promised.
-    pub fn resize(self: &Arc<Self>, places: usize, patience: Duration) {
+    pub fn resize(self: &Arc<Self>, permits: usize, max_wait: Duration) {
         let mut state = self.state();
-        (state.places, state.patience) = (places, patience);
-        self.metrics.in_flight_max.set(places as i64);
+        (state.permits, state.max_wait) = (permits, max_wait);
+        self.metrics.in_flight_max.set(permits as i64);
         self.let_in(state);
     }
 
@@ -80,8 +80,8 @@ impl Queue {
     pub fn enter(self: &Arc<Self>, client: ClientKey) -> Turn<'_> {
         let mut state = self.state();
         // A place is free only while all that wait have their share already.
-        let turn = if state.taken < state.places && state.within_share(client) {
-            Turn::Now(self.place(&mut state, client))
+        let turn = if state.taken < state.permits && state.within_share(client) {
+            Turn::Now(self.permit(&mut state, client))
         } else {
             self.wait(&mut state, client)
         };
@@ -95,10 +95,10 @@ impl Queue {
         (state.taken, state.length)
     }
 
-    fn place(self: &Arc<Self>, state: &mut State, client: ClientKey) -> Place {
+    fn permit(self: &Arc<Self>, state: &mut State, client: ClientKey) -> Permit {
         state.taken += 1;
         *state.holders.entry(client).or_default() += 1;
-        Place {
+        Permit {
             queue: self.clone(),
             client,
         }
@@ -106,15 +106,15 @@ impl Queue {
 
     /// Gives free places to those who wait.
     fn let_in<'q>(self: &'q Arc<Self>, mut state: MutexGuard<'q, State>) {
-        while state.taken < state.places {
+        while state.taken < state.permits {
             let Some((client, sender)) = state.next() else {
                 break;
             };
-            let place = self.place(&mut state, client);
+            let permit = self.permit(&mut state, client);
             self.show(&state);
             drop(state);
             // Whoever has given up in between drops the place, and with it lets the next one in.
-            _ = sender.send(place);
+            _ = sender.send(permit);
             state = self.state();
         }
         self.show(&state);
@@ -126,7 +126,7 @@ impl Queue {
     }
 
     fn wait(&self, state: &mut State, client: ClientKey) -> Turn<'_> {
-        let longest = state.places * LENGTH;
+        let longest = state.permits * LENGTH;
         let own = state.waiting.get(&client).map_or(0, VecDeque::len);
         // Half of the queue is always left to others.
         if state.length >= longest || own >= longest / 2 {
@@ -139,11 +139,11 @@ impl Queue {
         if line.len() == 1 {
             state.turns.push_back(client);
         }
-        Turn::Later(Waiting {
+        Turn::Later(Waiter {
             queue: self,
             client,
             turn,
-            patience: state.patience,
+            max_wait: state.max_wait,
         })
     }
 
@@ -153,21 +153,21 @@ impl Queue {
 }
 
 /// A request that waits; dropped, it waits no more.
-pub struct Waiting<'q> {
+pub struct Waiter<'q> {
     queue: &'q Queue,
     client: ClientKey,
-    turn: oneshot::Receiver<Place>,
-    patience: Duration,
+    turn: oneshot::Receiver<Permit>,
+    max_wait: Duration,
 }
 
-impl Waiting<'_> {
+impl Waiter<'_> {
     /// The place, once it is free. None where that takes too long.
-    pub async fn turn(mut self) -> Option<Place> {
-        timeout(self.patience, &mut self.turn).await.ok()?.ok()
+    pub async fn turn(mut self) -> Option<Permit> {
+        timeout(self.max_wait, &mut self.turn).await.ok()?.ok()
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for Waiter<'_> {
     fn drop(&mut self) {
         // A place that has been sent already is given back when the channel is dropped.
         self.turn.close();
@@ -181,7 +181,7 @@ impl State {
     /// One place in eight is never held by the client that holds all the others.
     fn within_share(&self, client: ClientKey) -> bool {
         let held = self.holders.get(&client).copied().unwrap_or(0);
-        held < self.places - self.places / 8
+        held < self.permits - self.permits / 8
     }
 
     fn leave(&mut self, client: ClientKey) {
@@ -208,7 +208,7 @@ impl State {
     }
 
     /// Takes the next one that still waits out of the queue, each client in its turn.
-    fn next(&mut self) -> Option<(ClientKey, oneshot::Sender<Place>)> {
+    fn next(&mut self) -> Option<(ClientKey, oneshot::Sender<Permit>)> {
         for _ in 0..self.turns.len() {
             let client = self.turns.pop_front()?;
             if !self.within_share(client) {
@@ -234,7 +234,7 @@ impl State {
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
         let queue = self.queue.clone();
         let mut state = queue.state();
@@ -252,17 +252,17 @@ mod tests {
     const B: ClientKey = ClientKey::V6(2);
     const C: ClientKey = ClientKey::V6(3);
 
-    fn queue(places: usize) -> Arc<Queue> {
+    fn queue(permits: usize) -> Arc<Queue> {
         Queue::new(
-            places,
+            permits,
             Duration::from_secs(15),
             Metrics::new().unwrap().queue("a"),
         )
     }
 
-    async fn enter(queue: &Arc<Queue>, client: ClientKey) -> Option<Place> {
+    async fn enter(queue: &Arc<Queue>, client: ClientKey) -> Option<Permit> {
         match queue.enter(client) {
-            Turn::Now(place) => Some(place),
+            Turn::Now(permit) => Some(permit),
             Turn::Later(waiting) => waiting.turn().await,
             Turn::Never => None,
         }
@@ -338,7 +338,7 @@ mod tests {
         for client in [A, A, A, B] {
             let (queue, order) = (queue.clone(), order.clone());
             tokio::spawn(async move {
-                let _place = enter(&queue, client).await.unwrap();
+                let _permit = enter(&queue, client).await.unwrap();
                 order.lock().unwrap().push(client);
             });
             settle().await;

@@ -322,8 +322,8 @@ ca_roots = []
     let problems: Vec<_> = ran.stdout.lines().collect();
     assert_eq!(problems.len(), expected.len(), "{problems:#?}");
     let file = folder.config();
-    for (problem, (place, cure)) in problems.iter().zip(expected) {
-        let start = format!("{}:{place}: error: ", file.display());
+    for (problem, (location, cure)) in problems.iter().zip(expected) {
+        let start = format!("{}:{location}: error: ", file.display());
         assert!(problem.starts_with(&start), "{start}, not {problem}");
         let (_, said) = problem.split_once("; ").expect("a cure");
         assert!(said.contains(cure), "{cure}, not {said}");
@@ -334,7 +334,7 @@ ca_roots = []
 #[test]
 fn each_mistake_is_told_at_its_line_with_its_cure() {
     let folder = Folder::new();
-    for (text, place, words) in [
+    for (text, location, words) in [
         // the nearest key
         (
             "{A}path = []\n{U}",
@@ -572,14 +572,14 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         let text = text.replace("{A}", APPLICATION).replace("{U}", UPSTREAM);
         let ran = folder.check(&text);
         println!("{text}\n{}", ran.stdout);
-        ran.assert_only("error", place, words);
+        ran.assert_only("error", location, words);
     }
 }
 
 #[test]
 fn what_is_no_toml_is_told_alone() {
     let folder = Folder::new();
-    for (text, place, words) in [
+    for (text, location, words) in [
         ("{A}{U}address = 10.0.0.5:443", "7", "in \"double quotes\""),
         (
             "{A}{U}address = \"\\\\server\\share\\users\"",
@@ -594,7 +594,7 @@ fn what_is_no_toml_is_told_alone() {
         let text = text.replace("{A}", APPLICATION).replace("{U}", UPSTREAM);
         let ran = folder.check(&text);
         println!("{text}\n{}", ran.stdout);
-        ran.assert_only("error", place, &["this is not TOML", words]);
+        ran.assert_only("error", location, &["this is not TOML", words]);
     }
     let ran = folder.check("");
     assert_eq!(ran.code, 1);
@@ -675,8 +675,8 @@ fn limits_that_hide_each_other_are_said() {
         ),
     ] {
         let ran = folder.check(format!("[limits]\n{limits}\n{MINIMAL}"));
-        let place = format!("1: limits.{key}");
-        ran.assert_only("warning", &place, &["is never reached"]);
+        let location = format!("1: limits.{key}");
+        ran.assert_only("warning", &location, &["is never reached"]);
     }
 }
 
@@ -808,7 +808,7 @@ fn files_of_a_windows_admin_work_or_are_named_with_the_line_to_run() {
     }
     set_mode(&folder.path().join("open.key"), 0o644);
 
-    for (from, to, place, severity, words) in [
+    for (from, to, location, severity, words) in [
         (
             "\"scep.key\"",
             "\"other.key\"",
@@ -881,7 +881,7 @@ fn files_of_a_windows_admin_work_or_are_named_with_the_line_to_run() {
     ] {
         let ran = folder.check(MINIMAL.replace(from, to));
         println!("{from} -> {to}\n{}", ran.stdout);
-        ran.assert_only(severity, place, words);
+        ran.assert_only(severity, location, words);
     }
     // DER, as certutil -ca.cert writes it, beside PEM
     let ran =

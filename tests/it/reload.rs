@@ -139,14 +139,14 @@ fn what_fails_changes_nothing_and_is_said_everywhere() {
         .position(|line| line.contains("ca_rots"))
         .unwrap();
     let file = binary.directory().join("ndes-proxy.toml");
-    let place = format!(
+    let location = format!(
         "{}:{line}: application[0].upstream[0].ca_rots",
         file.display()
     );
     let cure = "write `ca_roots`";
     eventually("a line", || !binary.messages("reload refused").is_empty());
     for said in [&binary.messages("reload refused")[0], &status(&binary)] {
-        assert!(said.contains(&place) && said.contains(cure), "{said}");
+        assert!(said.contains(&location) && said.contains(cure), "{said}");
     }
 
     put_config(&binary, &good);

@@ -219,14 +219,14 @@ impl Finding {
     }
 
     /// What `check` would say.
-    pub fn of_check(step: Step, finding: problem::Finding) -> Self {
-        let level = match finding.severity {
+    pub fn of_check(step: Step, diagnostic: problem::Diagnostic) -> Self {
+        let level = match diagnostic.severity {
             Severity::Warning => Level::Warning,
             Severity::Error => Level::Problem,
         };
         Self {
             level,
-            ..Self::problem(step, finding.what, finding.cure)
+            ..Self::problem(step, diagnostic.what, diagnostic.cure)
         }
     }
 }

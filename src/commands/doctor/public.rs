@@ -108,7 +108,7 @@ pub(super) fn certificate(
     let is_of_file = files.any(|identity| identity.certified.cert.first() == chain.first());
     notes.add(own(subject, leaf, is_of_file));
     notes.add(order(&read, is_of_file));
-    notes.add(match identity::date_finding(leaf, subject.now) {
+    notes.add(match identity::date_diagnostic(leaf, subject.now) {
         Some(finding) => Finding::of_check(Step::PublicExpiry, finding),
         None => Finding::ok(Step::PublicExpiry, left(leaf.not_after, subject.now)),
     });
@@ -131,7 +131,7 @@ pub(super) fn left(end: i64, now: SystemTime) -> String {
 
 fn name(door: &Door, leaf: &Certificate) -> Finding {
     let step = Step::PublicName;
-    match identity::name_finding(leaf, &[door.name.to_string()]) {
+    match identity::name_diagnostic(leaf, &[door.name.to_string()]) {
         Some(finding) => Finding::of_check(step, finding),
         None => {
             let what = format!("{} is in the SAN: {}", door.name, leaf.san_text());

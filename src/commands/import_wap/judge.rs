@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::publication::{Publication, quoted};
 use super::url::Url;
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 use crate::config::types::{DnsName, Origin};
 
 pub(super) struct Judged<'a> {
@@ -38,7 +38,7 @@ pub(super) enum Width {
 /// A publication that does not, and why.
 pub(super) struct Left<'a> {
     pub(super) publication: &'a Publication,
-    pub(super) finding: Finding,
+    pub(super) diagnostic: Diagnostic,
     /// Its devices are without NDES until somebody acts.
     pub(super) meant_for_scep: bool,
 }
@@ -48,9 +48,9 @@ pub(super) fn judge(publications: &[Publication]) -> Judged<'_> {
     for publication in publications {
         match take(publication) {
             Ok(one) => taken.push(one),
-            Err(finding) => left.push(Left {
+            Err(diagnostic) => left.push(Left {
                 publication,
-                finding,
+                diagnostic,
                 meant_for_scep: is_meant_for_scep(publication),
             }),
         }
@@ -60,7 +60,7 @@ pub(super) fn judge(publications: &[Publication]) -> Judged<'_> {
         taken = sure;
         left.extend(unsure.into_iter().map(|unsure| Left {
             publication: unsure.publication,
-            finding: Finding::warning(
+            diagnostic: Diagnostic::warning(
                 "publishes a whole site, and nothing says that it is NDES",
                 "if it is, write an [[application]] for it as those below",
             ),
@@ -74,7 +74,7 @@ pub(super) fn judge(publications: &[Publication]) -> Judged<'_> {
 }
 
 /// An error is why it cannot be SCEP.
-fn take(publication: &Publication) -> Result<Taken<'_>, Finding> {
+fn take(publication: &Publication) -> Result<Taken<'_>, Diagnostic> {
     let external = url("ExternalUrl", publication.external_url.as_ref())?;
     Ok(Taken {
         publication,
@@ -86,37 +86,37 @@ fn take(publication: &Publication) -> Result<Taken<'_>, Finding> {
     })
 }
 
-fn url(key: &str, url: Option<&String>) -> Result<Url, Finding> {
+fn url(key: &str, url: Option<&String>) -> Result<Url, Diagnostic> {
     let parsed = match url {
         Some(url) => Url::parse(url),
         None => Err("is missing".to_owned()),
     };
-    parsed.map_err(|what| Finding::warning(format!("{key} {what}"), CORRECT))
+    parsed.map_err(|what| Diagnostic::warning(format!("{key} {what}"), CORRECT))
 }
 
 /// How much a published path, which WAP takes as a prefix, lets in.
-fn width(path: &str) -> Result<Width, Finding> {
+fn width(path: &str) -> Result<Width, Diagnostic> {
     match path {
         "/" => Ok(Width::WholeSite),
         "/certsrv/" => Ok(Width::Certsrv),
         "/certsrv/mscep/"
         | "/certsrv/mscep/mscep.dll/"
         | "/certsrv/mscep/mscep.dll/pkiclient.exe/" => Ok(Width::Scep),
-        _ if path.starts_with("/certsrv/mscep_admin/") => Err(Finding::warning(
+        _ if path.starts_with("/certsrv/mscep_admin/") => Err(Diagnostic::warning(
             "shows the challenge passwords of NDES to strangers, and asks for a Windows account",
             "do not publish it; an MDM other than Intune should reach it by a way of its own",
         )),
-        _ => Err(Finding::warning(
+        _ => Err(Diagnostic::warning(
             format!("{} is no path of SCEP", quoted(path)),
             "leave it where it is: ndes-proxy publishes NDES only",
         )),
     }
 }
 
-fn public_name(publication: &Publication, external: &Url) -> Result<DnsName, Finding> {
+fn public_name(publication: &Publication, external: &Url) -> Result<DnsName, Diagnostic> {
     let preauthentication = publication.external_preauthentication.as_ref();
     if let Some(other) = preauthentication.filter(|word| !word.is_first("PassThrough")) {
-        return Err(Finding::warning(
+        return Err(Diagnostic::warning(
             format!(
                 "ExternalPreauthentication is {other}: \
                  a device cannot sign in before it has its certificate"
@@ -125,39 +125,39 @@ fn public_name(publication: &Publication, external: &Url) -> Result<DnsName, Fin
         ));
     }
     if !external.https {
-        return Err(Finding::warning(
+        return Err(Diagnostic::warning(
             "is published over plain HTTP",
             "give the devices an https:// URL, and publish that",
         ));
     }
     if external.host.contains('*') {
-        return Err(Finding::warning(
+        return Err(Diagnostic::warning(
             format!("{} stands for many names", quoted(&external.host)),
             "write an [[application]] with the names that devices use in public_names",
         ));
     }
     DnsName::try_from(external.host.clone())
-        .map_err(|what| Finding::warning(format!("ExternalUrl: {what}"), CORRECT))
+        .map_err(|what| Diagnostic::warning(format!("ExternalUrl: {what}"), CORRECT))
 }
 
-fn upstream(publication: &Publication, external: &Url) -> Result<Origin, Finding> {
+fn upstream(publication: &Publication, external: &Url) -> Result<Origin, Diagnostic> {
     let backend = url("BackendServerUrl", publication.backend_server_url.as_ref())?;
     if !backend.https {
-        return Err(Finding::warning(
+        return Err(Diagnostic::warning(
             "BackendServerUrl is http: the proxy asks NDES over TLS only",
             "in IIS, add an https binding with a certificate to the site; \
              then change the URL in the file to https",
         ));
     }
     if backend.path != external.path {
-        return Err(Finding::warning(
+        return Err(Diagnostic::warning(
             "BackendServerUrl and ExternalUrl have different paths: \
              the proxy passes on paths as they are",
             "give the devices the URL https://NAME/certsrv/mscep/mscep.dll",
         ));
     }
     Origin::try_from(format!("https://{}:{}", backend.host, backend.port))
-        .map_err(|what| Finding::warning(format!("BackendServerUrl: {what}"), CORRECT))
+        .map_err(|what| Diagnostic::warning(format!("BackendServerUrl: {what}"), CORRECT))
 }
 
 /// Judged by its path; a whole site, or no URL at all, by its names.
@@ -205,14 +205,14 @@ fn one_for_each_name<'a>(taken: Vec<Taken<'a>>, left: &mut Vec<Left<'a>>) -> Vec
             continue;
         };
         let same = first.upstream == other.upstream;
-        let finding = if same {
+        let diagnostic = if same {
             first.ports.extend(other.ports);
-            Finding::warning(
+            Diagnostic::warning(
                 format!("leads to the same NDES as {}", first.publication),
                 "nothing is missing without it",
             )
         } else {
-            Finding::warning(
+            Diagnostic::warning(
                 format!(
                     "has the public name of {}, but leads to another server",
                     first.publication
@@ -222,7 +222,7 @@ fn one_for_each_name<'a>(taken: Vec<Taken<'a>>, left: &mut Vec<Left<'a>>) -> Vec
         };
         left.push(Left {
             publication: other.publication,
-            finding,
+            diagnostic,
             meant_for_scep: !same,
         });
     }

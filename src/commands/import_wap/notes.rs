@@ -2,18 +2,18 @@
 
 use super::judge::{Taken, Width};
 use super::publication::{Publication, Word};
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 
 impl Taken<'_> {
     /// What an admin must know even without reading the configuration.
-    pub(super) fn findings(&self) -> impl Iterator<Item = Finding> {
+    pub(super) fn diagnostics(&self) -> impl Iterator<Item = Diagnostic> {
         let wide = match self.width {
             Width::Scep => None,
             Width::Certsrv => Some("all of /certsrv/"),
             Width::WholeSite => Some("the whole site"),
         };
         let narrowed = wide.map(|wide| {
-            Finding::warning(
+            Diagnostic::warning(
                 format!(
                     "WAP published {wide}, ndes-proxy publishes SCEP only: /certsrv/mscep_admin/ \
                      is no longer reachable from outside, nor is web enrolment"
@@ -24,14 +24,14 @@ impl Taken<'_> {
         });
         let unsure = (!self.sure).then(|| {
             let cure = "remove its [[application]] if it is another application";
-            Finding::warning("nothing but a whole site says that this is NDES", cure)
+            Diagnostic::warning("nothing but a whole site says that this is NDES", cure)
         });
         let unverified = self
             .publication
             .backend_server_certificate_validation
             .as_ref();
         let unverified = unverified.filter(|word| word.is_first("None")).map(|_| {
-            Finding::warning(
+            Diagnostic::warning(
                 "WAP did not verify the certificate of NDES, ndes-proxy does",
                 "see that it is in date, has the name in url, and leads to a root in ca_roots",
             )

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use super::COMMAND;
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 
 /// One published application: the properties of Microsoft's class `PublishedWebApp` that mean
 /// something here. All may be absent, as after `Select-Object`; what else stands there is ignored.
@@ -81,7 +81,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// All publications of the file, in their order; an error comes with its line.
-pub(super) fn read(text: &str) -> Result<Vec<Publication>, (Option<usize>, Finding)> {
+pub(super) fn read(text: &str) -> Result<Vec<Publication>, (Option<usize>, Diagnostic)> {
     let first = text.trim_start().chars().next();
     let publications = match first {
         Some('[') => serde_json::from_str(text),
@@ -95,10 +95,13 @@ pub(super) fn read(text: &str) -> Result<Vec<Publication>, (Option<usize>, Findi
         // What it cites from the file is escaped, but may be long.
         let error_text: String = error.to_string().chars().take(200).collect();
         let what = format!("this is not what ConvertTo-Json writes: {error_text}");
-        (Some(error.line()), Finding::error(what, COMMAND))
+        (Some(error.line()), Diagnostic::error(what, COMMAND))
     })?;
     if publications.is_empty() {
-        return Err((None, Finding::error("nothing is published in it", COMMAND)));
+        return Err((
+            None,
+            Diagnostic::error("nothing is published in it", COMMAND),
+        ));
     }
     Ok(publications)
 }

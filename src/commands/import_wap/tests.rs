@@ -125,7 +125,7 @@ fn a_file_that_is_something_else_says_the_line_and_the_command() {
     ] {
         let problems = convert(Path::new("wap.json"), bytes).unwrap_err();
         assert_eq!(problems.0.len(), 1);
-        assert_eq!(problems.0[0].place.line, line, "{problems}");
+        assert_eq!(problems.0[0].location.line, line, "{problems}");
         let text = problems.to_string();
         assert!(text.contains(words), "{text}");
         assert!(text.contains("Get-WebApplicationProxyApplication | ConvertTo-Json"));

@@ -43,10 +43,13 @@ impl Configuration {
         lines.comment("To do: put the files named below beside this one, then run");
         lines.command("ndes-proxy check --config ndes-proxy.toml");
         for site in taken {
-            for finding in site.findings() {
+            for diagnostic in site.diagnostics() {
                 lines.comment("");
-                lines.comment(&format!("WARNING, {}: {}.", site.publication, finding.what));
-                lines.comment(&sentence(&finding.cure));
+                lines.comment(&format!(
+                    "WARNING, {}: {}.",
+                    site.publication, diagnostic.what
+                ));
+                lines.comment(&sentence(&diagnostic.cure));
             }
         }
         if !left.is_empty() {
@@ -55,13 +58,16 @@ impl Configuration {
         }
         for Left {
             publication,
-            finding,
+            diagnostic,
             ..
         } in left
         {
             let url = url(&publication.external_url);
-            let cure = sentence(&finding.cure);
-            lines.item(&format!("{publication} ({url}): {}. {cure}", finding.what));
+            let cure = sentence(&diagnostic.cure);
+            lines.item(&format!(
+                "{publication} ({url}): {}. {cure}",
+                diagnostic.what
+            ));
         }
     }
 

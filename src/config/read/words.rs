@@ -1,20 +1,20 @@
 //! The words for what is wrong with a key or a value.
 
 use super::Example;
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 
 /// What a value that is no `T` gets told. Errors of our own types read `what; cure`. serde's
 /// speak of types and variants, which mean nothing to an admin, and have no cure.
-pub(super) fn finding<T: Example>(message: &str) -> Finding {
+pub(super) fn diagnostic<T: Example>(message: &str) -> Diagnostic {
     let message = message.trim().replace('\n', " ");
     if let Some((what, cure)) = message.split_once("; ") {
-        return Finding::error(what, cure);
+        return Diagnostic::error(what, cure);
     }
     let (found, expected) = message.split_once(", expected ").unwrap_or((&message, ""));
     let example = format!("write {}", T::example());
     if let Some(word) = found.strip_prefix("unknown variant ") {
         let choice = expected.strip_prefix("one of ").unwrap_or(expected);
-        return Finding::error(
+        return Diagnostic::error(
             format!("{word} is none of the words for this"),
             format!("write {}", choice.replace('`', "\"")),
         );
@@ -32,7 +32,7 @@ pub(super) fn finding<T: Example>(message: &str) -> Finding {
     } else {
         message
     };
-    Finding::error(what, example)
+    Diagnostic::error(what, example)
 }
 
 /// A full key as it stands in the header of a table: without the numbers of `[[tables]]`.

@@ -13,23 +13,23 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use super::super::handshake::Stream;
-use super::super::lent::Lent;
-use super::super::slots::Slot;
-use super::ledger::News;
+use super::super::limit::ConnectionPermit;
+use super::super::return_on_drop::ReturnOnDrop;
+use super::observed::{ObservedStream, SharedObserver};
+use super::observer::Events;
 use super::stream::{self, Ended};
-use super::watch::{Watch, Watched};
 use crate::base::rejection::Rejection;
 use crate::base::shutdown::{FAREWELL, Shutdown};
 use crate::observe::metrics::Metrics;
 use crate::proxy::exchange::Exchange;
 
-pub(super) type Io = Watched<Lent<Stream>>;
+pub(super) type Io = ObservedStream<ReturnOnDrop<Stream>>;
 type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>>;
 
 /// A connection whose client has greeted.
 pub(super) struct Session {
     exchange: Exchange,
-    watch: Watch,
+    observed: SharedObserver,
     connection: Connection<Io, Bytes>,
     streams: JoinSet<Ended>,
     /// Requests so far, refused ones included.
@@ -53,11 +53,15 @@ enum Phase {
 }
 
 impl Session {
-    pub(super) fn new(exchange: Exchange, watch: Watch, connection: Connection<Io, Bytes>) -> Self {
+    pub(super) fn new(
+        exchange: Exchange,
+        observed: SharedObserver,
+        connection: Connection<Io, Bytes>,
+    ) -> Self {
         let now = Instant::now();
         Self {
             exchange,
-            watch,
+            observed,
             connection,
             streams: JoinSet::new(),
             number: 0,
@@ -70,21 +74,21 @@ impl Session {
     }
 
     /// Serves to the end. True where the client may be in the middle of sending.
-    pub(super) async fn run(mut self, slot: &Slot, shutdown: &Shutdown) -> bool {
-        self.drive(slot, shutdown).await;
+    pub(super) async fn run(mut self, permit: &ConnectionPermit, shutdown: &Shutdown) -> bool {
+        self.drive(permit, shutdown).await;
         self.broken
     }
 
-    async fn drive(&mut self, slot: &Slot, shutdown: &Shutdown) {
+    async fn drive(&mut self, permit: &ConnectionPermit, shutdown: &Shutdown) {
         let mut shutdown = pin!(shutdown.begun());
-        let mut make_room = pin!(slot.ended());
+        let mut make_room = pin!(permit.ended());
         let mut timer = pin!(sleep_until(self.since));
         let mut idle = None;
         loop {
             if !self.streams.is_empty() {
                 idle = None;
             } else if idle.is_none() {
-                idle = Some(slot.idle(Instant::now()));
+                idle = Some(permit.idle(Instant::now()));
             }
             let deadline = self.deadline();
             if let Some(deadline) = deadline.filter(|deadline| *deadline != timer.deadline()) {
@@ -92,9 +96,9 @@ impl Session {
             }
             let open = self.phase == Phase::Open;
             tokio::select! {
-                (accepted, news) = next(&mut self.connection, &self.watch, self.block_since) => {
-                    if let Some(news) = news {
-                        self.learn(news);
+                (accepted, events) = next(&mut self.connection, &self.observed, self.block_since) => {
+                    if let Some(events) = events {
+                        self.learn(events);
                     }
                     match accepted {
                         Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
@@ -158,7 +162,7 @@ impl Session {
     }
 
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        if !self.watch.handed_out(respond.stream_id().as_u32()) {
+        if !self.observed.handed_out(respond.stream_id().as_u32()) {
             // Reset by the library in the meantime, and counted.
             return;
         }
@@ -195,12 +199,12 @@ impl Session {
         }
     }
 
-    fn learn(&mut self, news: News) {
-        self.block_since = news.block_since;
-        for rejection in news.refused {
+    fn learn(&mut self, events: Events) {
+        self.block_since = events.block_since;
+        for rejection in events.refused {
             self.refused(rejection);
         }
-        if let Some(rejection) = news.ending {
+        if let Some(rejection) = events.ending {
             self.abuse(rejection);
         }
     }
@@ -232,7 +236,7 @@ impl Session {
         if self.phase != Phase::Closing {
             (self.phase, self.since) = (Phase::Closing, Instant::now());
             self.broken |= reason != Reason::NO_ERROR;
-            self.watch.end();
+            self.observed.end();
             self.connection.abrupt_shutdown(reason);
         }
     }
@@ -241,15 +245,15 @@ impl Session {
 /// Drives the connection until there is a request, an end or news.
 async fn next(
     connection: &mut Connection<Io, Bytes>,
-    watch: &Watch,
+    observed: &SharedObserver,
     block_since: Option<Instant>,
-) -> (Poll<Accepted>, Option<News>) {
+) -> (Poll<Accepted>, Option<Events>) {
     poll_fn(|cx| {
         let accepted = connection.poll_accept(cx);
-        let news = watch.news(block_since);
-        match accepted.is_pending() && news.is_none() {
+        let events = observed.events(block_since);
+        match accepted.is_pending() && events.is_none() {
             true => Poll::Pending,
-            false => Poll::Ready((accepted, news)),
+            false => Poll::Ready((accepted, events)),
         }
     })
     .await

@@ -241,7 +241,7 @@ async fn write(body: &mut Body, stream: &mut SendStream<Bytes>) -> Result<(), h2
     }
 }
 
-/// Handed over only as the client makes room: the library would keep all of it.
+/// Dispatched over only as the client makes room: the library would keep all of it.
 async fn write_data(
     stream: &mut SendStream<Bytes>,
     mut data: Bytes,

@@ -8,17 +8,22 @@ use tokio::runtime;
 use tracing::warn;
 
 use crate::base::shutdown::Shutdown;
-use crate::edge::{Pulse, Worker};
+use crate::edge::{Heartbeat, Worker};
 use crate::operate::systemd::Manager;
 
 /// Tells systemd that the process works, only while each of its workers does. In a shutdown they
 /// end one by one, within a time of its own.
-pub(super) async fn watch(time: Duration, pulse: Pulse, shutdown: Shutdown, manager: Manager) {
+pub(super) async fn watch(
+    time: Duration,
+    heartbeat: Heartbeat,
+    shutdown: Shutdown,
+    manager: Manager,
+) {
     // A quarter: one round to ask, one to hear, and as much again for a busy machine.
     let mut rounds = tokio::time::interval(time / 4);
     loop {
         rounds.tick().await;
-        if shutdown.has_begun() || pulse.beats() {
+        if shutdown.has_begun() || heartbeat.beats() {
             manager.alive();
         } else {
             warn!("a worker does not answer; systemd restarts the process unless it soon does");

@@ -506,8 +506,8 @@ async fn demanded_client_certificate_is_told() {
 
 #[test]
 fn no_usable_root_is_an_error() {
-    let finding = config(Vec::new(), None, SystemTime::now()).unwrap_err();
-    assert_eq!(finding.severity, Severity::Error);
+    let diagnostic = config(Vec::new(), None, SystemTime::now()).unwrap_err();
+    assert_eq!(diagnostic.severity, Severity::Error);
     let nonsense = vec![CertificateDer::from(b"nonsense".to_vec())];
     assert!(config(nonsense, None, SystemTime::now()).is_err());
 }
@@ -525,7 +525,7 @@ fn expired_root_and_server_certificate_among_the_roots_are_warned_of() {
     let warnings = config(roots, None, SystemTime::now()).unwrap().warnings;
     let told: Vec<&str> = warnings
         .iter()
-        .map(|finding| finding.what.as_str())
+        .map(|diagnostic| diagnostic.what.as_str())
         .collect();
     assert_eq!(told.len(), 2, "{told:?}");
     assert_eq!(

@@ -4,11 +4,11 @@
 use std::io;
 use std::path::Path;
 
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 
 use super::{Kind, Piece};
 
-pub(super) fn unreadable(path: &Path, error: &io::Error) -> Finding {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Diagnostic {
     let (what, cure) = match error.kind() {
         io::ErrorKind::NotFound => (
             "is missing".to_owned(),
@@ -30,25 +30,25 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Finding {
             "check the path and the disk".to_owned(),
         ),
     };
-    Finding::error(format!("{} {what}", path.display()), cure)
+    Diagnostic::error(format!("{} {what}", path.display()), cure)
 }
 
-pub(super) fn empty(path: &Path) -> Finding {
-    Finding::error(
+pub(super) fn empty(path: &Path) -> Diagnostic {
+    Diagnostic::error(
         format!("{} is empty", path.display()),
         "export or copy it again",
     )
 }
 
-pub(super) fn too_large(path: &Path, limit: u64) -> Finding {
-    Finding::error(
+pub(super) fn too_large(path: &Path, limit: u64) -> Diagnostic {
+    Diagnostic::error(
         format!("{} is larger than {limit} bytes", path.display()),
         "name a file that holds only certificates or the key",
     )
 }
 
-pub(super) fn no_end(path: &Path, label: &str) -> Finding {
-    Finding::error(
+pub(super) fn no_end(path: &Path, label: &str) -> Diagnostic {
+    Diagnostic::error(
         format!(
             "{} breaks off: no END line after BEGIN {}",
             path.display(),
@@ -58,9 +58,9 @@ pub(super) fn no_end(path: &Path, label: &str) -> Finding {
     )
 }
 
-pub(super) fn damaged(path: &Path, label: &str) -> Finding {
+pub(super) fn damaged(path: &Path, label: &str) -> Diagnostic {
     let file = quoted(path);
-    Finding::error(
+    Diagnostic::error(
         format!(
             "{} has a {} section that is not base64",
             path.display(),
@@ -70,9 +70,9 @@ pub(super) fn damaged(path: &Path, label: &str) -> Finding {
     )
 }
 
-pub(super) fn pkcs7(path: &Path) -> Finding {
+pub(super) fn pkcs7(path: &Path) -> Diagnostic {
     let (file, out) = (quoted(path), beside(path, "pem"));
-    Finding::error(
+    Diagnostic::error(
         format!("{} is a PKCS#7 that is not in DER", path.display()),
         format!(
             "run: openssl pkcs7 -print_certs -in {file} -out {out} \
@@ -81,9 +81,9 @@ pub(super) fn pkcs7(path: &Path) -> Finding {
     )
 }
 
-pub(super) fn trusted(path: &Path) -> Finding {
+pub(super) fn trusted(path: &Path) -> Diagnostic {
     let (file, out) = (quoted(path), beside(path, "plain.pem"));
-    Finding::error(
+    Diagnostic::error(
         format!(
             "{} holds a TRUSTED CERTIFICATE, which only openssl reads",
             path.display()
@@ -92,8 +92,8 @@ pub(super) fn trusted(path: &Path) -> Finding {
     )
 }
 
-pub(super) fn no_certificate(path: &Path) -> Finding {
-    Finding::error(
+pub(super) fn no_certificate(path: &Path) -> Diagnostic {
+    Diagnostic::error(
         format!("{} holds no certificate", path.display()),
         format!(
             "name the certificate's file; openssl asn1parse -in {} shows it",
@@ -102,30 +102,30 @@ pub(super) fn no_certificate(path: &Path) -> Finding {
     )
 }
 
-pub(super) fn instead_of_certificate(path: &Path, found: &Piece) -> Finding {
+pub(super) fn instead_of_certificate(path: &Path, found: &Piece) -> Diagnostic {
     let (name, file, pem) = (path.display(), quoted(path), beside(path, "pem"));
     match found.kind {
         Kind::Pkcs12 => pfx(path),
-        Kind::Pkcs8 | Kind::Pkcs1 | Kind::Sec1 | Kind::EncryptedKey => Finding::error(
+        Kind::Pkcs8 | Kind::Pkcs1 | Kind::Sec1 | Kind::EncryptedKey => Diagnostic::error(
             format!("{name} holds a private key where a certificate is expected"),
             format!("name the certificate's file here, and {file} as key"),
         ),
-        Kind::PublicKey => Finding::error(
+        Kind::PublicKey => Diagnostic::error(
             format!("{name} holds a bare public key where a certificate is expected"),
             "name the certificate that the CA issued for it",
         ),
-        Kind::Request => Finding::error(
+        Kind::Request => Diagnostic::error(
             format!("{name} is a certificate request (CSR), not a certificate"),
             format!(
                 "let the CA sign it, as by: certreq -submit {file} {}, and name what it returns",
                 beside(path, "cer")
             ),
         ),
-        Kind::RevocationList => Finding::error(
+        Kind::RevocationList => Diagnostic::error(
             format!("{name} is a revocation list (CRL), not a certificate"),
             "name the CA's certificate (.crt or .cer), which lies beside it in CertEnroll",
         ),
-        Kind::Certificate | Kind::Pkcs7 | Kind::Unknown => Finding::error(
+        Kind::Certificate | Kind::Pkcs7 | Kind::Unknown => Diagnostic::error(
             format!(
                 "{name} is neither PEM nor DER of a certificate{}",
                 label(found)
@@ -135,16 +135,16 @@ pub(super) fn instead_of_certificate(path: &Path, found: &Piece) -> Finding {
     }
 }
 
-pub(super) fn no_key(path: &Path) -> Finding {
-    Finding::error(
+pub(super) fn no_key(path: &Path) -> Diagnostic {
+    Diagnostic::error(
         format!("{} holds no private key", path.display()),
         "name the file of the key",
     )
 }
 
-pub(super) fn several_keys(path: &Path, count: usize) -> Finding {
+pub(super) fn several_keys(path: &Path, count: usize) -> Diagnostic {
     let out = beside(path, "one.key");
-    Finding::error(
+    Diagnostic::error(
         format!("{} holds {count} private keys", path.display()),
         format!(
             "run: openssl pkey -in {} -out {out} to keep the first one",
@@ -153,7 +153,7 @@ pub(super) fn several_keys(path: &Path, count: usize) -> Finding {
     )
 }
 
-pub(super) fn instead_of_key(path: &Path, found: &Piece) -> Finding {
+pub(super) fn instead_of_key(path: &Path, found: &Piece) -> Diagnostic {
     let (name, file, out) = (path.display(), quoted(path), beside(path, "plain.key"));
     match found.kind {
         Kind::Pkcs12 => pfx(path),
@@ -163,7 +163,7 @@ pub(super) fn instead_of_key(path: &Path, found: &Piece) -> Finding {
             } else {
                 "pkey"
             };
-            Finding::error(
+            Diagnostic::error(
                 format!("{name} holds a private key under a password, which nobody can type here"),
                 format!(
                     "run: openssl {command} -in {file} -out {out} && chmod 600 {out}, \
@@ -171,7 +171,7 @@ pub(super) fn instead_of_key(path: &Path, found: &Piece) -> Finding {
                 ),
             )
         }
-        Kind::Certificate | Kind::Pkcs7 => Finding::error(
+        Kind::Certificate | Kind::Pkcs7 => Diagnostic::error(
             format!("{name} holds a certificate where a private key is expected"),
             format!(
                 "name the key's file; on Windows the key leaves the store only in a PFX: \
@@ -179,16 +179,16 @@ pub(super) fn instead_of_key(path: &Path, found: &Piece) -> Finding {
                 beside(path, "pfx")
             ),
         ),
-        Kind::Request => Finding::error(
+        Kind::Request => Diagnostic::error(
             format!("{name} is a certificate request (CSR), not a private key"),
             "name the key's file that was made together with it",
         ),
-        Kind::PublicKey => Finding::error(
+        Kind::PublicKey => Diagnostic::error(
             format!("{name} holds a public key where the private one is expected"),
             "name the file of the private key",
         ),
         Kind::RevocationList | Kind::Pkcs8 | Kind::Pkcs1 | Kind::Sec1 | Kind::Unknown => {
-            Finding::error(
+            Diagnostic::error(
                 format!(
                     "{name} is neither PEM nor DER of a private key{}",
                     label(found)
@@ -199,8 +199,8 @@ pub(super) fn instead_of_key(path: &Path, found: &Piece) -> Finding {
     }
 }
 
-pub(super) fn open_to_others(path: &Path, mode: u32) -> Finding {
-    Finding::warning(
+pub(super) fn open_to_others(path: &Path, mode: u32) -> Diagnostic {
+    Diagnostic::warning(
         format!(
             "{} is open to every user (mode {:03o})",
             path.display(),
@@ -210,9 +210,9 @@ pub(super) fn open_to_others(path: &Path, mode: u32) -> Finding {
     )
 }
 
-fn pfx(path: &Path) -> Finding {
+fn pfx(path: &Path) -> Diagnostic {
     let (file, pem, key) = (quoted(path), beside(path, "pem"), beside(path, "key"));
-    Finding::error(
+    Diagnostic::error(
         format!("{} is a PFX (PKCS#12)", path.display()),
         format!(
             "run: openssl pkcs12 -in {file} -nokeys -out {pem} && \

@@ -47,17 +47,17 @@ fn refused_key(name: &str, content: &[u8]) -> (String, String) {
     told(&file, private_key(&file.path).unwrap_err())
 }
 
-fn told(file: &Fixture, finding: Finding) -> (String, String) {
-    assert_eq!(finding.severity, Severity::Error);
+fn told(file: &Fixture, diagnostic: Diagnostic) -> (String, String) {
+    assert_eq!(diagnostic.severity, Severity::Error);
     let directory = format!("{}/", file.path.parent().unwrap().display());
     assert!(
-        finding.what.contains(&directory),
+        diagnostic.what.contains(&directory),
         "the file is named: {}",
-        finding.what
+        diagnostic.what
     );
     (
-        finding.what.replace(&directory, ""),
-        finding.cure.replace(&directory, ""),
+        diagnostic.what.replace(&directory, ""),
+        diagnostic.cure.replace(&directory, ""),
     )
 }
 
@@ -373,23 +373,27 @@ fn missing_file_is_told() {
 fn directory_is_told() {
     let file = file("a.pem", b"");
     let directory = file.path.parent().unwrap();
-    let finding = certificates(directory).unwrap_err();
-    assert!(finding.what.ends_with("is a directory"), "{}", finding.what);
+    let diagnostic = certificates(directory).unwrap_err();
+    assert!(
+        diagnostic.what.ends_with("is a directory"),
+        "{}",
+        diagnostic.what
+    );
 }
 
 #[test]
 fn file_without_permission_is_told_with_the_user() {
     // By hand: the tests may run as root, whom no mode keeps out.
     let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-    let finding = advice::unreadable(Path::new("/etc/scep.key"), &denied);
+    let diagnostic = advice::unreadable(Path::new("/etc/scep.key"), &denied);
     let user = rustix::process::geteuid().as_raw();
     assert!(
-        finding
+        diagnostic
             .what
             .starts_with(&format!("/etc/scep.key may not be read by user {user}"))
     );
     assert_eq!(
-        finding.cure,
+        diagnostic.cure,
         format!("run: setfacl -m u:{user}:r /etc/scep.key")
     );
 }
@@ -460,17 +464,19 @@ fn name_with_a_blank_is_quoted_for_the_shell() {
 fn key_open_to_others_is_warned_of() {
     let file = file("a.key", data!("plain.key"));
     fs::set_permissions(&file.path, fs::Permissions::from_mode(0o640)).unwrap();
-    assert_eq!(key_mode_finding(&file.path), None);
+    assert_eq!(key_mode_diagnostic(&file.path), None);
     fs::set_permissions(&file.path, fs::Permissions::from_mode(0o644)).unwrap();
-    let finding = key_mode_finding(&file.path).unwrap();
-    assert_eq!(finding.severity, Severity::Warning);
+    let diagnostic = key_mode_diagnostic(&file.path).unwrap();
+    assert_eq!(diagnostic.severity, Severity::Warning);
     assert!(
-        finding.what.ends_with("is open to every user (mode 644)"),
+        diagnostic
+            .what
+            .ends_with("is open to every user (mode 644)"),
         "{}",
-        finding.what
+        diagnostic.what
     );
     assert_eq!(
-        finding.cure,
+        diagnostic.cure,
         format!("run: chmod o-rwx {}", file.path.display())
     );
 }

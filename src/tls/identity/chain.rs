@@ -7,7 +7,7 @@ use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 
-use crate::base::problem::Finding;
+use crate::base::problem::Diagnostic;
 use crate::tls::certificate::Certificate;
 
 /// A certificate as bytes and as read.
@@ -63,11 +63,11 @@ impl Chain {
     }
 
     /// Warnings: none of them keeps every device away.
-    pub(super) fn findings(&self, path: &Path) -> Vec<Finding> {
-        let mut findings = Vec::new();
+    pub(super) fn diagnostics(&self, path: &Path) -> Vec<Diagnostic> {
+        let mut diagnostics = Vec::new();
         let leaf = &self.leaf.certificate;
         if !self.dropped.is_empty() {
-            findings.push(Finding::warning(
+            diagnostics.push(Diagnostic::warning(
                 format!(
                     "{} holds certificates that are not of the chain and are not sent: {}",
                     path.display(),
@@ -76,7 +76,7 @@ impl Chain {
                 "take them out of the file",
             ));
         } else if self.reordered {
-            findings.push(Finding::warning(
+            diagnostics.push(Diagnostic::warning(
                 format!(
                     "{} is out of order; the chain is sent in the right order",
                     path.display()
@@ -85,7 +85,7 @@ impl Chain {
             ));
         }
         if !leaf.self_issued && self.intermediates.is_empty() && !self.root_was_there {
-            findings.push(Finding::warning(
+            diagnostics.push(Diagnostic::warning(
                 format!(
                     "{} holds no intermediate certificate: devices that do not know {} refuse the \
                      server",
@@ -98,7 +98,7 @@ impl Chain {
         }
         for link in std::iter::once(&self.leaf).chain(&self.intermediates) {
             if link.certificate.sha1_signature {
-                findings.push(Finding::warning(
+                diagnostics.push(Diagnostic::warning(
                     format!(
                         "{} is signed with SHA-1, which devices refuse",
                         link.certificate.subject
@@ -107,7 +107,7 @@ impl Chain {
                 ));
             }
         }
-        findings
+        diagnostics
     }
 
     fn position_of_next(&self, links: &[Link]) -> Option<usize> {

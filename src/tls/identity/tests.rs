@@ -7,7 +7,7 @@ use rustls::SignatureAlgorithm;
 use tempfile::TempDir;
 
 use super::*;
-use crate::base::problem::Place;
+use crate::base::problem::Location;
 use crate::tls::testpki::{Ca, Pair, ecdsa, rsa, server_params};
 
 const NAME: &str = "scep.example.com";
@@ -69,12 +69,15 @@ fn load_texts(chain: &str, key: &str, names: &[&str], now: u64) -> Loaded {
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         let config = PathBuf::from("ndes-proxy.toml");
-        let place = Place {
+        let location = Location {
             file: config,
             line: None,
             key: name.to_owned(),
         };
-        Located { value: path, place }
+        Located {
+            value: path,
+            location,
+        }
     };
     let (chain, key) = (file("chain", chain), file("key", key));
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
@@ -309,10 +312,10 @@ fn sha1_signature_is_warned_of() {
 fn key_open_to_others_is_warned_of_and_used() {
     let (_, issuing, leaf) = three();
     let dir = tempfile::tempdir().unwrap();
-    let place = Place::file(dir.path());
+    let location = Location::file(dir.path());
     let at = |name: &str| Located {
         value: dir.path().join(name),
-        place: place.clone(),
+        location: location.clone(),
     };
     fs::write(dir.path().join("chain"), [leaf.pem, issuing.pem].concat()).unwrap();
     fs::write(dir.path().join("key"), leaf.key.serialize_pem()).unwrap();
@@ -321,5 +324,5 @@ fn key_open_to_others_is_warned_of_and_used() {
     let now = UNIX_EPOCH + Duration::from_secs(NOW);
     assert!(load(&at("chain"), &at("key"), &[], now, &mut problems).is_some());
     assert_eq!(problems.0.len(), 1);
-    assert!(problems.0[0].finding.what.contains("open to every user"));
+    assert!(problems.0[0].diagnostic.what.contains("open to every user"));
 }

@@ -104,12 +104,12 @@ impl Ran {
     /// Asserts that `check` found an error or a warning at `place` (`line: key`), in these words,
     /// and nothing else.
     #[track_caller]
-    pub fn assert_only(&self, severity: &str, place: &str, words: &[&str]) {
+    pub fn assert_only(&self, severity: &str, location: &str, words: &[&str]) {
         let problems = self.problems();
         let [problem] = problems[..] else {
             panic!("not one problem but: {problems:#?}");
         };
-        let start = format!("ndes-proxy.toml:{place}: {severity}: ");
+        let start = format!("ndes-proxy.toml:{location}: {severity}: ");
         assert!(
             problem.contains(&start),
             "{start:?} is not there: {problem}"

@@ -55,12 +55,12 @@ fn the_full_file_has_every_key_that_the_parser_knows() {
     probe(&mut probed);
     let text = toml::to_string(&probed).unwrap();
     let problems = Config::parse(Path::new("probe.toml"), &text).unwrap_err();
-    let errors = |problem: &Problem| problem.finding.severity == Severity::Error;
+    let errors = |problem: &Problem| problem.diagnostic.severity == Severity::Error;
     for problem in problems.0.into_iter().filter(errors) {
-        let key = without_indexes(&problem.place.key);
+        let key = without_indexes(&problem.location.key);
         let (section, name) = key.rsplit_once('.').unwrap_or(("", &key));
-        assert_eq!(name, UNKNOWN, "{}", problem.finding.what);
-        let (_, known) = problem.finding.cure.rsplit_once("one of: ").unwrap();
+        assert_eq!(name, UNKNOWN, "{}", problem.diagnostic.what);
+        let (_, known) = problem.diagnostic.cure.rsplit_once("one of: ").unwrap();
         real.extend(known.split(", ").map(|key| joined(section, key)));
     }
     let mut written = BTreeMap::new();

@@ -13,7 +13,7 @@ use crate::observe::metrics::{Accepted, Metrics};
 use crate::proxy::process::Process;
 
 /// The connections of the whole process.
-pub struct Slots {
+pub struct ConnectionLimit {
     limit: usize,
     per_client: usize,
     open: AtomicUsize,
@@ -26,14 +26,14 @@ pub struct Slots {
 #[derive(Default)]
 struct Table {
     clients: HashMap<ClientKey, usize>,
-    crowd: Crowd,
+    crowd: BalancerDetector,
     connections: HashMap<u64, Arc<Idle>>,
 }
 
 /// Watches whether most connections come from one private address: the sign of a load balancer
 /// that hides the clients. The majority vote of Boyer and Moore, so one counter is enough.
 #[derive(Default)]
-struct Crowd {
+struct BalancerDetector {
     seen: u64,
     candidate: Option<ClientKey>,
     /// Votes for the candidate above those against it.
@@ -41,7 +41,7 @@ struct Crowd {
     told: bool,
 }
 
-impl Crowd {
+impl BalancerDetector {
     /// Counts one more connection. True once, where the warning is due.
     fn is_one_balancer(&mut self, client: ClientKey) -> bool {
         self.seen += 1;
@@ -68,8 +68,8 @@ struct Idle {
 }
 
 /// An open connection; given back when dropped.
-pub struct Slot {
-    slots: Arc<Slots>,
+pub struct ConnectionPermit {
+    limit: Arc<ConnectionLimit>,
     process: Arc<Process>,
     id: u64,
     client: Option<ClientKey>,
@@ -79,7 +79,7 @@ pub struct Slot {
 /// Above this share of the limit, idle connections make room for new ones.
 const NEARLY_FULL: (usize, usize) = (9, 10);
 
-impl Slots {
+impl ConnectionLimit {
     pub fn new(limit: usize, per_client: usize) -> Self {
         Self {
             limit,
@@ -96,8 +96,8 @@ impl Slots {
     }
 
     /// Room for one more connection, or none: then it is to be closed at once. It counts for its
-    /// client once that is known, see `Slot::belongs_to`.
-    pub fn take(self: &Arc<Self>, process: &Arc<Process>) -> Option<Slot> {
+    /// client once that is known, see `ConnectionPermit::belongs_to`.
+    pub fn take(self: &Arc<Self>, process: &Arc<Process>) -> Option<ConnectionPermit> {
         let metrics = &process.metrics;
         let mut table = self.table();
         let open = table.connections.len();
@@ -116,8 +116,8 @@ impl Slots {
         table.connections.insert(id, idle.clone());
         self.open.store(open + 1, Ordering::Relaxed);
         metrics.connections_open.inc();
-        Some(Slot {
-            slots: self.clone(),
+        Some(ConnectionPermit {
+            limit: self.clone(),
             process: process.clone(),
             id,
             client: None,
@@ -155,13 +155,13 @@ impl Table {
     }
 }
 
-impl Slot {
+impl ConnectionPermit {
     /// Counts the connection for `client`. False where that has its share already: then it is to
     /// be closed at once.
     pub fn belongs_to(&mut self, client: ClientKey) -> bool {
-        let mut table = self.slots.table();
+        let mut table = self.limit.table();
         let of_client = table.clients.entry(client).or_default();
-        if *of_client >= self.slots.per_client {
+        if *of_client >= self.limit.per_client {
             self.process
                 .metrics
                 .connection(Accepted::ClientLimitReached);
@@ -188,20 +188,20 @@ impl Slot {
 
     /// Marks the connection idle, from `now` until the result is dropped.
     pub fn idle(&self, now: Instant) -> IdleGuard<'_> {
-        let since = now.saturating_duration_since(self.slots.epoch).as_millis() as u64 + 1;
+        let since = now.saturating_duration_since(self.limit.epoch).as_millis() as u64 + 1;
         self.idle.since.store(since, Ordering::Relaxed);
         IdleGuard(&self.idle)
     }
 }
 
-impl Drop for Slot {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        let mut table = self.slots.table();
+        let mut table = self.limit.table();
         table.connections.remove(&self.id);
         if let Some(client) = self.client {
             table.leaves(client);
         }
-        self.slots
+        self.limit
             .open
             .store(table.connections.len(), Ordering::Relaxed);
         self.process.metrics.connections_open.dec();
@@ -221,7 +221,7 @@ mod tests {
     use super::*;
 
     fn warned(clients: impl Iterator<Item = &'static str>) -> usize {
-        let mut crowd = Crowd::default();
+        let mut crowd = BalancerDetector::default();
         let key = |client: &str| ClientKey::from(client.parse::<std::net::IpAddr>().unwrap());
         clients
             .filter(|client| crowd.is_one_balancer(key(client)))

@@ -8,68 +8,68 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
 
-use super::ledger::{Ledger, News};
+use super::observer::{Events, FrameObserver};
 
 /// A stream whose frames are watched.
-pub(super) struct Watched<S> {
+pub(super) struct ObservedStream<S> {
     stream: S,
-    watch: Watch,
+    observed: SharedObserver,
 }
 
 /// What is known of the frames of one connection. Clones share it.
 #[derive(Clone)]
-pub(super) struct Watch(Arc<Mutex<Ledger>>);
+pub(super) struct SharedObserver(Arc<Mutex<FrameObserver>>);
 
-impl Watch {
+impl SharedObserver {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Mutex::new(Ledger::new())))
+        Self(Arc::new(Mutex::new(FrameObserver::new())))
     }
 
     /// Notes that the library has handed out this request. False where it has refused it already.
     pub(super) fn handed_out(&self, stream: u32) -> bool {
-        self.ledger().close(stream).is_some()
+        self.observer().close(stream).is_some()
     }
 
     /// None where nothing is new; a header block is, when it is another one than `block_since`.
-    pub(super) fn news(&self, block_since: Option<Instant>) -> Option<News> {
-        self.ledger().news(block_since)
+    pub(super) fn events(&self, block_since: Option<Instant>) -> Option<Events> {
+        self.observer().events(block_since)
     }
 
     /// The connection is ended by an error that is known.
     pub(super) fn end(&self) {
-        self.ledger().ended = true;
+        self.observer().ended = true;
     }
 
-    fn ledger(&self) -> MutexGuard<'_, Ledger> {
+    fn observer(&self) -> MutexGuard<'_, FrameObserver> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<S> Watched<S> {
-    pub(super) fn new(stream: S, watch: Watch) -> Self {
-        Self { stream, watch }
+impl<S> ObservedStream<S> {
+    pub(super) fn new(stream: S, observed: SharedObserver) -> Self {
+        Self { stream, observed }
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.watch.ledger().ended {
+        if this.observed.observer().ended {
             // The connection's task has seen the news, or does when this returns.
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        this.watch.ledger().receive(&buffer.filled()[before..]);
+        this.observed.observer().receive(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -77,7 +77,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
-        this.watch.ledger().send(&bytes[..written]);
+        this.observed.observer().send(&bytes[..written]);
         Poll::Ready(Ok(written))
     }
 
@@ -88,10 +88,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, slices))?;
-        let (mut ledger, mut left) = (this.watch.ledger(), written);
+        let (mut observer, mut left) = (this.observed.observer(), written);
         for slice in slices {
             let sent = left.min(slice.len());
-            ledger.send(&slice[..sent]);
+            observer.send(&slice[..sent]);
             left -= sent;
         }
         Poll::Ready(Ok(written))

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 /// Clones share it.
 #[derive(Clone)]
-pub struct Pulse(Arc<Rounds>);
+pub struct Heartbeat(Arc<Rounds>);
 
 struct Rounds {
     asked: watch::Sender<u64>,
@@ -16,13 +16,13 @@ struct Rounds {
 }
 
 /// One worker's end of it.
-pub(super) struct Beat {
-    pulse: Pulse,
+pub(super) struct WorkerHeartbeat {
+    heartbeat: Heartbeat,
     worker: usize,
     asked: watch::Receiver<u64>,
 }
 
-impl Pulse {
+impl Heartbeat {
     pub fn new(workers: usize) -> Self {
         Self(Arc::new(Rounds {
             asked: watch::Sender::new(0),
@@ -39,22 +39,22 @@ impl Pulse {
         all
     }
 
-    pub(super) fn of(&self, worker: usize) -> Beat {
-        Beat {
-            pulse: self.clone(),
+    pub(super) fn of(&self, worker: usize) -> WorkerHeartbeat {
+        WorkerHeartbeat {
+            heartbeat: self.clone(),
             worker,
             asked: self.0.asked.subscribe(),
         }
     }
 }
 
-impl Beat {
+impl WorkerHeartbeat {
     /// Answers when it is asked, and returns then.
     pub(super) async fn answer(&mut self) {
         // It never ends: the other end is held here too.
         _ = self.asked.changed().await;
         let round = *self.asked.borrow_and_update();
-        if let Some(answered) = self.pulse.0.answered.get(self.worker) {
+        if let Some(answered) = self.heartbeat.0.answered.get(self.worker) {
             answered.store(round, Ordering::Relaxed);
         }
     }
@@ -66,14 +66,14 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_does_not_answer_is_missed() {
-        let pulse = Pulse::new(2);
-        let (mut first, mut second) = (pulse.of(0), pulse.of(1));
-        assert!(pulse.beats(), "nobody has been asked before");
+        let heartbeat = Heartbeat::new(2);
+        let (mut first, mut second) = (heartbeat.of(0), heartbeat.of(1));
+        assert!(heartbeat.beats(), "nobody has been asked before");
         tokio::join!(first.answer(), second.answer());
-        assert!(pulse.beats());
+        assert!(heartbeat.beats());
         first.answer().await;
-        assert!(!pulse.beats());
+        assert!(!heartbeat.beats());
         tokio::join!(first.answer(), second.answer());
-        assert!(pulse.beats());
+        assert!(heartbeat.beats());
     }
 }

@@ -5,13 +5,13 @@ use std::ops::Deref;
 
 /// The first `N` bytes of a value; `N` is below 256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Kept<const N: usize> {
+pub struct InlineBytes<const N: usize> {
     /// Zeros behind the value.
     bytes: [u8; N],
     length: u8,
 }
 
-impl<const N: usize> Kept<N> {
+impl<const N: usize> InlineBytes<N> {
     pub fn new(value: &[u8]) -> Self {
         const { assert!(N <= u8::MAX as usize) };
         let mut bytes = [0; N];
@@ -24,7 +24,7 @@ impl<const N: usize> Kept<N> {
     }
 }
 
-impl<const N: usize> Deref for Kept<N> {
+impl<const N: usize> Deref for InlineBytes<N> {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -32,7 +32,7 @@ impl<const N: usize> Deref for Kept<N> {
     }
 }
 
-impl<const N: usize> fmt::Debug for Kept<N> {
+impl<const N: usize> fmt::Debug for InlineBytes<N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         (**self).fmt(f)
     }

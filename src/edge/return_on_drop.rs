@@ -9,23 +9,23 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
 /// The stream while it is lent.
-pub(super) struct Lent<S>(Option<(S, oneshot::Sender<S>)>);
+pub(super) struct ReturnOnDrop<S>(Option<(S, oneshot::Sender<S>)>);
 
 /// The receiver gets `stream` back when the first of the two is dropped.
-pub(super) fn lend<S>(stream: S) -> (Lent<S>, oneshot::Receiver<S>) {
+pub(super) fn return_on_drop<S>(stream: S) -> (ReturnOnDrop<S>, oneshot::Receiver<S>) {
     let (sender, receiver) = oneshot::channel();
-    (Lent(Some((stream, sender))), receiver)
+    (ReturnOnDrop(Some((stream, sender))), receiver)
 }
 
-impl<S: Unpin> Lent<S> {
+impl<S: Unpin> ReturnOnDrop<S> {
     fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut S>> {
-        let lent = self.get_mut().0.as_mut();
-        let (stream, _) = lent.ok_or(io::ErrorKind::NotConnected)?;
+        let return_on_drop = self.get_mut().0.as_mut();
+        let (stream, _) = return_on_drop.ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(stream))
     }
 }
 
-impl<S> Drop for Lent<S> {
+impl<S> Drop for ReturnOnDrop<S> {
     fn drop(&mut self) {
         if let Some((stream, sender)) = self.0.take() {
             // Where nobody waits for it any more, it ends here.
@@ -34,7 +34,7 @@ impl<S> Drop for Lent<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lent<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for ReturnOnDrop<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -44,7 +44,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Lent<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Lent<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for ReturnOnDrop<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

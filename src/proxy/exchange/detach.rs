@@ -11,24 +11,24 @@ use crate::proxy::body::Body;
 
 /// An enrolment at NDES, which has used up its challenge whatever becomes of the device: dropped
 /// before its end, it goes on in a task of its own, so that its outcome is known all the same.
-pub(super) struct ToTheEnd<'t> {
+pub(super) struct DetachOnDrop<'t> {
     call: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
-    unattended: &'t TaskTracker,
+    detached: &'t TaskTracker,
 }
 
-impl<'t> ToTheEnd<'t> {
+impl<'t> DetachOnDrop<'t> {
     pub(super) fn new(
         call: impl Future<Output = Response<Body>> + Send + 'static,
-        unattended: &'t TaskTracker,
+        detached: &'t TaskTracker,
     ) -> Self {
         Self {
             call: Some(Box::pin(call)),
-            unattended,
+            detached,
         }
     }
 }
 
-impl Future for ToTheEnd<'_> {
+impl Future for DetachOnDrop<'_> {
     type Output = Response<Body>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Response<Body>> {
@@ -41,10 +41,10 @@ impl Future for ToTheEnd<'_> {
     }
 }
 
-impl Drop for ToTheEnd<'_> {
+impl Drop for DetachOnDrop<'_> {
     fn drop(&mut self) {
         if let Some(call) = self.call.take().filter(|_| Handle::try_current().is_ok()) {
-            self.unattended.spawn(call);
+            self.detached.spawn(call);
         }
     }
 }

@@ -4,7 +4,7 @@
 use tokio::time::Instant;
 
 /// Frames left: SETTINGS, PING, WINDOW_UPDATE, PRIORITY, RST_STREAM, empty and unknown ones.
-pub(super) struct Allowance {
+pub(super) struct FrameBudget {
     left: u32,
     filled: Instant,
 }
@@ -13,7 +13,7 @@ const AT_ONCE: u32 = 1_000;
 const PER_SECOND: u32 = 100;
 const EARNED: u32 = 4;
 
-impl Allowance {
+impl FrameBudget {
     pub(super) fn new(now: Instant) -> Self {
         Self {
             left: AT_ONCE,
@@ -48,10 +48,10 @@ mod tests {
     #[test]
     fn a_burst_then_so_many_a_second_and_more_for_work() {
         let mut now = Instant::now();
-        let mut allowance = Allowance::new(now);
+        let mut budget = FrameBudget::new(now);
         let mut spend = |now: Instant, most: usize, work: u32| {
-            (0..work).for_each(|_| allowance.earn());
-            (0..most).take_while(|_| allowance.spend(|| now)).count()
+            (0..work).for_each(|_| budget.earn());
+            (0..most).take_while(|_| budget.spend(|| now)).count()
         };
         assert_eq!(spend(now, 2_000, 500), AT_ONCE as usize);
         assert_eq!(spend(now, 100, 0), 0);

@@ -11,47 +11,47 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-use super::slots::Slot;
+use super::limit::ConnectionPermit;
 
 /// The way to each worker.
 #[derive(Clone)]
-pub struct Shares(Arc<[Share]>);
+pub struct Dispatcher(Arc<[WorkerInbox]>);
 
-struct Share {
+struct WorkerInbox {
     open: Arc<AtomicUsize>,
     // Not bounded by itself: what waits in it holds a slot.
-    inbox: UnboundedSender<Handed>,
+    inbox: UnboundedSender<Dispatched>,
 }
 
 /// A connection on its way to another thread: its socket belongs to no runtime.
-pub struct Handed {
+pub struct Dispatched {
     tcp: std::net::TcpStream,
     from: SocketAddr,
-    slot: Slot,
-    load: Load,
+    permit: ConnectionPermit,
+    load: WorkerLoad,
 }
 
 /// A new connection with all that it holds.
-pub(super) struct Arrived {
+pub(super) struct NewConnection {
     pub(super) tcp: TcpStream,
     pub(super) from: SocketAddr,
-    pub(super) slot: Slot,
-    pub(super) load: Load,
+    pub(super) permit: ConnectionPermit,
+    pub(super) load: WorkerLoad,
 }
 
 /// Counts as one connection of a worker until it is dropped.
-pub(super) struct Load(Arc<AtomicUsize>);
+pub(super) struct WorkerLoad(Arc<AtomicUsize>);
 
-impl Shares {
+impl Dispatcher {
     /// For so many workers, with the end that each of them reads.
-    pub fn new(workers: usize) -> (Self, Vec<UnboundedReceiver<Handed>>) {
+    pub fn new(workers: usize) -> (Self, Vec<UnboundedReceiver<Dispatched>>) {
         let share = || {
             let (inbox, receiver) = unbounded_channel();
             let open = Arc::default();
-            (Share { open, inbox }, receiver)
+            (WorkerInbox { open, inbox }, receiver)
         };
-        let (shares, receivers): (Vec<_>, _) = (0..workers).map(|_| share()).unzip();
-        (Self(shares.into()), receivers)
+        let (dispatcher, receivers): (Vec<_>, _) = (0..workers).map(|_| share()).unzip();
+        (Self(dispatcher.into()), receivers)
     }
 
     /// The connection itself where `worker` is to serve it, none where another one got it.
@@ -60,60 +60,60 @@ impl Shares {
         worker: usize,
         tcp: TcpStream,
         from: SocketAddr,
-        slot: Slot,
-    ) -> Option<Arrived> {
+        permit: ConnectionPermit,
+    ) -> Option<NewConnection> {
         let open = |index: &usize| self.0[*index].open.load(Ordering::Relaxed);
         // Among equals it stays where it is.
         let least = (0..self.0.len()).min_by_key(|index| (open(index), *index != worker))?;
         let share = &self.0[least];
-        let load = Load::of(&share.open);
+        let load = WorkerLoad::of(&share.open);
         if least == worker {
-            return Some(Arrived {
+            return Some(NewConnection {
                 tcp,
                 from,
-                slot,
+                permit,
                 load,
             });
         }
-        let handed = Handed {
+        let dispatched = Dispatched {
             tcp: tcp.into_std().ok()?,
             from,
-            slot,
+            permit,
             load,
         };
         // A worker that is about to end takes no more: then it stays here.
-        let refused = share.inbox.send(handed).err()?;
-        refused.0.arrive().ok()
+        let refused = share.inbox.send(dispatched).err()?;
+        refused.0.into_current_runtime().ok()
     }
 }
 
-impl Handed {
+impl Dispatched {
     /// Takes the connection into the runtime of the calling thread.
-    pub(super) fn arrive(self) -> io::Result<Arrived> {
+    pub(super) fn into_current_runtime(self) -> io::Result<NewConnection> {
         let Self {
             tcp,
             from,
-            slot,
+            permit,
             load,
         } = self;
         let tcp = TcpStream::from_std(tcp)?;
-        Ok(Arrived {
+        Ok(NewConnection {
             tcp,
             from,
-            slot,
+            permit,
             load,
         })
     }
 }
 
-impl Load {
+impl WorkerLoad {
     fn of(open: &Arc<AtomicUsize>) -> Self {
         open.fetch_add(1, Ordering::Relaxed);
         Self(open.clone())
     }
 }
 
-impl Drop for Load {
+impl Drop for WorkerLoad {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }

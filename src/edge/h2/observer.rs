@@ -3,12 +3,12 @@
 
 use tokio::time::Instant;
 
-use super::allowance::Allowance;
+use super::budget::FrameBudget;
 use super::frames::{Frame, Frames, Passed};
 use crate::base::rejection::Rejection;
 
 /// What is known of the frames of one connection.
-pub(super) struct Ledger {
+pub(super) struct FrameObserver {
     received: Frames,
     sent: Frames,
     /// The client's first frame has come: SETTINGS (RFC 9113 §3.4), which the library takes at
@@ -20,7 +20,7 @@ pub(super) struct Ledger {
     /// A header block has begun and not ended.
     in_block: bool,
     block_since: Option<Instant>,
-    allowance: Allowance,
+    budget: FrameBudget,
     refused: Vec<Rejection>,
     ending: Option<Rejection>,
     /// The connection ends by an error: what follows is no news, and nothing more is read.
@@ -35,7 +35,7 @@ pub(super) struct Opened {
 
 /// What happened since the last look.
 #[derive(Default)]
-pub(super) struct News {
+pub(super) struct Events {
     /// Requests and connections that the library has refused.
     pub(super) refused: Vec<Rejection>,
     /// Why the connection is to be ended, which the library has not seen.
@@ -64,7 +64,7 @@ const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-impl Ledger {
+impl FrameObserver {
     pub(super) fn new() -> Self {
         Self {
             received: Frames::after(PREFACE),
@@ -74,19 +74,19 @@ impl Ledger {
             opened: Vec::new(),
             in_block: false,
             block_since: None,
-            allowance: Allowance::new(Instant::now()),
+            budget: FrameBudget::new(Instant::now()),
             refused: Vec::new(),
             ending: None,
             ended: false,
         }
     }
 
-    pub(super) fn news(&mut self, block_since: Option<Instant>) -> Option<News> {
+    pub(super) fn events(&mut self, block_since: Option<Instant>) -> Option<Events> {
         let quiet = self.refused.is_empty() && self.ending.is_none();
         if quiet && self.block_since == block_since {
             return None;
         }
-        Some(News {
+        Some(Events {
             refused: std::mem::take(&mut self.refused),
             ending: self.ending.take(),
             block_since: self.block_since,
@@ -126,7 +126,7 @@ impl Ledger {
                 stream: frame.stream,
                 block: 0,
             });
-            self.allowance.earn();
+            self.budget.earn();
         }
         if matches!(frame.kind, kind::HEADERS | kind::CONTINUATION) {
             self.in_block = true;
@@ -138,7 +138,7 @@ impl Ledger {
             kind::CONTINUATION => true,
             _ => false,
         };
-        if self.opened.len() > OPENED || !carries_work && !self.allowance.spend(Instant::now) {
+        if self.opened.len() > OPENED || !carries_work && !self.budget.spend(Instant::now) {
             self.end(Rejection::Http2Limit);
         }
     }
@@ -178,7 +178,7 @@ impl Ledger {
         };
         match frame.kind {
             // Each may be answered by a WINDOW_UPDATE for the stream and one for the connection.
-            kind::DATA => self.allowance.earn(),
+            kind::DATA => self.budget.earn(),
             // An answer to what was never handed out is the library's own 431.
             kind::HEADERS if self.close(frame.stream).is_some() => {
                 self.refused.push(Rejection::HeadTooLarge);

@@ -28,7 +28,7 @@ pub fn config(sni: bool) -> Result<ClientConfig, Error> {
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&version::TLS13, &version::TLS12])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Anybody { algorithms }))
+        .with_custom_certificate_verifier(Arc::new(AcceptAnyCertificate { algorithms }))
         .with_no_client_auth();
     config.enable_sni = sni;
     Ok(config)
@@ -36,11 +36,11 @@ pub fn config(sni: bool) -> Result<ClientConfig, Error> {
 
 /// Verifies only that the server has the key of the certificate that it shows.
 #[derive(Debug)]
-struct Anybody {
+struct AcceptAnyCertificate {
     algorithms: WebPkiSupportedAlgorithms,
 }
 
-impl ServerCertVerifier for Anybody {
+impl ServerCertVerifier for AcceptAnyCertificate {
     fn verify_server_cert(
         &self,
         _end_entity: &CertificateDer<'_>,
