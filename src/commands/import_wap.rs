@@ -8,15 +8,15 @@ use std::path::Path;
 use crate::base::problem::{Diagnostic, Location, Problem, Problems};
 use crate::base::text;
 
-mod judge;
-mod lines;
 mod notes;
 mod publication;
+mod select;
+mod toml_writer;
 mod url;
 mod write;
 
-use judge::{Judged, judge};
 use publication::Publication;
+use select::{Selection, select};
 
 /// A configuration, and what its reader must know.
 #[derive(Clone, Debug)]
@@ -59,7 +59,7 @@ pub fn convert(file: &Path, bytes: &[u8]) -> Result<Imported, Problems> {
         };
         alone(location, diagnostic)
     })?;
-    let Judged { taken, left } = judge(&publications);
+    let Selection { taken, left } = select(&publications);
 
     let mut warnings = Problems::default();
     for site in &taken {
@@ -95,7 +95,7 @@ fn location(file: &Path, publication: &Publication) -> Location {
     }
 }
 
-impl judge::Left<'_> {
+impl select::Skipped<'_> {
     fn at(self, file: &Path) -> Problem {
         self.diagnostic.at(&location(file, self.publication))
     }

@@ -1,16 +1,16 @@
 //! What a publication loses with Web Application Proxy: what an admin must know, and what to note.
 
-use super::judge::{Taken, Width};
 use super::publication::{Publication, Word};
+use super::select::{Scope, Selected};
 use crate::base::problem::Diagnostic;
 
-impl Taken<'_> {
+impl Selected<'_> {
     /// What an admin must know even without reading the configuration.
     pub(super) fn diagnostics(&self) -> impl Iterator<Item = Diagnostic> {
         let wide = match self.width {
-            Width::Scep => None,
-            Width::Certsrv => Some("all of /certsrv/"),
-            Width::WholeSite => Some("the whole site"),
+            Scope::Scep => None,
+            Scope::Certsrv => Some("all of /certsrv/"),
+            Scope::WholeSite => Some("the whole site"),
         };
         let narrowed = wide.map(|wide| {
             Diagnostic::warning(

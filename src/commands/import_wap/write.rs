@@ -4,12 +4,12 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::judge::{Left, Taken};
-use super::lines::Lines;
 use super::notes::notes;
 use super::publication::{Publication, quoted};
+use super::select::{Selected, Skipped};
+use super::toml_writer::TomlWriter;
 
-pub(super) fn configuration(file: &Path, taken: &[Taken<'_>], left: &[Left<'_>]) -> String {
+pub(super) fn configuration(file: &Path, taken: &[Selected<'_>], left: &[Skipped<'_>]) -> String {
     let mut configuration = Configuration::default();
     configuration.introduction(file, taken, left);
     configuration.listen(taken);
@@ -24,7 +24,7 @@ pub(super) fn configuration(file: &Path, taken: &[Taken<'_>], left: &[Left<'_>])
 /// The sections of the file.
 #[derive(Default)]
 struct Configuration {
-    lines: Lines,
+    lines: TomlWriter,
     names: Vec<String>,
     /// Thumbprint -> name of the files without their ending: publications may share a certificate.
     exported: HashMap<String, String>,
@@ -33,7 +33,7 @@ struct Configuration {
 }
 
 impl Configuration {
-    fn introduction(&mut self, file: &Path, taken: &[Taken<'_>], left: &[Left<'_>]) {
+    fn introduction(&mut self, file: &Path, taken: &[Selected<'_>], left: &[Skipped<'_>]) {
         let lines = &mut self.lines;
         let from = quoted(&file.display().to_string());
         let (some, all) = (taken.len(), taken.len() + left.len());
@@ -56,7 +56,7 @@ impl Configuration {
             lines.comment("");
             lines.comment("Not taken over:");
         }
-        for Left {
+        for Skipped {
             publication,
             diagnostic,
             ..
@@ -71,7 +71,7 @@ impl Configuration {
         }
     }
 
-    fn listen(&mut self, taken: &[Taken<'_>]) {
+    fn listen(&mut self, taken: &[Selected<'_>]) {
         let mut ports: Vec<u16> = taken.iter().flat_map(|site| site.ports.clone()).collect();
         ports.sort_unstable();
         ports.dedup();
@@ -89,7 +89,7 @@ impl Configuration {
             .line(&format!("https = [{}]", listeners.join(", ")));
     }
 
-    fn timeouts(&mut self, taken: &[Taken<'_>]) {
+    fn timeouts(&mut self, taken: &[Selected<'_>]) {
         let seconds = |publication: &Publication| publication.inactive_transactions_timeout_sec;
         let said = taken.iter().filter_map(|site| seconds(site.publication));
         let Some(longest) = said.filter(|said| *said != WAP_TIMEOUT).max() else {
@@ -104,7 +104,7 @@ impl Configuration {
             .line(&format!("upstream_pki_operation = \"{seconds}s\""));
     }
 
-    fn application(&mut self, site: &Taken<'_>) {
+    fn application(&mut self, site: &Selected<'_>) {
         let publication = site.publication;
         let (from, to) = (
             url(&publication.external_url),
@@ -127,7 +127,7 @@ impl Configuration {
         ));
     }
 
-    fn upstream(&mut self, site: &Taken<'_>) {
+    fn upstream(&mut self, site: &Selected<'_>) {
         let lines = &mut self.lines;
         let port = match site.upstream.port {
             443 => String::new(),
@@ -148,7 +148,7 @@ impl Configuration {
 
     /// How to get the public certificate out of Windows. Returns the name of its files without
     /// their ending.
-    fn export(&mut self, site: &Taken<'_>) -> String {
+    fn export(&mut self, site: &Selected<'_>) -> String {
         let lines = &mut self.lines;
         let stem = site.public_name.to_string();
         let Some(thumbprint) = thumbprint(site.publication) else {
@@ -177,7 +177,7 @@ impl Configuration {
     }
 
     /// The name of the publication as a metric label may be, and as no other application is called.
-    fn name(&mut self, site: &Taken<'_>) -> String {
+    fn name(&mut self, site: &Selected<'_>) -> String {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
         let words = site.publication.name().split(|c| !plain(c));
         let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();

@@ -1,9 +1,9 @@
-//! Lines of TOML, and comments that are broken where they get long.
+//! TomlWriter of TOML, and comments that are broken where they get long.
 
 #[derive(Default)]
-pub(super) struct Lines(String);
+pub(super) struct TomlWriter(String);
 
-impl Lines {
+impl TomlWriter {
     /// As it is.
     pub(super) fn line(&mut self, line: &str) {
         self.0.push_str(line);
@@ -54,7 +54,7 @@ mod tests {
 
     #[test]
     fn comments_are_broken_between_words_and_commands_are_not() {
-        let mut lines = Lines::default();
+        let mut lines = TomlWriter::default();
         let long = "x".repeat(60);
         lines.comment(&format!("{long} {long} end"));
         lines.item(&format!("{long} {long}"));

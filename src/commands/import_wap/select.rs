@@ -7,27 +7,27 @@ use super::url::Url;
 use crate::base::problem::Diagnostic;
 use crate::config::types::{DnsName, Origin};
 
-pub(super) struct Judged<'a> {
+pub(super) struct Selection<'a> {
     /// One for each public name, in the order of the file.
-    pub(super) taken: Vec<Taken<'a>>,
-    pub(super) left: Vec<Left<'a>>,
+    pub(super) taken: Vec<Selected<'a>>,
+    pub(super) left: Vec<Skipped<'a>>,
 }
 
 /// A publication that becomes an application.
-pub(super) struct Taken<'a> {
+pub(super) struct Selected<'a> {
     pub(super) publication: &'a Publication,
     pub(super) public_name: DnsName,
     /// Those of other publications of the same name included.
     pub(super) ports: Vec<u16>,
     pub(super) upstream: Origin,
-    pub(super) width: Width,
+    pub(super) width: Scope,
     /// Whether path, name or host say that this is NDES.
     pub(super) sure: bool,
 }
 
 /// How much a publication lets in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Width {
+pub(super) enum Scope {
     /// mscep.dll.
     Scep,
     /// All below /certsrv/.
@@ -36,19 +36,19 @@ pub(super) enum Width {
 }
 
 /// A publication that does not, and why.
-pub(super) struct Left<'a> {
+pub(super) struct Skipped<'a> {
     pub(super) publication: &'a Publication,
     pub(super) diagnostic: Diagnostic,
     /// Its devices are without NDES until somebody acts.
     pub(super) meant_for_scep: bool,
 }
 
-pub(super) fn judge(publications: &[Publication]) -> Judged<'_> {
+pub(super) fn select(publications: &[Publication]) -> Selection<'_> {
     let (mut taken, mut left) = (Vec::new(), Vec::new());
     for publication in publications {
         match take(publication) {
             Ok(one) => taken.push(one),
-            Err(diagnostic) => left.push(Left {
+            Err(diagnostic) => left.push(Skipped {
                 publication,
                 diagnostic,
                 meant_for_scep: is_meant_for_scep(publication),
@@ -58,7 +58,7 @@ pub(super) fn judge(publications: &[Publication]) -> Judged<'_> {
     if taken.iter().any(|taken| taken.sure) {
         let (sure, unsure): (Vec<_>, Vec<_>) = taken.into_iter().partition(|taken| taken.sure);
         taken = sure;
-        left.extend(unsure.into_iter().map(|unsure| Left {
+        left.extend(unsure.into_iter().map(|unsure| Skipped {
             publication: unsure.publication,
             diagnostic: Diagnostic::warning(
                 "publishes a whole site, and nothing says that it is NDES",
@@ -67,16 +67,16 @@ pub(super) fn judge(publications: &[Publication]) -> Judged<'_> {
             meant_for_scep: false,
         }));
     }
-    Judged {
+    Selection {
         taken: one_for_each_name(taken, &mut left),
         left,
     }
 }
 
 /// An error is why it cannot be SCEP.
-fn take(publication: &Publication) -> Result<Taken<'_>, Diagnostic> {
+fn take(publication: &Publication) -> Result<Selected<'_>, Diagnostic> {
     let external = url("ExternalUrl", publication.external_url.as_ref())?;
-    Ok(Taken {
+    Ok(Selected {
         publication,
         width: width(&external.path)?,
         public_name: public_name(publication, &external)?,
@@ -95,13 +95,13 @@ fn url(key: &str, url: Option<&String>) -> Result<Url, Diagnostic> {
 }
 
 /// How much a published path, which WAP takes as a prefix, lets in.
-fn width(path: &str) -> Result<Width, Diagnostic> {
+fn width(path: &str) -> Result<Scope, Diagnostic> {
     match path {
-        "/" => Ok(Width::WholeSite),
-        "/certsrv/" => Ok(Width::Certsrv),
+        "/" => Ok(Scope::WholeSite),
+        "/certsrv/" => Ok(Scope::Certsrv),
         "/certsrv/mscep/"
         | "/certsrv/mscep/mscep.dll/"
-        | "/certsrv/mscep/mscep.dll/pkiclient.exe/" => Ok(Width::Scep),
+        | "/certsrv/mscep/mscep.dll/pkiclient.exe/" => Ok(Scope::Scep),
         _ if path.starts_with("/certsrv/mscep_admin/") => Err(Diagnostic::warning(
             "shows the challenge passwords of NDES to strangers, and asks for a Windows account",
             "do not publish it; an MDM other than Intune should reach it by a way of its own",
@@ -160,13 +160,13 @@ fn upstream(publication: &Publication, external: &Url) -> Result<Origin, Diagnos
         .map_err(|what| Diagnostic::warning(format!("BackendServerUrl: {what}"), CORRECT))
 }
 
-/// Judged by its path; a whole site, or no URL at all, by its names.
+/// Selection by its path; a whole site, or no URL at all, by its names.
 fn is_meant_for_scep(publication: &Publication) -> bool {
     let external = url("ExternalUrl", publication.external_url.as_ref());
     match external.map(|external| width(&external.path)) {
-        Ok(Ok(Width::Scep | Width::Certsrv)) => true,
+        Ok(Ok(Scope::Scep | Scope::Certsrv)) => true,
         Ok(Err(_)) => false,
-        Ok(Ok(Width::WholeSite)) | Err(_) => looks_like_ndes(publication),
+        Ok(Ok(Scope::WholeSite)) | Err(_) => looks_like_ndes(publication),
     }
 }
 
@@ -183,8 +183,11 @@ fn looks_like_ndes(publication: &Publication) -> bool {
 }
 
 /// The narrowest publication of each name; the others of that name are left.
-fn one_for_each_name<'a>(taken: Vec<Taken<'a>>, left: &mut Vec<Left<'a>>) -> Vec<Taken<'a>> {
-    let mut narrowest: HashMap<DnsName, Width> = HashMap::new();
+fn one_for_each_name<'a>(
+    taken: Vec<Selected<'a>>,
+    left: &mut Vec<Skipped<'a>>,
+) -> Vec<Selected<'a>> {
+    let mut narrowest: HashMap<DnsName, Scope> = HashMap::new();
     for one in &taken {
         let width = narrowest
             .entry(one.public_name.clone())
@@ -220,7 +223,7 @@ fn one_for_each_name<'a>(taken: Vec<Taken<'a>>, left: &mut Vec<Left<'a>>) -> Vec
                 "give the second NDES a public name of its own",
             )
         };
-        left.push(Left {
+        left.push(Skipped {
             publication: other.publication,
             diagnostic,
             meant_for_scep: !same,
