@@ -7,7 +7,7 @@ use std::time::Duration;
 use ndes_proxy::base::head::Method;
 use ndes_proxy::base::rejection::Rejection;
 use ndes_proxy::commands::doctor::Step;
-use ndes_proxy::insight::diagnosis::Anomaly;
+use ndes_proxy::insight::diagnosis::Reason;
 use ndes_proxy::observe::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
 use ndes_proxy::scep::{
     Cipher, Digest, FailInfo, MessageType, Operation, PkiStatus, Role, Signature, Unreadable,
@@ -196,12 +196,12 @@ fn label_rows() -> Vec<Vec<String>> {
 fn diagnosis() {
     let tls = Kind::ALL.map(|kind| kind.reason().to_owned());
     let written = first_words("### Diagnosis").into_iter().chain(tls);
-    let real = Anomaly::all().map(|anomaly| anomaly.reason().to_owned());
+    let real = Reason::all().map(|anomaly| anomaly.word().to_owned());
     assert_same("diagnosis", written, real);
     let arms = body_of("src/diagnosis/words.rs", "fn words(");
     let plain = arms.matches(" => (\n").count();
     let listed = read("src/diagnosis/words.rs")
-        .matches("    Anomaly::")
+        .matches("    Reason::")
         .count();
     assert_eq!(plain, listed, "PLAIN is not complete");
 }
