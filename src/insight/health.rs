@@ -312,7 +312,10 @@ mod tests {
     }
 
     fn reason(health: &Health) -> Option<&'static str> {
-        health.status().unhealthy.map(|unhealthy| unhealthy.reason.word())
+        health
+            .status()
+            .unhealthy
+            .map(|unhealthy| unhealthy.reason.word())
     }
 
     fn series(metrics: &Metrics) -> Vec<String> {
@@ -380,7 +383,10 @@ mod tests {
         assert_eq!(probe(&again, None), None);
         probe(&health, unhealthy(Reason::PoolStopped));
         assert_eq!(series(&metrics).len(), 1, "published again");
-        assert!(series(&metrics)[0].ends_with(" 1"), "the old one is ignored");
+        assert!(
+            series(&metrics)[0].ends_with(" 1"),
+            "the old one is ignored"
+        );
     }
 
     #[test]

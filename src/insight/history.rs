@@ -21,7 +21,9 @@ impl Insight {
                 _ => return,
             };
             *count = count.saturating_add(1);
-            if self.request.operation == Some(Operation::PKIOperation) && self.forwarded_to.is_some() {
+            if self.request.operation == Some(Operation::PKIOperation)
+                && self.forwarded_to.is_some()
+            {
                 let took = now.saturating_duration_since(self.started);
                 minute.latency.note(took);
             }

@@ -35,7 +35,9 @@ impl<A> Site<A> {
             names: HashMap::new(),
         };
         for (application, names) in applications {
-            let names = names.into_iter().map(|name| (name.into(), application.clone()));
+            let names = names
+                .into_iter()
+                .map(|name| (name.into(), application.clone()));
             site.names.extend(names);
             site.applications.push(application);
         }

@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::connection::Connection;
 use super::wire::Wire;
-use super::{Failure, Client};
+use super::{Client, Failure};
 use crate::base::sync::lock;
 use crate::tls::certificate::Certificate;
 use crate::tls::refusal;

@@ -19,7 +19,7 @@ use crate::scep::Operation;
 use crate::tls::certificate::Certificate;
 use crate::tls::refusal::Kind;
 use crate::upstream::fields::Lines;
-use crate::upstream::{Failure, Outgoing, Stack, Client, first_to_answer, stack};
+use crate::upstream::{Client, Failure, Outgoing, Stack, first_to_answer, stack};
 
 /// A way to NDES that is open.
 pub(super) struct Direct {

@@ -5,8 +5,8 @@ use http::StatusCode;
 use super::ask::Answered;
 use super::direct::Direct;
 use super::{Finding, Notes, Step, Subject, certificates};
-use crate::config::PolicyModule;
 use crate::base::reason::Reason;
+use crate::config::PolicyModule;
 use crate::insight::diagnosis::{RequestFacts, is_page, of_answer};
 use crate::scep::{Capabilities, Capability, Cipher, Digest, Operation};
 

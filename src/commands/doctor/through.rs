@@ -11,8 +11,8 @@ use super::door::Door;
 use super::ladder::{GET_CA_CAPS, Known};
 use super::length::{self, DEVICES_NEED};
 use super::{Finding, Level, Notes, Step, Subject};
-use crate::config::ClientAddress;
 use crate::base::reason::Reason;
+use crate::config::ClientAddress;
 use crate::insight::diagnosis::{Answerer, RequestFacts, of_answer};
 use crate::scep::Capabilities;
 

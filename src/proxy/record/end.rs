@@ -104,16 +104,66 @@ mod tests {
         let cases = [
             (open, Some(Incomplete::Client), ResponseEnd::Other, false),
             (open.complete(), None, ResponseEnd::Complete, false),
-            (open.half_closed(), Some(Incomplete::Client), ResponseEnd::Other, true),
-            (open.half_closed().complete(), None, ResponseEnd::Complete, true),
-            (open.complete().half_closed(), None, ResponseEnd::Complete, true),
-            (open.complete().not_taken(), Some(Incomplete::Client), ResponseEnd::Complete, true),
-            (open.not_taken(), Some(Incomplete::Client), ResponseEnd::Other, false),
-            (open.detach(), Some(Incomplete::Client), ResponseEnd::Other, true),
-            (open.detach().complete(), Some(Incomplete::Client), ResponseEnd::Complete, true),
-            (open.broken(false), Some(Incomplete::Upstream), ResponseEnd::BrokenByUpstream, false),
-            (open.broken(true), Some(Incomplete::UpstreamLate), ResponseEnd::BrokenByUpstream, false),
-            (open.detach().broken(false), Some(Incomplete::Upstream), ResponseEnd::BrokenByUpstream, true),
+            (
+                open.half_closed(),
+                Some(Incomplete::Client),
+                ResponseEnd::Other,
+                true,
+            ),
+            (
+                open.half_closed().complete(),
+                None,
+                ResponseEnd::Complete,
+                true,
+            ),
+            (
+                open.complete().half_closed(),
+                None,
+                ResponseEnd::Complete,
+                true,
+            ),
+            (
+                open.complete().not_taken(),
+                Some(Incomplete::Client),
+                ResponseEnd::Complete,
+                true,
+            ),
+            (
+                open.not_taken(),
+                Some(Incomplete::Client),
+                ResponseEnd::Other,
+                false,
+            ),
+            (
+                open.detach(),
+                Some(Incomplete::Client),
+                ResponseEnd::Other,
+                true,
+            ),
+            (
+                open.detach().complete(),
+                Some(Incomplete::Client),
+                ResponseEnd::Complete,
+                true,
+            ),
+            (
+                open.broken(false),
+                Some(Incomplete::Upstream),
+                ResponseEnd::BrokenByUpstream,
+                false,
+            ),
+            (
+                open.broken(true),
+                Some(Incomplete::UpstreamLate),
+                ResponseEnd::BrokenByUpstream,
+                false,
+            ),
+            (
+                open.detach().broken(false),
+                Some(Incomplete::Upstream),
+                ResponseEnd::BrokenByUpstream,
+                true,
+            ),
         ];
         for (end, incomplete, response, client_gone) in cases {
             let found = (end.incomplete(), end.response_end(), end.client_gone());
@@ -126,6 +176,10 @@ mod tests {
         let open = End::default();
         assert!(!open.is_detached() && !open.half_closed().is_detached());
         assert!(open.detach().is_detached() && open.detach().complete().is_detached());
-        assert_eq!(open.complete().detach(), open.complete(), "nothing is left to read");
+        assert_eq!(
+            open.complete().detach(),
+            open.complete(),
+            "nothing is left to read"
+        );
     }
 }

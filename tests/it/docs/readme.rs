@@ -5,33 +5,27 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ndes_proxy::base::head::Method;
-use ndes_proxy::base::rejection::Rejection;
+use ndes_proxy::base::reason::{Reason, Row};
 use ndes_proxy::commands::doctor::Step;
-use ndes_proxy::insight::diagnosis::Reason;
 use ndes_proxy::observe::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
 use ndes_proxy::scep::{
     Cipher, Digest, FailInfo, MessageType, Operation, PkiStatus, Role, Signature, Unreadable,
 };
-use ndes_proxy::tls::refusal::Kind;
 
 use super::{assert_same, at, read};
 
 #[test]
 fn refusals() {
-    let arms = body_of("src/rejection/facts.rs", "fn facts(")
-        .lines()
-        .filter(|line| line.trim_start().starts_with("Self::"))
-        .count();
-    assert_eq!(arms, Rejection::ALL.len(), "Rejection::ALL is not complete");
     assert_same(
         "refusals",
         table("### Refusals")
             .iter()
             .map(|row| (row[0].clone(), word(&row[1]))),
-        Rejection::ALL.map(|rejection| {
+        Reason::refusals().map(|reason| {
+            let row = reason.row();
             (
-                rejection.status().as_str().to_owned(),
-                rejection.reason().to_owned(),
+                row.response.unwrap().status.to_string(),
+                row.word.to_owned(),
             )
         }),
     );
@@ -52,20 +46,9 @@ fn steps_of_the_doctor() {
 
 #[test]
 fn upstream_errors() {
-    let tls = Kind::ALL.map(|kind| kind.reason().to_owned());
-    assert_same(
-        "tls::refusal::Kind::ALL",
-        tls.clone(),
-        literals("src/tls/refusal.rs", "const fn reason("),
-    );
-    let others = literals("src/upstream/failure.rs", "pub fn kind(");
-    let all: BTreeSet<_> = tls.iter().chain(&others).cloned().collect();
-    assert_eq!(
-        all.len(),
-        tls.len() + others.len(),
-        "a kind with two meanings"
-    );
-    assert_same("upstream errors", first_words("### Upstream errors"), all);
+    let kinds = Reason::upstream_errors().filter_map(|reason| reason.row().kind);
+    let kinds = kinds.map(str::to_owned);
+    assert_same("upstream errors", first_words("### Upstream errors"), kinds);
 }
 
 #[test]
@@ -194,16 +177,13 @@ fn label_rows() -> Vec<Vec<String>> {
 
 #[test]
 fn diagnosis() {
-    let tls = Kind::ALL.map(|kind| kind.reason().to_owned());
-    let written = first_words("### Diagnosis").into_iter().chain(tls);
-    let real = Reason::all().map(|anomaly| anomaly.word().to_owned());
-    assert_same("diagnosis", written, real);
-    let arms = body_of("src/diagnosis/words.rs", "fn words(");
-    let plain = arms.matches(" => (\n").count();
-    let listed = read("src/diagnosis/words.rs")
-        .matches("    Reason::")
-        .count();
-    assert_eq!(plain, listed, "PLAIN is not complete");
+    // The TLS errors are in the table of upstream errors.
+    let is_of_tls = |row: &Row| row.kind == Some(row.word);
+    let rows = Reason::anomalies().map(Reason::row);
+    let words = rows
+        .filter(|row| !is_of_tls(row))
+        .map(|row| row.word.to_owned());
+    assert_same("diagnosis", first_words("### Diagnosis"), words);
 }
 
 #[test]
@@ -271,7 +251,7 @@ fn touched() -> Metrics {
     scep.unreadable("request", "truncated");
     scep.answer("initial", "SUCCESS", "none");
     scep.certificate("ca", Some(0));
-    scep.anomaly("refused", 1);
+    scep.anomaly(Reason::Refused, 1);
     metrics.health("a").show(None);
     let upstream = metrics.upstream("a");
     upstream.certificate(0);
