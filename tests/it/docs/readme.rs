@@ -35,7 +35,7 @@ fn refusals() {
 fn steps_of_the_doctor() {
     let steps = Step::ALL.map(|step| step.word().to_owned());
     assert_same("steps", first_words("### Steps"), steps);
-    let words = literals("src/doctor/finding.rs", "fn names(");
+    let words = literals("src/commands/doctor/finding.rs", "fn names(");
     let words = words.into_iter().step_by(2);
     assert_same(
         "Step::ALL",
@@ -55,10 +55,10 @@ fn upstream_errors() {
 fn metrics() {
     let text = String::from_utf8(touched().text().unwrap()).unwrap();
     // A metric that `touched` forgets is in the source, but not in the text.
-    let helps = body_of("src/metrics.rs", "pub fn new(")
-        + &body_of("src/metrics/requests.rs", "fn new(")
-        + &body_of("src/metrics/scep.rs", "fn new(")
-        + &body_of("src/metrics/upstream.rs", "fn new(");
+    let helps = body_of("src/observe/metrics.rs", "pub fn new(")
+        + &body_of("src/observe/metrics/requests.rs", "fn new(")
+        + &body_of("src/observe/metrics/scep.rs", "fn new(")
+        + &body_of("src/observe/metrics/upstream.rs", "fn new(");
     let helps = strings(&helps)
         .into_iter()
         .filter(|text| text.ends_with('.'));
@@ -82,24 +82,28 @@ fn label_values() {
     let real = [
         of(
             "connections_total",
-            "src/metrics/labels.rs",
+            "src/observe/metrics/labels.rs",
             "impl Accepted {",
         ),
         of(
             "tls_handshakes_total",
-            "src/metrics/labels.rs",
+            "src/observe/metrics/labels.rs",
             "impl Handshake {",
         ),
-        of("reloads_total", "src/metrics/labels.rs", "impl Reload {"),
-        of("requests_total", "src/head.rs", "pub fn as_str("),
+        of(
+            "reloads_total",
+            "src/observe/metrics/labels.rs",
+            "impl Reload {",
+        ),
+        of("requests_total", "src/base/head.rs", "pub fn as_str("),
         of(
             "upstream_connections_total",
-            "src/metrics/upstream.rs",
+            "src/observe/metrics/upstream.rs",
             "fn of(",
         ),
         of(
             "responses_incomplete_total",
-            "src/metrics/labels.rs",
+            "src/observe/metrics/labels.rs",
             "impl Incomplete {",
         ),
         (
@@ -188,7 +192,7 @@ fn diagnosis() {
 
 #[test]
 fn log_fields() {
-    let access = literals("src/record.rs", "fn access(");
+    let access = literals("src/proxy/record.rs", "fn access(");
     assert_same("log fields", first_words("### Log"), access);
     let audit = literals("src/insight/audit.rs", "pub fn write(");
     assert_same("audit fields", first_words("### Audit"), audit);
