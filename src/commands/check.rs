@@ -7,7 +7,9 @@ use std::sync::Arc;
 use rustix::process::{Resource, getrlimit};
 
 use crate::base::problem::{Diagnostic, Location, Problems};
-use crate::config::{Application, Config, OnUnreadable, PolicyModule, Probe, ScepPolicy, Upstream};
+use crate::config::{
+    Application, Config, OnUnreadable, PolicyModule, ProbeSettings, ScepPolicy, Upstream,
+};
 use crate::observe::log::Log;
 use crate::proxy::application::Application as Published;
 use crate::proxy::generation::Generation;
@@ -199,7 +201,7 @@ fn describe_upstream(text: &mut String, upstream: &Upstream) -> std::fmt::Result
         .map(|root| root.value.display())
         .collect();
     writeln!(text, "  verified by  {by}, against {}", joined(&roots))?;
-    let Probe {
+    let ProbeSettings {
         interval,
         certificates,
         ..

@@ -166,7 +166,7 @@ impl Reloader {
         let (mut config, warnings) = Config::load(&self.started.file)?;
         // Also where it fails then: whatever is mended is one of these.
         self.files.follow(&config);
-        let pending = config.keep(&self.started);
+        let pending = config.keep_until_restart(&self.started);
         let running = self.current.load_full();
         let (process, ticketer) = (&self.process, &self.ticketer);
         let new = Generation::build(&config, warnings, process, ticketer, Some(&running))?;
