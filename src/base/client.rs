@@ -1,8 +1,7 @@
 //! Who is on the other end of a public connection.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What limits count: an IPv4 address, or the /64 that one IPv6 site can move in freely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,21 +38,6 @@ impl From<IpAddr> for ClientKey {
             IpAddr::V6(address) => Self::V6((u128::from(address) >> 64) as u64),
         }
     }
-}
-
-/// A public connection after its handshake.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Unique among all connections of this and earlier processes, for the log.
-    pub connection: ConnectionId,
-    pub address: SocketAddr,
-    pub key: ClientKey,
-    pub tls: &'static str,
-    /// As published: a name that was not is refused in the handshake.
-    pub sni: Option<Arc<str>>,
-    /// The application that SNI chose; none where the client sent no SNI, or one that a reload has
-    /// taken away since.
-    pub application: Option<usize>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -29,7 +29,8 @@ pub struct Application {
     pub client_address: ClientAddress,
     pub policy_module: PolicyModule,
     pub scep: ScepPolicy,
-    pub upstream: Upstream,
+    /// At least one; only the first is read for now.
+    pub upstreams: Vec<Upstream>,
 }
 
 #[derive(Clone, Debug)]
@@ -138,7 +139,7 @@ fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
         client_address,
         policy_module,
         scep,
-        upstream: upstream?,
+        upstreams: vec![upstream?],
     })
 }
 

@@ -183,7 +183,7 @@ impl Reloader {
         succeeded(&self.process.metrics);
         let milliseconds = began.elapsed().as_secs_f64() * 1e3;
         let generation = self.current.load();
-        let applications = generation.applications.len();
+        let applications = generation.applications().len();
         info!(applications, milliseconds, "reloaded");
         for key in &pending {
             warn!(

@@ -20,7 +20,7 @@ const APPLICATION: &str = r#"[[application]]
 public_names = ["scep.example.com"]
 certificate = { chain = "scep.pem", key = "scep.key" }
 "#;
-const UPSTREAM: &str = r#"[[application.upstream]]
+const UPSTREAM: &str = r#"[[application.upstreams[0]]]
 url = "https://ndes.corp.local"
 ca_roots = ["corp-root.pem"]
 "#;
@@ -128,7 +128,7 @@ fn seven_lines_are_enough_and_all_else_has_its_default() {
         ]
     );
     assert_eq!(application.client_address, ClientAddress::None);
-    let upstream = &application.upstream;
+    let upstream = &application.upstreams[0];
     assert_eq!(upstream.origin.host.as_str(), "ndes.corp.local");
     assert_eq!(upstream.origin.port, 443);
     assert_eq!(upstream.address, None);
@@ -147,7 +147,7 @@ fn relative_paths_start_at_the_file() {
     let files = &application.certificates[0];
     assert_eq!(files.chain.value, Path::new("/etc/p/scep.pem"));
     assert_eq!(files.key.value, Path::new("/keys/scep.key"));
-    let root = &application.upstream.ca_roots[0].value;
+    let root = &application.upstreams[0].ca_roots[0].value;
     assert_eq!(root, Path::new("/etc/p/corp-root.pem"));
 }
 
@@ -286,7 +286,7 @@ keep_alive = 75
 public_names = "scep.example.com"
 certificate = { chain = "scep.pem" }
 methods = ["GET", "post"]
-[[application.upstream]]
+[[application.upstreams[0]]]
 url = "http://ndes.corp.local"
 ca_roots = []
 "#;
@@ -464,7 +464,7 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         (
             "{A}{U}probe = \"off\"\n",
             "7: application[0].upstream[0].probe",
-            &["must be a table; write [application.upstream.probe]"],
+            &["must be a table; write [application.upstreams[0].probe]"],
         ),
         (
             "{A}{U}probe = { interval = \"999ms\" }\n",
@@ -500,30 +500,33 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         (
             "{A}",
             "1: application[0].upstream",
-            &["missing", "[[application.upstream]] with url and ca_roots"],
+            &[
+                "missing",
+                "[[application.upstreams[0]]] with url and ca_roots",
+            ],
         ),
         (
-            "{A}[[application.upstream]]\nca_roots = [\"corp-root.pem\"]",
+            "{A}[[application.upstreams[0]]]\nca_roots = [\"corp-root.pem\"]",
             "4: application[0].upstream[0].url",
             &["missing; write url = "],
         ),
         (
-            "{A}[[application.upstream]]\nurl = \"https://ndes\"",
+            "{A}[[application.upstreams[0]]]\nurl = \"https://ndes\"",
             "4: application[0].upstream[0].ca_roots",
             &["missing; write ca_roots = "],
         ),
         (
-            "{A}[[application.upstream]]\nurl = \"https://10.0.0.5\"\nca_roots = [\"corp-root.pem\"]",
+            "{A}[[application.upstreams[0]]]\nurl = \"https://10.0.0.5\"\nca_roots = [\"corp-root.pem\"]",
             "5: application[0].upstream[0].url",
             &["address = \"10.0.0.5:443\""],
         ),
         (
-            "{A}[[application.upstream]]\nurl = \"https://ndes/certsrv\"\nca_roots = [\"corp-root.pem\"]",
+            "{A}[[application.upstreams[0]]]\nurl = \"https://ndes/certsrv\"\nca_roots = [\"corp-root.pem\"]",
             "5: application[0].upstream[0].url",
             &["has a path"],
         ),
         (
-            "{A}[[application.upstream]]\nurl = \"https://ndes:x\"\nca_roots = [\"corp-root.pem\"]",
+            "{A}[[application.upstreams[0]]]\nurl = \"https://ndes:x\"\nca_roots = [\"corp-root.pem\"]",
             "5: application[0].upstream[0].url",
             &["is no port"],
         ),

@@ -114,7 +114,7 @@ fn application(upstream: SocketAddr) -> String {
 name = "ndes"
 public_names = ["{NAME}"]
 certificate = {{ chain = "public.pem", key = "public.key" }}
-[[application.upstream]]
+[[application.upstreams[0]]]
 url = "https://{INTERNAL}"
 address = "{upstream}"
 ca_roots = ["internal-root.pem"]

@@ -16,7 +16,7 @@ use crate::support::{MSCEP, Ndes, OTHER, Origin, Proxy, eventually, tcp};
 const HEALTHY: &str = "ndes_proxy_upstream_healthy";
 
 fn often(config: &mut Config) {
-    let probe = &mut config.applications[0].upstream.probe;
+    let probe = &mut config.applications[0].upstreams[0].probe;
     probe.interval = Some(Duration::from_millis(20));
     probe.certificates = Duration::from_millis(20);
 }

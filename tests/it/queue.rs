@@ -14,8 +14,8 @@ fn narrow(places: usize, patience: Duration) -> (Origin, Gate, Proxy) {
         wire.send(answer(200, &[], request.target().as_bytes()));
     });
     let proxy = Proxy::start(origin.address, |config| {
-        config.applications[0].upstream.max_in_flight = places;
-        config.applications[0].upstream.queue = patience;
+        config.applications[0].upstreams[0].max_in_flight = places;
+        config.applications[0].upstreams[0].queue = patience;
     });
     (origin, gate, proxy)
 }
@@ -165,8 +165,8 @@ fn a_place_is_held_until_the_answer_has_ended() {
         }
     });
     let proxy = Proxy::start(origin.address, |config| {
-        config.applications[0].upstream.max_in_flight = 1;
-        config.applications[0].upstream.queue = SHORT;
+        config.applications[0].upstreams[0].max_in_flight = 1;
+        config.applications[0].upstreams[0].queue = SHORT;
     });
     let mut half = proxy.connect();
     send(&mut half, "half");
@@ -254,8 +254,8 @@ fn broken_answers_free_their_places() {
         _ => wire.send(answer(200, &[], b"ok")),
     });
     let proxy = Proxy::start(origin.address, |config| {
-        config.applications[0].upstream.max_in_flight = 1;
-        config.applications[0].upstream.queue = LONG;
+        config.applications[0].upstreams[0].max_in_flight = 1;
+        config.applications[0].upstreams[0].queue = LONG;
     });
     for name in ["close", "cut", "garbage", "close", "cut", "garbage"] {
         let mut connection = proxy.connect();

@@ -121,7 +121,7 @@ mod tests {
                 fields: head.headers,
                 body,
             };
-            assert_eq!(answer.reason_of_proxy(), Some(rejection.reason()));
+            assert_eq!(answer.reason_of_proxy(), Some(rejection.reason().word()));
         }
         for other in [
             "another; error=x; details=\"path_not_published\"",

@@ -4,7 +4,8 @@ use super::ask::Answered;
 use super::public::{is_late, left};
 use super::{Finding, Notes, Step, Subject};
 use crate::base::client::escaped;
-use crate::insight::diagnosis::{Anomaly, is_page, of_certificates};
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::{is_page, of_certificates};
 use crate::scep::{Certificate, Role, ca_certificates};
 use crate::tls::certificate::{date, seconds};
 
@@ -17,7 +18,7 @@ pub(super) fn judge(subject: &Subject<'_>, answer: &Answered, notes: &mut Notes<
                 true => "a page came instead of certificates".to_owned(),
                 false => format!("its {} bytes cannot be read: {error}", answer.body.len()),
             };
-            return notes.add(Finding::anomaly(step, Anomaly::GetCaCertUnreadable, what));
+            return notes.add(Finding::anomaly(step, Reason::GetCaCertUnreadable, what));
         }
     };
     let now = seconds(subject.now);
@@ -69,15 +70,15 @@ fn dates(subject: &Subject<'_>, one: &Certificate) -> Finding {
     Finding::warning(step, format!("{who} expires soon: {told}"), cure)
 }
 
-fn about(one: &Certificate, anomaly: Anomaly) -> Finding {
+fn about(one: &Certificate, anomaly: Reason) -> Finding {
     let step = Step::GetCaCert;
     let who = format!("{} {}", role(one), name(one));
     match (anomaly, one.not_after) {
-        (Anomaly::CaCertificateExpired | Anomaly::RaCertificateExpired, Some(end)) => {
+        (Reason::CaCertificateExpired | Reason::RaCertificateExpired, Some(end)) => {
             Finding::anomaly(step, anomaly, format!("{who} expired on {}", date(end)))
         }
         // Other devices than those of Apple go on.
-        (Anomaly::CaSignaturePss | Anomaly::CaSignatureSha1, _) => {
+        (Reason::CaSignaturePss | Reason::CaSignatureSha1, _) => {
             let what = format!("{who} is signed with {}", one.signature.as_str());
             Finding::anomaly(step, anomaly, what).mild()
         }

@@ -13,12 +13,13 @@ use super::ask::{self, Answered};
 use super::public::{is_late, left, shown, tls_version};
 use super::{Finding, Notes, Step, Subject};
 use crate::base::head::Target;
-use crate::insight::diagnosis::{Anomaly, of_failure};
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::of_failure;
 use crate::scep::Operation;
 use crate::tls::certificate::Certificate;
 use crate::tls::refusal::Kind;
 use crate::upstream::fields::Lines;
-use crate::upstream::{Failure, Outgoing, Stack, Upstream, first_to_answer, stack};
+use crate::upstream::{Client, Failure, Outgoing, Stack, first_to_answer, stack};
 
 /// A way to NDES that is open.
 pub(super) struct Direct {
@@ -78,7 +79,7 @@ pub(super) async fn connect(subject: &Subject<'_>, notes: &mut Notes<'_>) -> Opt
 
 async fn open(
     subject: &Subject<'_>,
-    upstream: &Upstream,
+    upstream: &Client,
     notes: &mut Notes<'_>,
 ) -> Result<(), (Step, Failure)> {
     let limit = upstream.settings.timeouts.connect;
@@ -124,7 +125,7 @@ async fn open(
 
 fn verified(
     subject: &Subject<'_>,
-    upstream: &Upstream,
+    upstream: &Client,
     tls: &TlsStream<TcpStream>,
     notes: &mut Notes<'_>,
 ) {
@@ -134,7 +135,7 @@ fn verified(
         .filter_map(|der| Certificate::read(der).ok())
         .collect();
     let Some(leaf) = chain.first() else { return };
-    let by = match subject.application.upstream.pin_sha256 {
+    let by = match subject.settings.pin_sha256 {
         Some(_) => "the pinned key".to_owned(),
         None => format!("the name {}", upstream.settings.server_name),
     };
@@ -202,10 +203,10 @@ impl Direct {
 }
 
 impl NoAnswer {
-    pub(super) fn anomaly(&self) -> Anomaly {
+    pub(super) fn anomaly(&self) -> Reason {
         match self {
             Self::Failure(failure) => of_failure(failure),
-            Self::Broken => Anomaly::AnswerBroken,
+            Self::Broken => Reason::UpstreamBroken,
         }
     }
 
@@ -214,7 +215,7 @@ impl NoAnswer {
             Self::Failure(failure) => of(failure, step, subject),
             Self::Broken => {
                 let what = "the answer began and did not end, or is over 1 MB";
-                Finding::anomaly(step, Anomaly::AnswerBroken, what)
+                Finding::anomaly(step, Reason::UpstreamBroken, what)
             }
         }
     }
@@ -223,7 +224,7 @@ impl NoAnswer {
 /// What a failure at `step` means. One of TLS belongs to the step about TLS, whenever it comes.
 fn of(failure: &Failure, step: Step, subject: &Subject<'_>) -> Finding {
     let anomaly = of_failure(failure);
-    let host = &subject.application.upstream.origin.host;
+    let host = &subject.settings.origin.host;
     let seconds = |limit: Duration| limit.as_secs_f64();
     let timeouts = &subject.config.timeouts;
     let what = match failure {

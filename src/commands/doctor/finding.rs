@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::base::problem::{self, Severity};
-use crate::insight::diagnosis::Anomaly;
+use crate::base::reason::Reason;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -203,9 +203,9 @@ impl Finding {
     }
 
     /// A problem that the metrics and the log of the proxy would call by the same word.
-    pub fn anomaly(step: Step, anomaly: Anomaly, what: impl Into<String>) -> Self {
+    pub fn anomaly(step: Step, anomaly: Reason, what: impl Into<String>) -> Self {
         Self {
-            reason: Some(anomaly.reason()),
+            reason: Some(anomaly.word()),
             ..Self::problem(step, what, anomaly.advice())
         }
     }

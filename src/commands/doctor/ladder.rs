@@ -5,8 +5,9 @@ use http::StatusCode;
 use super::ask::Answered;
 use super::direct::Direct;
 use super::{Finding, Notes, Step, Subject, certificates};
+use crate::base::reason::Reason;
 use crate::config::PolicyModule;
-use crate::insight::diagnosis::{Anomaly, Asked, is_page, of_answer};
+use crate::insight::diagnosis::{RequestFacts, is_page, of_answer};
 use crate::scep::{Capabilities, Capability, Cipher, Digest, Operation};
 
 /// What NDES was found to do, to be compared with what comes through the proxy.
@@ -42,7 +43,7 @@ pub(super) async fn climb(subject: &Subject<'_>, direct: &Direct, notes: &mut No
     notes.add(bare(subject, &answer, anomaly));
     notes.ok(Step::ClientCertificate, "none is demanded");
     known.bare = Some(answer.status);
-    if anomaly.is_some_and(|anomaly| anomaly != Anomaly::PolicyModuleMissing) {
+    if anomaly.is_some_and(|anomaly| anomaly != Reason::PolicyModuleMissing) {
         // Whoever answers so answers everything so.
         notes.leave_out(&[Step::GetCaCaps, Step::GetCaCert]);
         return known;
@@ -92,8 +93,8 @@ fn judge(
     operation: Option<Operation>,
     answer: &Answered,
     direct: &Direct,
-) -> Option<Anomaly> {
-    let asked = Asked {
+) -> Option<Reason> {
+    let asked = RequestFacts {
         operation,
         // Short, whatever the query.
         uri_bytes: direct.path.len(),
@@ -102,12 +103,12 @@ fn judge(
     of_answer(asked, answer.status, answer.answerer())
 }
 
-fn bare(subject: &Subject<'_>, answer: &Answered, anomaly: Option<Anomaly>) -> Finding {
+fn bare(subject: &Subject<'_>, answer: &Answered, anomaly: Option<Reason>) -> Finding {
     let step = Step::BareGet;
     let told = answer.told();
     if let Some(anomaly) = anomaly {
         let but = match anomaly {
-            Anomaly::PolicyModuleMissing => ", where the policy module answers 403",
+            Reason::PolicyModuleMissing => ", where the policy module answers 403",
             _ => "",
         };
         return Finding::anomaly(step, anomaly, format!("answered {told}{but}"));
@@ -133,13 +134,13 @@ fn capabilities(
             true => "a page came instead of capabilities",
             false => "it names no capability at all",
         };
-        return notes.add(Finding::anomaly(step, Anomaly::PostNotOffered, what));
+        return notes.add(Finding::anomaly(step, Reason::PostNotOffered, what));
     }
     let told = words.join(", ");
     let before = notes.count();
     if !known.takes_post() {
         let what = format!("POSTPKIOperation is missing: {told}");
-        notes.add(Finding::anomaly(step, Anomaly::PostNotOffered, what).mild());
+        notes.add(Finding::anomaly(step, Reason::PostNotOffered, what).mild());
     }
     let digest = strongest_digest(known);
     if digest < Some(Digest::Sha256) {

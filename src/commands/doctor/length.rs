@@ -1,6 +1,7 @@
 //! The longest URI that NDES takes, and whose limit it is.
 
-use crate::insight::diagnosis::{Anomaly, Asked};
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::RequestFacts;
 use crate::scep::Operation;
 
 use super::direct::Direct;
@@ -63,7 +64,7 @@ pub(super) async fn measure(
     };
     for _ in 0..MOST_BETWEEN {
         // A server that stays silent costs a deadline each time.
-        if bound.refusal.anomaly == Anomaly::AnswerLate {
+        if bound.refusal.anomaly == Reason::UpstreamTimeout {
             break;
         }
         let Some(size) = shape.next(&bound) else {
@@ -89,7 +90,7 @@ async fn try_one(
     notes: &mut Notes<'_>,
 ) -> Option<Refusal> {
     notes.begin(Step::UrlLength, &format!("a URI of {size} bytes"));
-    let asked = Asked {
+    let asked = RequestFacts {
         operation: Some(Operation::GetCACaps),
         // The same path with less of a query passed: whatever comes now is for the length.
         uri_bytes: usize::MAX,

@@ -4,7 +4,8 @@ use super::ask::Answered;
 use super::direct::NoAnswer;
 use super::length::DEVICES_NEED;
 use super::{Finding, Step};
-use crate::insight::diagnosis::{Anomaly, Answerer, Asked, of_answer};
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::{Answerer, RequestFacts, of_answer};
 
 /// Between these two lies the limit.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(super) struct Bound {
 /// How a URI that is too long is answered.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    pub(super) anomaly: Anomaly,
+    pub(super) anomaly: Reason,
     /// As `404 by Microsoft-IIS/10.0`; none where no answer came.
     pub(super) told: Option<String>,
     answerer: Answerer,
@@ -33,7 +34,7 @@ pub(super) struct Shape {
 }
 
 impl Refusal {
-    pub(super) fn of(asked: Asked, answer: Result<Answered, NoAnswer>) -> Option<Self> {
+    pub(super) fn of(asked: RequestFacts, answer: Result<Answered, NoAnswer>) -> Option<Self> {
         match answer {
             Ok(answer) => of_answer(asked, answer.status, answer.answerer()).map(|anomaly| Self {
                 anomaly,
@@ -59,8 +60,8 @@ impl Shape {
         // HTTP.sys is not said to count the empty line.
         let head = |limit: usize| limit - self.beside_uri;
         let guesses = match bound.refusal.anomaly {
-            Anomaly::RequestFiltering => &[query(2_048), 4_096, query(4_096), query(8_192)][..],
-            Anomaly::HttpSysLimit => &[
+            Reason::RequestFiltering => &[query(2_048), 4_096, query(4_096), query(8_192)][..],
+            Reason::HttpSysLimit => &[
                 16_384,
                 head(16_384),
                 head(16_384) + 2,
@@ -100,16 +101,16 @@ impl Shape {
     }
 
     fn cure(self, bound: &Bound) -> String {
-        let http_sys = Anomaly::HttpSysLimit.advice();
+        let http_sys = Reason::HttpSysLimit.advice();
         match (bound.refusal.anomaly, bound.refusal.answerer) {
-            (Anomaly::HttpSysLimit, Answerer::HttpSys) if self.head_is(bound.passes, 65_534) => {
+            (Reason::HttpSysLimit, Answerer::HttpSys) if self.head_is(bound.passes, 65_534) => {
                 "nothing for devices of today (40 KB at most); for all 65534 bytes set \
                  MaxRequestBytes to 131072 and restart the machine, as only that makes HTTP.sys \
                  read it"
                     .to_owned()
             }
-            (Anomaly::HttpSysLimit, Answerer::Other)
-            | (Anomaly::ConnectionClosed | Anomaly::AnswerBroken | Anomaly::AnswerLate, _) => {
+            (Reason::HttpSysLimit, Answerer::Other)
+            | (Reason::UpstreamClosed | Reason::UpstreamBroken | Reason::UpstreamTimeout, _) => {
                 format!("{DEVICE_BETWEEN}; if there is none: {http_sys}")
             }
             (anomaly, _) => anomaly.advice().to_owned(),
@@ -123,44 +124,44 @@ impl Shape {
         let query = longest.saturating_sub(self.before_query);
         let http_sys = bound.refusal.answerer == Answerer::HttpSys;
         match bound.refusal.anomaly {
-            Anomaly::RequestFiltering if is_exact && query == 2_048 => {
+            Reason::RequestFiltering if is_exact && query == 2_048 => {
                 "maxQueryString of request filtering is 2048, its default".to_owned()
             }
-            Anomaly::RequestFiltering if is_exact && longest == 4_096 => {
+            Reason::RequestFiltering if is_exact && longest == 4_096 => {
                 "maxUrl of request filtering is 4096, its default".to_owned()
             }
-            Anomaly::RequestFiltering if is_exact => {
+            Reason::RequestFiltering if is_exact => {
                 format!("maxQueryString of request filtering is {query}")
             }
-            Anomaly::RequestFiltering => {
+            Reason::RequestFiltering => {
                 "maxQueryString or maxUrl of request filtering lies between".to_owned()
             }
-            Anomaly::HttpSysLimit if self.head_is(longest, 16_384) => {
+            Reason::HttpSysLimit if self.head_is(longest, 16_384) => {
                 "MaxRequestBytes of HTTP.sys is 16384, its default".to_owned()
             }
-            Anomaly::HttpSysLimit if is_exact && longest == 16_384 => {
+            Reason::HttpSysLimit if is_exact && longest == 16_384 => {
                 "MaxFieldLength of HTTP.sys is 16384, its default".to_owned()
             }
-            Anomaly::HttpSysLimit if self.head_is(longest, 65_534) => format!(
+            Reason::HttpSysLimit if self.head_is(longest, 65_534) => format!(
                 "MaxRequestBytes of HTTP.sys is 65534, and request line and fields count too, \
                  here {} bytes",
                 self.beside_uri
             ),
-            Anomaly::HttpSysLimit if (32_000..=32_800).contains(&longest) => {
+            Reason::HttpSysLimit if (32_000..=32_800).contains(&longest) => {
                 "about 32 K characters, which is what HTTP.sys makes of MaxFieldLength for a URL; \
                  this version of Windows may take no more"
                     .to_owned()
             }
-            Anomaly::HttpSysLimit if http_sys => {
+            Reason::HttpSysLimit if http_sys => {
                 "MaxFieldLength or MaxRequestBytes of HTTP.sys, or UrlSegmentMaxLength".to_owned()
             }
-            Anomaly::HttpSysLimit => {
+            Reason::HttpSysLimit => {
                 "not by HTTP.sys as it seems: perhaps a device between proxy and IIS".to_owned()
             }
-            Anomaly::ConnectionClosed | Anomaly::AnswerBroken => {
+            Reason::UpstreamClosed | Reason::UpstreamBroken => {
                 "the connection closes, as at a limit of HTTP.sys or of a device between".to_owned()
             }
-            Anomaly::AnswerLate => {
+            Reason::UpstreamTimeout => {
                 "left hanging, as by a device between that cannot hold it".to_owned()
             }
             _ => String::new(),

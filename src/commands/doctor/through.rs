@@ -11,8 +11,9 @@ use super::door::Door;
 use super::ladder::{GET_CA_CAPS, Known};
 use super::length::{self, DEVICES_NEED};
 use super::{Finding, Level, Notes, Step, Subject};
+use crate::base::reason::Reason;
 use crate::config::ClientAddress;
-use crate::insight::diagnosis::{Anomaly, Answerer, Asked, of_answer};
+use crate::insight::diagnosis::{Answerer, RequestFacts, of_answer};
 use crate::scep::Capabilities;
 
 pub(super) const STEPS: [Step; 4] = [
@@ -176,7 +177,7 @@ fn capabilities(known: &Known, answer: Result<Answered, Unanswered>) -> Finding 
             "something before the proxy changes answers, or the proxy asks another NDES",
         ),
         None if count > 0 => Finding::ok(step, what),
-        None => Finding::problem(step, what, Anomaly::PostNotOffered.advice()),
+        None => Finding::problem(step, what, Reason::PostNotOffered.advice()),
     }
 }
 
@@ -203,7 +204,7 @@ fn judge(subject: &Subject<'_>, known: &Known, answer: Result<Answered, Unanswer
         }
         None => {}
     }
-    let asked = Asked {
+    let asked = RequestFacts {
         operation: None,
         uri_bytes: 0,
         policy_module: subject.application.policy_module,

@@ -23,7 +23,7 @@ fn every_value_in_the_full_file_is_the_default() {
     let (full, minimal) = (load(FULL), load(MINIMAL));
     let said = |config: &Config| {
         let application = &config.applications[0];
-        let upstream = &application.upstream;
+        let upstream = &application.upstreams[0];
         [
             format!("{:#?}", config.listen),
             format!("{:#?}", config.limits),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use ndes_proxy::base::head::Method;
+use ndes_proxy::base::reason::Reason;
 use ndes_proxy::observe::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
 use ndes_proxy::scep::{
     Cipher, Digest, FailInfo, MessageType, Operation, PkiStatus, Role, Signature, Unreadable,
@@ -168,7 +169,7 @@ fn touched() -> Metrics {
     scep.unreadable("request", "truncated");
     scep.answer("initial", "SUCCESS", "none");
     scep.certificate("ca", Some(0));
-    scep.anomaly("refused", 1);
+    scep.anomaly(Reason::Refused, 1);
     metrics.health("a").show(None);
     let upstream = metrics.upstream("a");
     upstream.certificate(0);

@@ -1,34 +1,25 @@
 //! The tables of reasons in config/reference/refusals.md and diagnosis.md.
 
-use std::collections::BTreeSet;
+use ndes_proxy::base::reason::{Reason, Row};
 
-use ndes_proxy::base::rejection::Rejection;
-use ndes_proxy::insight::diagnosis::Anomaly;
-use ndes_proxy::tls::refusal::Kind;
-
+use super::assert_same;
 use super::markdown::{first_words, table, word};
-use super::source::{body_of, literals};
-use super::{assert_same, read};
 
 const REFUSALS: &str = "config/reference/refusals.md";
 const DIAGNOSIS: &str = "config/reference/diagnosis.md";
 
 #[test]
 fn refusals() {
-    let arms = body_of("src/base/rejection/facts.rs", "fn facts(")
-        .lines()
-        .filter(|line| line.trim_start().starts_with("Self::"))
-        .count();
-    assert_eq!(arms, Rejection::ALL.len(), "Rejection::ALL is not complete");
     assert_same(
         "refusals",
         table(REFUSALS, "## Refusals")
             .iter()
             .map(|row| (row[0].clone(), word(&row[1]))),
-        Rejection::ALL.map(|rejection| {
+        Reason::refusals().map(|reason| {
+            let row = reason.row();
             (
-                rejection.status().as_str().to_owned(),
-                rejection.reason().to_owned(),
+                row.response.unwrap().status.to_string(),
+                row.word.to_owned(),
             )
         }),
     );
@@ -36,33 +27,19 @@ fn refusals() {
 
 #[test]
 fn upstream_errors() {
-    let tls = Kind::ALL.map(|kind| kind.reason().to_owned());
-    assert_same(
-        "tls::refusal::Kind::ALL",
-        tls.clone(),
-        literals("src/tls/refusal.rs", "const fn reason("),
-    );
-    let others = literals("src/upstream/failure.rs", "pub fn kind(");
-    let all: BTreeSet<_> = tls.iter().chain(&others).cloned().collect();
-    assert_eq!(
-        all.len(),
-        tls.len() + others.len(),
-        "a kind with two meanings"
-    );
+    let kinds = Reason::upstream_errors().filter_map(|reason| reason.row().kind);
+    let kinds = kinds.map(str::to_owned);
     let written = first_words(REFUSALS, "## Upstream errors");
-    assert_same("upstream errors", written, all);
+    assert_same("upstream errors", written, kinds);
 }
 
 #[test]
 fn diagnosis() {
-    let tls = Kind::ALL.map(|kind| kind.reason().to_owned());
-    let written = first_words(DIAGNOSIS, "## Reasons").into_iter().chain(tls);
-    let real = Anomaly::all().map(|anomaly| anomaly.reason().to_owned());
-    assert_same("diagnosis", written, real);
-    let arms = body_of("src/insight/diagnosis/words.rs", "fn words(");
-    let plain = arms.matches(" => (\n").count();
-    let listed = read("src/insight/diagnosis/words.rs")
-        .matches("    Anomaly::")
-        .count();
-    assert_eq!(plain, listed, "PLAIN is not complete");
+    // The TLS errors are in the table of upstream errors.
+    let is_of_tls = |row: &Row| row.kind == Some(row.word);
+    let rows = Reason::anomalies().map(Reason::row);
+    let words = rows
+        .filter(|row| !is_of_tls(row))
+        .map(|row| row.word.to_owned());
+    assert_same("diagnosis", first_words(DIAGNOSIS, "## Reasons"), words);
 }
