@@ -2,34 +2,27 @@
 //! the gate. No TLS, no sockets: `throughput` has those.
 
 use std::hint::black_box;
-use std::net::SocketAddr;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use ndes_proxy::base::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::base::client::ClientKey;
 use ndes_proxy::config::Config;
+use ndes_proxy::config::types::DnsName;
 use ndes_proxy::edge::head::{Scan, parse};
 use ndes_proxy::proxy::gate;
 use ndes_proxy::proxy::gate::rate::Rates;
+use ndes_proxy::proxy::rules::Rules;
 use ndes_proxy::proxy::site::Site;
 
 fn judgement(criterion: &mut Criterion) {
     let minimal = include_str!("../config/minimal.toml");
     let (config, _) = Config::parse("minimal.toml".as_ref(), minimal).expect("it loads");
-    let site = Site::new(&config.applications);
-    let address = SocketAddr::from(([192, 0, 2, 1], 50_000));
-    let peer = Peer {
-        connection: ConnectionId {
-            process: 1,
-            number: 1,
-        },
-        address,
-        key: ClientKey::from(address.ip()),
-        tls: "1.3",
-        sni: Some("scep.example.com".into()),
-        application: Some(0),
-    };
+    let application = &config.applications[0];
+    let names = application.public_names.iter().map(DnsName::as_str);
+    let site = Site::new([(Arc::new(Rules::new(application)), names)]);
+    let sni = site.sni("scep.example.com".into());
 
     let mut group = criterion.benchmark_group("judgement");
     for (name, target) in [("100 B", 100), ("4 KB", 4 << 10), ("64 KB", 65_534)] {
@@ -40,7 +33,7 @@ fn judgement(criterion: &mut Criterion) {
                 let range = Scan::default().advance(black_box(head), &config.limits);
                 let range = range.expect("well-formed").expect("complete");
                 let head = parse(&head.slice(range)).expect("well-formed");
-                gate::admit(&head, &peer, &site, &config.limits).expect("published")
+                gate::admit(&head, Some(&sni), &site, &config.limits).expect("published")
             });
         });
     }

@@ -4,16 +4,17 @@
 use std::hint::black_box;
 use std::net::Ipv4Addr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use http::Response;
+use http::{Method, Response};
 
 use ndes_proxy::base::client::{ClientKey, ConnectionId, RequestId};
-use ndes_proxy::base::head::{Method, Target};
+use ndes_proxy::base::head::Target;
 use ndes_proxy::config::{LogLevel, PolicyModule};
-use ndes_proxy::insight::{Applications, Asked, Audit, End, Insight};
+use ndes_proxy::insight::{AdmittedRequest, Audit, Health, Insight, ResponseEnd, ScepStates};
 use ndes_proxy::observe::log::{Format, Log};
 use ndes_proxy::observe::metrics::Metrics;
 use ndes_proxy::scep::{CertRep, Message, Operation, message_of_query};
@@ -65,7 +66,8 @@ fn reading(criterion: &mut Criterion) {
 fn insight(criterion: &mut Criterion) {
     let (log, _writer) = Log::to(std::io::sink(), Format::Text, LogLevel::Info).expect("a thread");
     let metrics = Metrics::new().expect("metrics");
-    let application = Applications::default().get("ndes", &metrics);
+    let scep = ScepStates::default().get("ndes", &metrics);
+    let health = Arc::new(Health::new("ndes", metrics.health("ndes")));
     let id = "118-big-scepclient-rsa4096-post-post-pkioperation";
     let (body, answer) = (
         Bytes::from(body_of(&raw(id, "req"))),
@@ -73,8 +75,8 @@ fn insight(criterion: &mut Criterion) {
     );
     let target = "/certsrv/mscep/mscep.dll?operation=PKIOperation";
     let target = Target::parse(target.into()).expect("a target");
-    let asked = Asked {
-        method: Method::Post,
+    let asked = AdmittedRequest {
+        method: &Method::POST,
         operation: Some(Operation::PKIOperation),
         target: &target,
         body: &body,
@@ -85,8 +87,8 @@ fn insight(criterion: &mut Criterion) {
     };
     let short =
         Target::parse("/certsrv/mscep/mscep.dll?operation=GetCACaps".into()).expect("a target");
-    let asked_caps = Asked {
-        method: Method::Get,
+    let asked_caps = AdmittedRequest {
+        method: &Method::GET,
         operation: Some(Operation::GetCACaps),
         target: &short,
         body: &Bytes::new(),
@@ -94,16 +96,16 @@ fn insight(criterion: &mut Criterion) {
     };
     let caps = Bytes::from(body_of(&raw("001-curl-get-getcacaps", "resp")));
     let response = Response::new(());
-    let exchange = |asked: &Asked<'_>, answer: &Bytes| {
-        let mut insight = Insight::begin(&application, black_box(asked));
-        insight.answered(&response);
-        insight.passed(answer);
-        insight.ended(End::Whole, asked.started);
+    let exchange = |asked: &AdmittedRequest<'_>, answer: &Bytes| {
+        let mut insight = Insight::begin(&scep, black_box(asked));
+        insight.answered(&response, &health);
+        insight.received(answer);
+        insight.ended(ResponseEnd::Complete, asked.started);
         insight
     };
     let mut group = criterion.benchmark_group("insight");
     group.bench_function("begin", |bencher| {
-        bencher.iter(|| Insight::begin(&application, black_box(&asked)));
+        bencher.iter(|| Insight::begin(&scep, black_box(&asked)));
     });
     group.bench_function("begin to end", |bencher| {
         bencher.iter(|| exchange(&asked, &answer));

@@ -7,6 +7,8 @@ pub mod deadline;
 pub mod hash;
 pub mod head;
 pub mod problem;
+pub mod reason;
 pub mod rejection;
 pub mod shutdown;
+pub mod sync;
 pub mod text;

@@ -3,5 +3,6 @@
 pub mod check;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod healthcheck;
 pub mod import_wap;

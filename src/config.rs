@@ -1,12 +1,17 @@
-//! The configuration: one TOML file, read by `run`, `check` and `healthcheck`.
+//! The configuration: one TOML file, which `run`, `check` and `healthcheck` read.
 //!
-//! Every key has a default that is right for NDES; only names, certificates and the upstream must
-//! be said. `config/ndes-proxy.toml` lists all keys.
+//! Every key has a default that suits NDES; only the public names, the certificates and the
+//! upstream are required. `config/ndes-proxy.toml` lists all keys.
+//!
+//! Each section has a module, which defines the type of the section and the function that reads it.
+//! These build on `read`, which walks the document, and on `types`, the values with a syntax of
+//! their own.
 
 mod application;
 mod example;
 mod limits;
 mod listen;
+mod log;
 mod rate_limit;
 mod read;
 mod reload;
@@ -17,24 +22,24 @@ mod upstream;
 
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 pub use application::{Application, CertificateFiles, ClientAddress};
 pub use limits::{Limits, Timeouts};
 pub use listen::{Listen, Protocol};
+pub use log::{Log, LogFormat, LogLevel};
 pub use rate_limit::{NetworkRate, RateLimit};
-use read::{Document, Section};
+use read::Document;
 pub use reload::Reload;
 pub use scep::{OnUnreadable, PolicyModule, ScepPolicy};
-pub use upstream::{Probe, Upstream};
+pub use upstream::{ProbeSettings, Upstream};
 
 use crate::base::problem::{Diagnostic, Location, Problems};
 use crate::base::text;
 
-/// What the file says, defaults filled in. Paths are relative to the file no more.
+/// The content of the file with all defaults filled in. Relative paths have been resolved against
+/// the directory of the file.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where it was read.
+    /// The path from which it was read.
     pub file: PathBuf,
     pub listen: Listen,
     pub limits: Limits,
@@ -42,47 +47,27 @@ pub struct Config {
     pub rate_limit: RateLimit,
     pub reload: Reload,
     pub log: Log,
-    /// At least one. A handshake without SNI belongs to the first.
+    /// At least one. The first one serves clients that send no SNI.
     pub applications: Vec<Application>,
 }
 
-#[derive(Clone, Debug)]
-pub struct Log {
-    pub format: LogFormat,
-    pub level: LogLevel,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
 impl Config {
-    /// Reads and parses `file`; the certificates it names are read by `generation`.
-    /// The configuration comes with the warnings, an error with all problems at once.
+    /// Reads and parses `file`. The certificates, keys and roots that it names are read later, by
+    /// `generation`.
+    ///
+    /// Returns the configuration and its warnings, or all errors and warnings at once.
     pub fn load(file: &Path) -> Result<(Self, Problems), Problems> {
         let mut problems = Problems::default();
         let bytes = std::fs::read(file).map_err(|error| {
             let cure = match error.kind() {
                 std::io::ErrorKind::PermissionDenied => {
-                    "let the user that runs the proxy read it (chown or chmod)"
+                    "give the user that runs the proxy permission to read it (chown or chmod)"
                 }
                 _ => "give the path of the configuration with --config FILE",
             };
             problems.add(
                 &Location::file(file),
-                Diagnostic::error(format!("cannot be read: {error}"), cure),
+                Diagnostic::error(format!("the file cannot be read: {error}"), cure),
             );
             problems.clone()
         })?;
@@ -90,14 +75,15 @@ impl Config {
             let cure = "save the file as UTF-8";
             problems.add(
                 &Location::file(file),
-                Diagnostic::error("this is neither UTF-8 nor UTF-16", cure),
+                Diagnostic::error("the file is neither UTF-8 nor UTF-16", cure),
             );
             problems.clone()
         })?;
         Self::parse(file, &text)
     }
 
-    /// `file` names the text in problems and is what relative paths are relative to.
+    /// Parses `text`, the content of `file`. Problems name `file`, and its directory is the one
+    /// against which relative paths are resolved.
     pub fn parse(file: &Path, text: &str) -> Result<(Self, Problems), Problems> {
         let document = Document::new(file, text);
         let directory = file.parent().map_or_else(PathBuf::new, Path::to_owned);
@@ -111,7 +97,7 @@ impl Config {
             timeouts: limits::timeouts(root.section("timeouts")),
             rate_limit: rate_limit::rate_limit(root.section("rate_limit")),
             reload: reload::reload(root.section("reload")),
-            log: log(root.section("log")),
+            log: log::log(root.section("log")),
             applications: application::read_all(&mut root, &directory),
         };
         application::check_probe_path(&document, &config.listen, &config.applications);
@@ -123,13 +109,4 @@ impl Config {
             Ok((config, problems))
         }
     }
-}
-
-fn log(mut section: Section<'_, '_>) -> Log {
-    let log = Log {
-        format: section.value_or("format", LogFormat::Text),
-        level: section.value_or("level", LogLevel::Info),
-    };
-    section.finish();
-    log
 }

@@ -14,6 +14,7 @@ use ndes_proxy::commands::check;
 use ndes_proxy::commands::demo::{self, Demo};
 use ndes_proxy::commands::doctor;
 use ndes_proxy::commands::doctor::terminal::{self, Progress};
+use ndes_proxy::commands::explain;
 use ndes_proxy::commands::healthcheck;
 use ndes_proxy::commands::import_wap;
 use ndes_proxy::config::Config;
@@ -41,6 +42,14 @@ enum Command {
     Demo(demo::Arguments),
     /// Examine the whole way from a device to NDES and say what to do; exit 0, 1 (problems) or 2
     Doctor(Doctor),
+    /// Explain a reason: what happened, and what to do
+    ///
+    /// WORD is a reason of the log, the metrics, the doctor, a Proxy-Status header field or the
+    /// status page. Without it, all reasons are listed.
+    Explain {
+        #[arg(value_name = "WORD")]
+        word: Option<String>,
+    },
     /// Write a configuration of what Web Application Proxy publishes
     ///
     /// FILE is what `Get-WebApplicationProxyApplication | ConvertTo-Json` gave on the WAP server.
@@ -85,6 +94,7 @@ fn main() -> ExitCode {
         Command::Check(File { config }) => check(&config),
         Command::Doctor(Doctor { file, json }) => doctor(&file.config, json),
         Command::Demo(arguments) => demo(arguments),
+        Command::Explain { word } => explain(word.as_deref()),
         Command::ImportWap { file } => import_wap(&file),
         Command::Healthcheck(File { config }) => match healthcheck::ask(&config) {
             Ok(()) => ExitCode::SUCCESS,
@@ -230,6 +240,19 @@ fn doctor(file: &Path, json: bool) -> ExitCode {
         print!("{}", report.to_text(terminal::style()));
     }
     ExitCode::from(u8::from(report.problems > 0))
+}
+
+#[expect(clippy::print_stdout, reason = "the answer of the command")]
+fn explain(word: Option<&str>) -> ExitCode {
+    let Some(word) = word else {
+        print!("{}", explain::list());
+        return ExitCode::SUCCESS;
+    };
+    match explain::explain(word) {
+        Ok(explanation) => print!("{explanation}"),
+        Err(error) => return fail(&error, 1),
+    }
+    ExitCode::SUCCESS
 }
 
 #[expect(

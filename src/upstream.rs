@@ -1,5 +1,7 @@
-//! The way to NDES: a verified TLS connection from the pool or a new one, one request on it, the
-//! head of the answer. What may be repeated is decided here, and nothing else is.
+//! The HTTP/1.1 client to one NDES server: it sends a request on a verified TLS connection, from
+//! the pool or new, and reads the head of the response.
+//!
+//! Which requests are sent again is decided in `retry`, and nowhere else.
 
 mod connection;
 mod dial;
@@ -9,55 +11,63 @@ pub mod head;
 mod pool;
 mod queue;
 mod records;
+mod request;
+mod retry;
 mod wire;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
-use http::{Method, Response, response};
+use http::{Response, response};
 use rustls::ClientConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::time::{Instant, timeout, timeout_at};
-use tower::Service;
-use tower::retry::{Policy, Retry};
 use tracing::warn;
 
 use crate::base::deadline::within;
-use crate::base::head::Target;
 use crate::config::types::{DnsName, Origin};
 use crate::observe::metrics::UpstreamMetrics;
 use crate::scep::Operation;
-use connection::Broken;
 pub use connection::Incoming;
+use connection::NoHead;
 pub use dial::first_to_answer;
-use failure::Breakdown;
+use failure::ConnectionFailure;
 pub use failure::Failure;
 use pool::Pool;
-pub use queue::{Permit, Queue, Turn};
+pub use queue::{Admission, Permit, Queue};
+pub use request::Outgoing;
+pub use retry::{Stack, stack};
 
-/// One NDES server.
-pub struct Upstream {
+/// The client to one NDES server.
+pub struct Client {
     pub settings: Settings,
     pub tls: Arc<ClientConfig>,
     pub metrics: UpstreamMetrics,
     pool: Pool,
-    /// What the name resolved to last, for when the name server fails.
-    resolved: std::sync::Mutex<Vec<SocketAddr>>,
-    /// An ill upstream fails every request: one line in a while says it, the counters say how often.
+    /// The last result of resolving the name, used while the name server fails.
+    resolved: Mutex<Vec<SocketAddr>>,
+    /// Expiry of the certificate that the server presented last, seconds since 1970.
+    not_after: AtomicI64,
+    /// An unreachable server fails every request. The log has one line per second; the counters
+    /// have every failure.
     failure_log: DefaultDirectRateLimiter,
 }
 
-/// All that makes an upstream the one it is: with equal settings its connections and TLS sessions
-/// are as good after a reload as before.
+/// No certificate was presented yet.
+const NO_CERTIFICATE: i64 = i64::MIN;
+
+/// Everything that identifies a server and the way to it. If the settings are equal after a reload,
+/// connections and TLS sessions are used further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     pub origin: Origin,
+    /// Dialled instead of resolving the host of `origin`.
     pub address: Option<SocketAddr>,
     pub server_name: DnsName,
     pub roots: Vec<CertificateDer<'static>>,
@@ -73,41 +83,29 @@ pub struct Timeouts {
     pub body: Duration,
 }
 
-/// A request for NDES. Cheap to clone: all of it is shared.
-#[derive(Clone, Debug)]
-pub struct Outgoing {
-    /// Whose pool it uses: a connection belongs to the runtime it was opened on.
-    pub worker: usize,
-    pub method: Method,
-    pub operation: Option<Operation>,
-    /// Sent without scheme and authority.
-    pub target: Target,
-    /// Of `fields::Lines`.
-    pub fields: Bytes,
-    pub body: Bytes,
-    /// How often it was tried before.
-    repeats: u8,
-}
-
-/// The head of an answer and the first of its body.
+/// The head of a response and the first piece of its body.
 pub struct Answer {
     pub response: Response<Incoming>,
-    /// None where the body is empty.
+    /// `None` if the body is empty.
     pub first: Option<Bytes>,
-    /// When the whole body must have come.
+    /// When the whole body must have arrived.
     pub deadline: Instant,
+    /// The time from sending the request to the head of the response.
     pub after: Duration,
 }
 
 impl Answer {
-    /// All of a short answer, for whoever asks on the proxy's own behalf.
+    /// Reads the whole body, of at most `most` bytes. For requests of the proxy itself.
+    ///
+    /// # Errors
+    /// The body is longer, breaks off, or does not end in time.
     pub async fn whole(self, most: usize) -> Result<(response::Parts, Bytes), Failure> {
         let (parts, mut incoming) = self.response.into_parts();
         let mut body = BytesMut::new();
         let mut next = self.first;
         while let Some(data) = next {
             if body.len() + data.len() > most {
-                return Err(Failure::Framing("longer than any answer of SCEP"));
+                return Err(Failure::Framing("longer than any SCEP response"));
             }
             body.extend_from_slice(&data);
             let read = timeout_at(self.deadline, poll_fn(|cx| incoming.poll_data(cx))).await;
@@ -123,79 +121,8 @@ impl Answer {
     }
 }
 
-/// Everything between an admitted request and NDES, in order: 1. repeats what certainly did not
-/// reach NDES; 2. sends once.
-pub type Stack = Retry<Repeat, Once>;
-
-pub fn stack(upstream: Arc<Upstream>) -> Stack {
-    Retry::new(Repeat, Once(upstream))
-}
-
-/// Sends each request once.
-#[derive(Clone)]
-pub struct Once(Arc<Upstream>);
-
-impl Service<Outgoing> for Once {
-    type Response = Answer;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Failure>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Outgoing) -> Self::Future {
-        let upstream = self.0.clone();
-        Box::pin(async move { upstream.send(request).await })
-    }
-}
-
-impl Outgoing {
-    pub fn new(
-        worker: usize,
-        method: Method,
-        operation: Option<Operation>,
-        target: Target,
-        fields: Bytes,
-    ) -> Self {
-        Self {
-            worker,
-            method,
-            operation,
-            target,
-            fields,
-            body: Bytes::new(),
-            repeats: 0,
-        }
-    }
-
-    /// What the request line and the fields take on the wire, the empty line included: what
-    /// HTTP.sys holds against MaxRequestBytes.
-    pub fn head_bytes(&self) -> usize {
-        let wire = self.on_the_wire();
-        wire.iter().map(|piece| piece.len()).sum::<usize>() - self.body.len()
-    }
-
-    /// One after the other; a target of 64 KB is not copied.
-    fn on_the_wire(&self) -> [&[u8]; 6] {
-        [
-            self.method.as_str().as_bytes(),
-            b" ",
-            &self.target.path_and_query,
-            b" HTTP/1.1\r\n",
-            &self.fields,
-            &self.body,
-        ]
-    }
-
-    /// Whether it may be sent again though it may have arrived. A PKIOperation never: NDES may
-    /// have used up its challenge.
-    fn is_repeatable(&self) -> bool {
-        self.operation != Some(Operation::PKIOperation) && self.method != Method::POST
-    }
-}
-
-impl Upstream {
+impl Client {
+    /// `workers` is the number of threads that have a pool of their own.
     pub fn new(
         settings: Settings,
         tls: Arc<ClientConfig>,
@@ -209,9 +136,23 @@ impl Upstream {
             tls,
             metrics,
             pool: Pool::new(workers),
-            resolved: std::sync::Mutex::default(),
+            resolved: Mutex::default(),
+            not_after: AtomicI64::new(NO_CERTIFICATE),
             failure_log: RateLimiter::direct(quota),
         }
+    }
+
+    /// Returns the name for people, such as `ndes.corp.local:443`.
+    pub fn name(&self) -> String {
+        let origin = &self.settings.origin;
+        format!("{}:{}", origin.host, origin.port)
+    }
+
+    /// Returns when the certificate expires that the server presented last, in seconds since 1970.
+    /// Returns `None` before the first connection.
+    pub fn certificate_not_after(&self) -> Option<i64> {
+        let not_after = self.not_after.load(Ordering::Relaxed);
+        (not_after != NO_CERTIFICATE).then_some(not_after)
     }
 
     /// Sends `request` once.
@@ -225,7 +166,7 @@ impl Upstream {
                     upstream = %self.settings.origin.host,
                     operation = request.operation.map(Operation::as_str),
                     kind = failure.kind(),
-                    repeated = request.repeats,
+                    repeated = request.retries,
                     "{}", failure.explained()
                 );
             }
@@ -234,11 +175,11 @@ impl Upstream {
     }
 
     async fn try_send(&self, request: &Outgoing) -> Result<Answer, Failure> {
-        let idle = self.pool.idle(request.worker);
+        let idle = self.pool.of(request.worker);
         let mut started = Instant::now();
         let pooled = match &idle {
-            // The repeat of a request that a dead connection swallowed gets a new one.
-            Some(idle) if request.repeats == 0 => idle.take(started),
+            // A request that a dead connection swallowed is sent again on a new one.
+            Some(idle) if request.retries == 0 => idle.take(started),
             _ => None,
         };
         let mut connection = match pooled {
@@ -261,21 +202,21 @@ impl Upstream {
         let before = connection.passed();
         let head = match timeout_at(started + limit, connection.ask(request)).await {
             Err(_elapsed) => return Err(Failure::ResponseTimeout),
-            Ok(Err(Broken::Answer(failure))) => return Err(failure),
-            Ok(Err(Broken::Io(error))) => {
+            Ok(Err(NoHead::Answer(failure))) => return Err(failure),
+            Ok(Err(NoHead::Io(error))) => {
                 let passed = connection.passed();
-                let breakdown = Breakdown {
+                let state = ConnectionFailure {
                     unsent: passed.written == before.written,
                     reused: connection.reused,
                     new_handshake: passed.handshakes > before.handshakes,
                 };
-                return Err(breakdown.failure(error, &self.settings.server_name));
+                return Err(state.failure(error, &self.settings.server_name));
             }
             Ok(Ok(head)) => head,
         };
         let after = started.elapsed();
         self.metrics.responded(request.operation, after);
-        // While the client has no head yet, an answer that breaks off can still become a 502.
+        // The client has received nothing yet, so a response that breaks off here is still a 502.
         let deadline = started + after + self.settings.timeouts.body;
         let reused = connection.reused;
         let mut incoming = Incoming::new(connection, head.body, head.keep_alive, idle);
@@ -290,38 +231,5 @@ impl Upstream {
             deadline,
             after,
         })
-    }
-}
-
-/// Which requests are sent again.
-#[derive(Clone, Copy)]
-pub struct Repeat;
-
-const MOST_REPEATS: u8 = 2;
-
-impl Policy<Outgoing, Answer, Failure> for Repeat {
-    type Future = std::future::Ready<()>;
-
-    fn retry(
-        &mut self,
-        request: &mut Outgoing,
-        result: &mut Result<Answer, Failure>,
-    ) -> Option<Self::Future> {
-        let again = match result {
-            Ok(_) => false,
-            Err(Failure::Unsent(_)) => true,
-            // A pooled connection that NDES closed while the request was on its way.
-            Err(Failure::Closed { reused: true, .. }) => request.is_repeatable(),
-            Err(_) => false,
-        };
-        if !again || request.repeats == MOST_REPEATS {
-            return None;
-        }
-        request.repeats += 1;
-        Some(std::future::ready(()))
-    }
-
-    fn clone_request(&mut self, request: &Outgoing) -> Option<Outgoing> {
-        Some(request.clone())
     }
 }

@@ -1,18 +1,18 @@
-//! The memory that request bodies take, of all connections together.
+//! The limit on the memory that the request bodies of all connections take together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::base::rejection::Rejection;
 
-/// At most `limit` bytes are lent out at a time.
+/// Leases at most `limit` bytes at a time.
 #[derive(Debug)]
 pub struct Buffers {
-    lent: AtomicUsize,
+    leased: AtomicUsize,
     limit: usize,
 }
 
-/// Bytes lent to one body; given back when dropped.
+/// The bytes leased to one body. They are returned on drop.
 #[derive(Debug)]
 pub struct Lease {
     buffers: Arc<Buffers>,
@@ -22,15 +22,17 @@ pub struct Lease {
 impl Buffers {
     pub fn new(limit: usize) -> Self {
         Self {
-            lent: AtomicUsize::new(0),
+            leased: AtomicUsize::new(0),
             limit,
         }
     }
 
-    pub fn lent(&self) -> usize {
-        self.lent.load(Ordering::Relaxed)
+    /// The bytes that are leased now.
+    pub fn leased(&self) -> usize {
+        self.leased.load(Ordering::Relaxed)
     }
 
+    /// Returns a lease of no bytes, which can grow.
     pub fn lease(self: &Arc<Self>) -> Lease {
         Lease {
             buffers: self.clone(),
@@ -40,17 +42,18 @@ impl Buffers {
 }
 
 impl Lease {
-    /// Lends `bytes` more.
+    /// Leases `bytes` more. Fails with `BuffersFull` if that would exceed the limit.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Rejection> {
-        let within = |lent: usize| {
-            lent.checked_add(bytes)
+        let within = |leased: usize| {
+            leased
+                .checked_add(bytes)
                 .filter(|sum| *sum <= self.buffers.limit)
         };
-        let lent = self
+        let leased = self
             .buffers
-            .lent
+            .leased
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, within);
-        lent.map_err(|_| Rejection::BuffersFull)?;
+        leased.map_err(|_| Rejection::BuffersFull)?;
         self.bytes += bytes;
         Ok(())
     }
@@ -58,7 +61,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.buffers.lent.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.buffers.leased.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -67,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_limit_is_lent_and_not_a_byte_more_until_some_comes_back() {
+    fn no_byte_beyond_the_limit_is_leased_until_some_are_returned() {
         let buffers = Arc::new(Buffers::new(100));
         let (mut first, mut second) = (buffers.lease(), buffers.lease());
         assert_eq!(first.grow(60), Ok(()));
@@ -76,6 +79,6 @@ mod tests {
         drop(first);
         assert_eq!(second.grow(60), Ok(()));
         drop(second);
-        assert_eq!(buffers.lent(), 0);
+        assert_eq!(buffers.leased(), 0);
     }
 }

@@ -1,10 +1,10 @@
-//! Who is on the other end of a public connection.
+//! The identity of clients, connections and requests, and the escaping of bytes that a client sent.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::sync::Arc;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// What limits count: an IPv4 address, or the /64 that one IPv6 site can move in freely.
+/// The unit for which limits count: an IPv4 address, or an IPv6 /64, because one IPv6 site can use
+/// any address in its /64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ClientKey {
     V4(Ipv4Addr),
@@ -13,7 +13,8 @@ pub enum ClientKey {
 }
 
 impl ClientKey {
-    /// An address that the Internet does not route (RFC 1918, RFC 4193); loopback is none.
+    /// Returns whether the Internet does not route the address (RFC 1918, RFC 4193). Loopback
+    /// addresses are not private.
     pub fn is_private(self) -> bool {
         match self {
             Self::V4(address) => address.is_private(),
@@ -33,7 +34,7 @@ impl fmt::Display for ClientKey {
 
 impl From<IpAddr> for ClientKey {
     fn from(address: IpAddr) -> Self {
-        // An IPv4-mapped address is an IPv4 client on a dual-stack socket.
+        // On a dual-stack socket, an IPv4 client has an IPv4-mapped address.
         match address.to_canonical() {
             IpAddr::V4(address) => Self::V4(address),
             IpAddr::V6(address) => Self::V6((u128::from(address) >> 64) as u64),
@@ -41,24 +42,11 @@ impl From<IpAddr> for ClientKey {
     }
 }
 
-/// A public connection after its handshake.
-#[derive(Clone, Debug)]
-pub struct Peer {
-    /// Unique among all connections of this and earlier processes, for the log.
-    pub connection: ConnectionId,
-    pub address: SocketAddr,
-    pub key: ClientKey,
-    pub tls: &'static str,
-    /// As published: a name that was not is refused in the handshake.
-    pub sni: Option<Arc<str>>,
-    /// The application that SNI chose; none where the client sent no SNI, or one that a reload has
-    /// taken away since.
-    pub application: Option<usize>,
-}
-
+/// Identifies a connection in the log, uniquely among the connections of this and all earlier
+/// processes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ConnectionId {
-    /// Start of the process, seconds since 1970.
+    /// The start of the process, in seconds since 1970.
     pub process: u32,
     pub number: u64,
 }
@@ -69,7 +57,7 @@ impl fmt::Display for ConnectionId {
     }
 }
 
-/// A request, unique as its connection is.
+/// Identifies a request in the log, as uniquely as its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RequestId {
     pub connection: ConnectionId,
@@ -83,9 +71,11 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Bytes that a client chose, fit for a log: at most `most` of them, visible ASCII, quotes and
-/// backslashes escaped. As a string, and not as something to display, it stands in quotes in a
-/// line of text, and what is in it cannot pass for further fields of the line.
+/// Returns bytes that a client chose in a form that is safe in a log: at most `most` of them, as
+/// printable ASCII, with quotes and backslashes escaped.
+///
+/// The result is a string, not a `Display` value, so that the text format writes it in quotes and
+/// its content cannot pass for further fields of the line.
 pub fn escaped(bytes: &[u8], most: usize) -> String {
     let start = &bytes[..bytes.len().min(most)];
     let mut text = match std::str::from_utf8(start) {
@@ -98,9 +88,10 @@ pub fn escaped(bytes: &[u8], most: usize) -> String {
     text
 }
 
-/// Nothing in it is escaped in a log, be it text or JSON.
+/// Returns whether a log contains `bytes` without any escapes, in text as well as in JSON.
 pub fn is_plain(bytes: &[u8]) -> bool {
-    // Most texts are short: looked up, a byte takes three instructions, and SIMD has no tail.
+    // Most texts are short. The table lookup takes three instructions a byte, and unlike SIMD it
+    // has no remainder to process.
     let plain = |byte: &u8| PLAIN[usize::from(*byte)];
     bytes.iter().fold(true, |all, byte| all & plain(byte))
 }
@@ -120,7 +111,7 @@ mod tests {
     use super::{ClientKey, escaped, is_plain};
 
     #[test]
-    fn one_key_for_what_one_client_can_choose_freely() {
+    fn all_addresses_that_one_client_can_choose_have_one_key() {
         let key = |text: &str| ClientKey::from(text.parse::<std::net::IpAddr>().unwrap());
         assert_eq!(key("::ffff:192.0.2.1"), key("192.0.2.1"));
         assert_ne!(key("192.0.2.1"), key("192.0.2.2"));
@@ -129,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_sent_cannot_break_a_line_or_fill_it() {
+    fn bytes_of_a_client_can_neither_break_nor_fill_a_line() {
         assert_eq!(
             escaped(b"a\r\nb\"\x1b[31m\xff", 99),
             r#"a\r\nb\"\x1b[31m\xff"#
@@ -137,9 +128,8 @@ mod tests {
         assert_eq!(escaped(&[b'a'; 500], 3), "aaa...");
     }
 
-    /// Wherever in a text it stands.
     #[test]
-    fn every_byte_that_is_not_plain_is_found() {
+    fn a_byte_that_is_not_plain_is_found_at_every_position() {
         for length in 0..50 {
             let mut text = vec![b'~'; length];
             assert!(is_plain(&text), "{length}");
@@ -154,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_client_sent_cannot_pass_for_a_field() {
+    fn bytes_of_a_client_cannot_pass_for_a_field() {
         let (reader, writer) = std::io::pipe().unwrap();
         let log = tracing_subscriber::fmt()
             .with_ansi(false)

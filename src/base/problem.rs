@@ -1,4 +1,5 @@
-//! What is wrong with the configuration or a file it names, said so that an admin can mend it.
+//! Problems in the configuration, or in a file that it names, with the advice that an admin needs
+//! to fix them.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,19 +7,19 @@ use std::path::{Path, PathBuf};
 /// Whether a problem keeps the proxy from starting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Works, but somebody should know.
+    /// The proxy works, but an admin should know.
     Warning,
-    /// The proxy does not start, a reload is refused.
+    /// The proxy does not start, or a reload is refused.
     Error,
 }
 
-/// What is wrong, and what to do about it: without the place, which the caller knows.
+/// What is wrong and what to do about it, without the location, which the caller knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
     pub severity: Severity,
-    /// One sentence, no full stop: what was found.
+    /// What was found: one clause without a full stop.
     pub what: String,
-    /// One sentence, no full stop: what to write or to run instead.
+    /// What to write or to run instead: one clause without a full stop.
     pub cure: String,
 }
 
@@ -39,6 +40,7 @@ impl Diagnostic {
         }
     }
 
+    /// Adds the location.
     pub fn at(self, location: &Location) -> Problem {
         Problem {
             location: location.clone(),
@@ -47,17 +49,19 @@ impl Diagnostic {
     }
 }
 
-/// Where in the configuration file something was said.
+/// A location in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Location {
     pub file: PathBuf,
-    /// Counted from 1; none where a key is absent from an otherwise empty file.
+    /// Counted from 1. `None` for the file as a whole, and for a key that is absent from its top
+    /// level.
     pub line: Option<usize>,
-    /// Full key, as `application[0].certificate.chain`.
+    /// The full key, such as `application[0].certificate.chain`. Empty for the file as a whole.
     pub key: String,
 }
 
 impl Location {
+    /// The location of the file as a whole.
     pub fn file(path: &Path) -> Self {
         Self {
             file: path.to_owned(),
@@ -80,14 +84,14 @@ impl fmt::Display for Location {
     }
 }
 
-/// A value of the configuration together with the place where it was said.
+/// A value of the configuration with its location.
 #[derive(Clone, Debug)]
 pub struct Located<T> {
     pub value: T,
     pub location: Location,
 }
 
-/// A finding at its place; one line for the admin.
+/// A diagnostic with its location. It is displayed as `file:line: key: error: what; cure`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
     pub location: Location,
@@ -108,7 +112,8 @@ impl fmt::Display for Problem {
     }
 }
 
-/// All problems found in one pass: those of the file itself by line, then those of what it names.
+/// All problems that one pass found: those of the configuration file in the order of its lines,
+/// then those of the files that it names.
 #[derive(Clone, Debug, Default)]
 pub struct Problems(pub Vec<Problem>);
 

@@ -1,24 +1,43 @@
-//! Every way in which the proxy itself answers a request: one closed list, one place where it
-//! becomes a status, a reason word and an answer.
-
-mod advice;
-mod facts;
+//! The requests that the proxy answers itself, and the one place where they become responses.
+//!
+//! A [`Rejection`] is a [`Reason`] together with what only this request knows, such as when to come
+//! back. Status, texts and whether the connection closes are in the table of reasons.
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 
-/// Why a request is not answered by NDES.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Rejection {
-    /// Not one unambiguous HTTP message: syntax of the head.
+use super::reason::{self, Reason};
+
+/// Makes the enum and its reasons out of one list. Each variant has the name of its reason; a field
+/// comes with a sample for tests.
+macro_rules! rejections {
+    ($($name:ident $({ $(#[$doc:meta])* $field:ident: $type:ty = $sample:expr })?,)*) => {
+        /// Why the proxy answers a request itself. The reason of the same name says what happened.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Rejection {
+            $($name $({ $(#[$doc])* $field: $type })?,)*
+        }
+
+        impl Rejection {
+            /// Returns the row of the table of reasons.
+            pub fn reason(self) -> Reason {
+                match self {
+                    $(Self::$name { .. } => Reason::$name,)*
+                }
+            }
+
+            #[cfg(test)]
+            pub(crate) const ALL: &[Self] = &[$(Self::$name $({ $field: $sample })?,)*];
+        }
+    };
+}
+
+rejections! {
     MalformedHead,
-    /// Not one unambiguous length of the body, or a body that breaks its own framing.
     MalformedFraming,
     HostMissing,
-    /// Several Host fields, a malformed one, or an absolute-form target that differs from it.
     HostInvalid,
-    /// A name that is not published, or not under the certificate of this connection.
     HostNotPublished,
     UriTooLong,
     BodyTooLarge,
@@ -26,43 +45,24 @@ pub enum Rejection {
     TooManyFields,
     HeadTooLarge,
     PathNotPublished,
-    /// The published methods are listed in the answer.
-    MethodNotAllowed {
-        allow: Allow,
-    },
+    MethodNotAllowed { allow: Allow = Allow { get: true, head: true, post: true } },
     OperationMissing,
     OperationNotPublished,
     OperationAmbiguous,
     HeadTimeout,
     BodyTimeout,
-    /// The client left before its body had ended.
     BodyAborted,
-    RateClient {
-        retry_after: u64,
-    },
-    RateRefused {
-        retry_after: u64,
-    },
-    RateGlobal {
-        retry_after: u64,
-    },
-    /// More HTTP/2 streams, resets or frames without work than a connection may have.
+    RateClient { /** In seconds. */ retry_after: u64 = 1 },
+    RateRefused { /** In seconds. */ retry_after: u64 = 1 },
+    RateGlobal { /** In seconds. */ retry_after: u64 = 1 },
     Http2Limit,
-    /// Bodies of all connections together exceed `buffered_bytes`.
     BuffersFull,
-    /// A PKIOperation without a message that can be read, where the application wants one.
     ScepUnreadable,
-    /// A messageType that the application refuses.
     ScepMessageType,
-    /// A digest below the weakest that the application takes.
     ScepDigest,
-    /// A content encryption below the weakest that the application takes.
     ScepCipher,
-    /// No turn at the upstream within `queue`.
     UpstreamBusy,
-    /// The client closed the connection while it waited for its turn.
     ClientLeft,
-    /// Larger than the upstream's `max_request_head_bytes`.
     UpstreamRequestBytes,
     UpstreamName,
     UpstreamConnect,
@@ -71,7 +71,6 @@ pub enum Rejection {
     UpstreamClosed,
     UpstreamInvalid,
     UpstreamTimeout,
-    /// A defect of the proxy.
     Internal,
 }
 
@@ -83,130 +82,47 @@ pub struct Allow {
     pub post: bool,
 }
 
-/// Names this proxy in Proxy-Status (RFC 9209).
+/// Names this proxy in responses of its own (RFC 9209).
 pub const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 
+/// When a client may come back if memory or permits have run out, in seconds. An estimate: neither
+/// is known beforehand.
+const RETRY_AFTER_BUSY: HeaderValue = HeaderValue::from_static("5");
+
 impl Rejection {
-    /// One of each, for the metrics and the tables of the README.
-    pub const ALL: [Self; 38] = [
-        Self::MalformedHead,
-        Self::MalformedFraming,
-        Self::HostMissing,
-        Self::HostInvalid,
-        Self::HostNotPublished,
-        Self::UriTooLong,
-        Self::BodyTooLarge,
-        Self::FieldTooLarge,
-        Self::TooManyFields,
-        Self::HeadTooLarge,
-        Self::PathNotPublished,
-        Self::MethodNotAllowed {
-            allow: Allow {
-                get: true,
-                head: true,
-                post: true,
-            },
-        },
-        Self::OperationMissing,
-        Self::OperationNotPublished,
-        Self::OperationAmbiguous,
-        Self::HeadTimeout,
-        Self::BodyTimeout,
-        Self::BodyAborted,
-        Self::RateClient { retry_after: 1 },
-        Self::RateRefused { retry_after: 1 },
-        Self::RateGlobal { retry_after: 1 },
-        Self::Http2Limit,
-        Self::BuffersFull,
-        Self::ScepUnreadable,
-        Self::ScepMessageType,
-        Self::ScepDigest,
-        Self::ScepCipher,
-        Self::UpstreamBusy,
-        Self::ClientLeft,
-        Self::UpstreamRequestBytes,
-        Self::UpstreamName,
-        Self::UpstreamConnect,
-        Self::UpstreamConnectTimeout,
-        Self::UpstreamTls,
-        Self::UpstreamClosed,
-        Self::UpstreamInvalid,
-        Self::UpstreamTimeout,
-        Self::Internal,
-    ];
+    /// Returns what the client receives. Every reason of a rejection has a response; a test goes
+    /// through all of them.
+    fn row(self) -> reason::Response {
+        const INTERNAL: reason::Response = Reason::Internal.row().response.expect("it has one");
+        self.reason().row().response.unwrap_or(INTERNAL)
+    }
 
     pub fn status(self) -> StatusCode {
-        self.facts().0
+        StatusCode::from_u16(self.row().status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     }
 
-    pub fn reason(self) -> &'static str {
-        self.facts().1
-    }
-
-    /// What the client is told.
-    pub fn sentence(self) -> &'static str {
-        self.facts().3
-    }
-
-    /// Whether a client has caused it: such requests are paid from `refused_per_client`.
-    pub fn is_refusal(self) -> bool {
+    /// Returns whether the client caused the rejection, so that it is charged to
+    /// `rate_limit.refused_per_client`. A request over a rate is not charged a second time.
+    pub fn is_charged(self) -> bool {
         self.status().is_client_error()
             && !matches!(self, Self::RateClient { .. } | Self::RateGlobal { .. })
     }
 
-    /// Whether the connection cannot carry another request: where it ends, or what it means, is
-    /// unknown, or the client shall not go on.
+    /// Returns whether the connection closes after the response.
     pub fn closes(self) -> bool {
-        match self {
-            Self::MalformedHead
-            | Self::MalformedFraming
-            | Self::HostMissing
-            | Self::HostInvalid
-            | Self::UriTooLong
-            | Self::BodyTooLarge
-            | Self::FieldTooLarge
-            | Self::TooManyFields
-            | Self::HeadTooLarge
-            | Self::HeadTimeout
-            | Self::BodyTimeout
-            | Self::BodyAborted
-            | Self::ClientLeft
-            | Self::RateRefused { .. }
-            | Self::Http2Limit
-            | Self::Internal => true,
-            Self::HostNotPublished
-            | Self::PathNotPublished
-            | Self::MethodNotAllowed { .. }
-            | Self::OperationMissing
-            | Self::OperationNotPublished
-            | Self::OperationAmbiguous
-            | Self::RateClient { .. }
-            | Self::RateGlobal { .. }
-            | Self::BuffersFull
-            | Self::ScepUnreadable
-            | Self::ScepMessageType
-            | Self::ScepDigest
-            | Self::ScepCipher
-            | Self::UpstreamBusy
-            | Self::UpstreamRequestBytes
-            | Self::UpstreamName
-            | Self::UpstreamConnect
-            | Self::UpstreamConnectTimeout
-            | Self::UpstreamTls
-            | Self::UpstreamClosed
-            | Self::UpstreamInvalid
-            | Self::UpstreamTimeout => false,
-        }
+        self.row().closes
     }
 
-    /// The answer: a constant text, and Proxy-Status so that an admin can tell it from NDES's.
+    /// Returns the response: a constant text, and Proxy-Status so that an admin can tell it from a
+    /// response of NDES.
     pub fn into_response(self) -> Response<Bytes> {
-        let (status, reason, error, sentence) = self.facts();
-        let proxy_status = format!("ndes-proxy; error={error}; details=\"{reason}\"");
-        let text = format!("{sentence}\n");
+        let row = self.row();
+        let (error, word) = (row.error, self.reason().word());
+        let proxy_status = format!("ndes-proxy; error={error}; details=\"{word}\"");
+        let text = format!("{}\n", row.sentence);
         let length = HeaderValue::from(text.len());
         let mut response = Response::new(Bytes::from(text));
-        *response.status_mut() = status;
+        *response.status_mut() = self.status();
         let fields = response.headers_mut();
         fields.insert(
             CONTENT_TYPE,
@@ -226,11 +142,11 @@ impl Rejection {
                 fields.insert(RETRY_AFTER, HeaderValue::from(retry_after));
             }
             Self::BuffersFull | Self::UpstreamBusy => {
-                fields.insert(RETRY_AFTER, HeaderValue::from_static("5"));
+                fields.insert(RETRY_AFTER, RETRY_AFTER_BUSY);
             }
             _ => {}
         }
-        if self.closes() {
+        if row.closes {
             fields.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response
@@ -249,5 +165,22 @@ impl Allow {
             (false, false, true) => "POST",
             (false, false, false) => "",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_rejection_has_a_response_and_every_response_a_rejection() {
+        let rejections = Rejection::ALL.iter().map(|rejection| rejection.reason());
+        let rejections: BTreeSet<_> = rejections.collect();
+        assert_eq!(rejections, Reason::refusals().collect());
+        for rejection in Rejection::ALL {
+            assert!(!rejection.status().is_success(), "{rejection:?}");
+        }
     }
 }

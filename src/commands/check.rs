@@ -7,9 +7,12 @@ use std::sync::Arc;
 use rustix::process::{Resource, getrlimit};
 
 use crate::base::problem::{Diagnostic, Location, Problems};
-use crate::config::{Application, Config, OnUnreadable, PolicyModule, Probe, ScepPolicy};
+use crate::config::{
+    Application, Config, OnUnreadable, PolicyModule, ProbeSettings, ScepPolicy, Upstream,
+};
 use crate::observe::log::Log;
-use crate::proxy::generation::{Generation, Published};
+use crate::proxy::application::Application as Published;
+use crate::proxy::generation::Generation;
 use crate::proxy::process::Process;
 use crate::tls::{certificate, server};
 
@@ -105,7 +108,7 @@ fn describe(config: &Config, generation: &Generation) -> String {
     if let Some(path) = &listen.probe_path {
         _ = writeln!(text, "answers {} itself, under any host", path.as_str());
     }
-    for (application, published) in config.applications.iter().zip(&generation.applications) {
+    for (application, published) in config.applications.iter().zip(generation.applications()) {
         _ = describe_application(&mut text, application, published);
     }
     text
@@ -124,7 +127,7 @@ fn describe_application(
         operations,
         policy_module,
         scep,
-        upstream,
+        upstreams,
         ..
     } = application;
     writeln!(text, "\n{name}")?;
@@ -165,6 +168,18 @@ fn describe_application(
             identity.subject, identity.issuer, identity.key
         )?;
     }
+    for upstream in upstreams {
+        describe_upstream(text, upstream)?;
+    }
+    let expected = match policy_module {
+        PolicyModule::Intune => "the Intune policy module: 403 to a request without operation",
+        PolicyModule::None => "no policy module: 200 to a request without operation",
+    };
+    writeln!(text, "  expected     {expected}")?;
+    Ok(())
+}
+
+fn describe_upstream(text: &mut String, upstream: &Upstream) -> std::fmt::Result {
     let origin = &upstream.origin;
     let address = upstream.address.map_or_else(
         || "the address of its name".to_owned(),
@@ -186,12 +201,7 @@ fn describe_application(
         .map(|root| root.value.display())
         .collect();
     writeln!(text, "  verified by  {by}, against {}", joined(&roots))?;
-    let expected = match policy_module {
-        PolicyModule::Intune => "the Intune policy module: 403 to a request without operation",
-        PolicyModule::None => "no policy module: 200 to a request without operation",
-    };
-    writeln!(text, "  expected     {expected}")?;
-    let Probe {
+    let ProbeSettings {
         interval,
         certificates,
         ..

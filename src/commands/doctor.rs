@@ -18,11 +18,12 @@ use tokio::time::timeout;
 
 use crate::base::problem::{Diagnostic, Location, Problem, Problems};
 use crate::commands::check;
-use crate::config::{Application, Config};
+use crate::config::{self, Application, Config};
 use crate::observe::metrics::Metrics;
-use crate::proxy::generation::{self, Files};
+use crate::proxy::application;
+use crate::proxy::files::{Files, UpstreamFiles};
 use crate::tls::identity::Identity;
-use crate::upstream::Upstream;
+use crate::upstream::Client;
 
 mod certificates;
 mod collector;
@@ -58,8 +59,10 @@ struct Context<'a> {
     application: &'a Application,
     /// The certificates whose files can be used.
     identities: Vec<Identity>,
+    /// The NDES server that is examined: the first one of the application, as the proxy uses it.
+    settings: &'a config::Upstream,
     /// `None` if `ca_roots` cannot be used.
-    upstream: Option<Arc<Upstream>>,
+    upstream: Option<Arc<Client>>,
     now: SystemTime,
 }
 
@@ -89,18 +92,18 @@ pub async fn examine(file: &Path, progress: &mut dyn FnMut(&str)) -> Result<Repo
 
     let mut applications = Vec::new();
     for (application, files) in config.applications.iter().zip(files) {
-        let Files {
-            identities,
-            roots,
-            trust,
-        } = files;
-        let settings = generation::settings(&config, application, roots);
+        let mut upstreams = application.upstreams.iter().zip(files.upstreams);
+        let Some((settings, UpstreamFiles { roots, trust })) = upstreams.next() else {
+            continue;
+        };
+        let identity = application::settings(&config, settings, roots);
         let metrics = metrics.upstream(&application.name);
-        let upstream = trust.map(|trust| Upstream::new(settings, trust.config, metrics, 1));
+        let upstream = trust.map(|trust| Client::new(identity, trust.config, metrics, 1));
         let context = Context {
             config: &config,
             application,
-            identities,
+            identities: files.identities,
+            settings,
             upstream: upstream.map(Arc::new),
             now: SystemTime::now(),
         };

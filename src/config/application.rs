@@ -1,12 +1,13 @@
-//! `[[application]]`: what is published, under which names, and the NDES behind it.
+//! `[[application]]`: the published names and paths, their certificates, and the NDES behind them.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::example::examples;
 use super::listen::Listen;
-use super::read::{Document, Section};
+use super::read::{Document, Section, resolved};
 use super::scep::{self, PolicyModule, ScepPolicy};
 use super::types::{DnsName, PublishedPath};
 use super::upstream::{self, Upstream};
@@ -14,14 +15,14 @@ use crate::base::head::Method;
 use crate::base::problem::{Diagnostic, Located, Location};
 use crate::scep::Operation;
 
-/// One published NDES, as an application that WAP publishes.
+/// One published NDES. It corresponds to a published application of WAP.
 #[derive(Clone, Debug)]
 pub struct Application {
     pub location: Location,
-    /// Metric label and log field; unique.
+    /// Unique. Identifies the application in metric labels and log fields.
     pub name: String,
     pub public_names: Vec<DnsName>,
-    /// At least one; RSA and ECDSA side by side where devices need both.
+    /// At least one. RSA and ECDSA can be used side by side if devices need both.
     pub certificates: Vec<CertificateFiles>,
     pub paths: Vec<PublishedPath>,
     pub methods: Vec<Method>,
@@ -29,17 +30,18 @@ pub struct Application {
     pub client_address: ClientAddress,
     pub policy_module: PolicyModule,
     pub scep: ScepPolicy,
-    pub upstream: Upstream,
+    /// Exactly one for now; further ones in the file are reported and not read.
+    pub upstreams: Vec<Upstream>,
 }
 
 #[derive(Clone, Debug)]
 pub struct CertificateFiles {
-    /// Leaf first, then its issuers.
+    /// The leaf certificate first, then its issuers.
     pub chain: Located<PathBuf>,
     pub key: Located<PathBuf>,
 }
 
-/// Whether and how the upstream is told the client's address.
+/// The header field that carries the address of the client to the upstream, if any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ClientAddress {
@@ -47,6 +49,12 @@ pub enum ClientAddress {
     XForwardedFor,
     /// RFC 7239.
     Forwarded,
+}
+
+examples! {
+    Method: "\"GET\"",
+    Operation: "\"GetCACaps\"",
+    ClientAddress: "\"none\"",
 }
 
 const PATHS: [&str; 5] = [
@@ -57,8 +65,8 @@ const PATHS: [&str; 5] = [
     "/certsrv/mscep/",
 ];
 
-/// All applications of the file. What is wrong is reported and left out: a file with a problem
-/// never becomes a configuration.
+/// Returns all applications of the file. An application with an error is reported and left out,
+/// because a file with an error never becomes a configuration.
 pub(super) fn read_all(root: &mut Section<'_, '_>, directory: &Path) -> Vec<Application> {
     let cure = "write [[application]] with public_names, certificate and [[application.upstream]]";
     let sections = root.required_sections("application", cure);
@@ -75,7 +83,7 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, directory: &Path) -> Vec<Appl
         };
         if !names.insert(application.name.as_str()) {
             report(
-                format!("the name {:?} stands twice", application.name),
+                format!("the name {:?} is used twice", application.name),
                 "give each application its own `name`",
             );
         }
@@ -83,7 +91,7 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, directory: &Path) -> Vec<Appl
             if !hosts.insert(host) {
                 report(
                     format!("{host} is published twice"),
-                    "write each public name once",
+                    "list each public name only once, in one application",
                 );
             }
         }
@@ -91,7 +99,8 @@ pub(super) fn read_all(root: &mut Section<'_, '_>, directory: &Path) -> Vec<Appl
     applications
 }
 
-/// The probe path is answered by the proxy: NDES would never see it.
+/// Reports each application that publishes the probe path. The proxy itself responds to requests
+/// for that path, so that NDES would never receive them.
 pub(super) fn check_probe_path(document: &Document<'_>, listen: &Listen, all: &[Application]) {
     let Some(probe) = &listen.probe_path else {
         return;
@@ -99,8 +108,8 @@ pub(super) fn check_probe_path(document: &Document<'_>, listen: &Listen, all: &[
     let same = |path: &PublishedPath| path.as_str().eq_ignore_ascii_case(probe.as_str());
     for application in all.iter().filter(|one| one.paths.iter().any(same)) {
         let diagnostic = Diagnostic::error(
-            format!("{} is listen.probe_path, too", probe.as_str()),
-            "give probe_path a path of its own, as \"/healthz\"",
+            format!("the path {} is also listen.probe_path", probe.as_str()),
+            "set listen.probe_path to a path that no application publishes, such as \"/healthz\"",
         );
         document.report(&application.location, diagnostic);
     }
@@ -108,8 +117,8 @@ pub(super) fn check_probe_path(document: &Document<'_>, listen: &Listen, all: &[
 
 fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
     let location = section.location("");
-    let cure = "write public_names = [\"scep.example.com\"]: the names that devices use";
-    let public_names = plain(section.required_list::<DnsName>("public_names", cure));
+    let cure = "write public_names = [\"scep.example.com\"], the names that devices use";
+    let public_names = values(section.required_list::<DnsName>("public_names", cure));
     let certificates = certificates(&mut section, directory);
     let upstream = upstream::read(&mut section, directory);
     let dangerous = section.value_or("allow_dangerous_paths", false);
@@ -120,9 +129,9 @@ fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
         .next()
         .map_or_else(String::new, DnsName::to_string);
     let name = name(&mut section, default_name);
-    let methods = plain(section.list("methods")).unwrap_or_else(|| Method::PUBLISHED.to_vec());
+    let methods = values(section.list("methods")).unwrap_or_else(|| Method::PUBLISHED.to_vec());
     let operations =
-        plain(section.list("operations")).unwrap_or_else(|| Operation::PUBLISHED.to_vec());
+        values(section.list("operations")).unwrap_or_else(|| Operation::PUBLISHED.to_vec());
     let client_address = section.value_or("client_address", ClientAddress::None);
     let policy_module = section.value_or("policy_module", PolicyModule::Intune);
     let scep = scep::policy(section.section("scep"));
@@ -138,7 +147,7 @@ fn read(mut section: Section<'_, '_>, directory: &Path) -> Option<Application> {
         client_address,
         policy_module,
         scep,
-        upstream: upstream?,
+        upstreams: vec![upstream?],
     })
 }
 
@@ -146,12 +155,12 @@ fn name(section: &mut Section<'_, '_>, default: String) -> String {
     let Some(name) = section.value::<String>("name") else {
         return default;
     };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-    if !(1..=64).contains(&name.value.len()) || !name.value.bytes().all(plain) {
-        let cure = "write 1 to 64 letters, digits, dots, dashes and underscores";
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    if !(1..=64).contains(&name.value.len()) || !name.value.bytes().all(allowed) {
+        let cure = "use 1 to 64 letters, digits, dots, dashes and underscores";
         section.document.report(
             &name.location,
-            Diagnostic::error("this name cannot be a metric label", cure),
+            Diagnostic::error("this name cannot be used as a metric label", cure),
         );
     }
     name.value
@@ -171,8 +180,11 @@ fn paths(section: &mut Section<'_, '_>, dangerous: bool) -> Vec<PublishedPath> {
         section.document.report(
             &path.location,
             Diagnostic::error(
-                format!("{} must never be published: it gives strangers more than SCEP", path.value.as_str()),
-                "remove it; where the risk is understood and accepted, write allow_dangerous_paths = true",
+                format!(
+                    "{} must never be published because it gives strangers access to more than SCEP",
+                    path.value.as_str()
+                ),
+                "remove it, or write allow_dangerous_paths = true beside `paths` if you accept that risk",
             ),
         );
     }
@@ -186,16 +198,16 @@ fn certificates(section: &mut Section<'_, '_>, directory: &Path) -> Vec<Certific
     for mut table in tables {
         let chain = table.required(
             "chain",
-            "write chain = \"scep.pem\": the certificate, then its issuers",
+            "write chain = \"scep.pem\", the file with the certificate and then its issuers",
         );
         let key = table.required(
             "key",
-            "write key = \"scep.key\": the private key of the certificate",
+            "write key = \"scep.key\", the file with the private key of the certificate",
         );
         if let (Some(chain), Some(key)) = (chain, key) {
             files.push(CertificateFiles {
-                chain: below(directory, chain),
-                key: below(directory, key),
+                chain: resolved(directory, chain),
+                key: resolved(directory, key),
             });
         }
         table.finish();
@@ -203,13 +215,6 @@ fn certificates(section: &mut Section<'_, '_>, directory: &Path) -> Vec<Certific
     files
 }
 
-pub(super) fn below(directory: &Path, path: Located<PathBuf>) -> Located<PathBuf> {
-    Located {
-        value: directory.join(path.value),
-        location: path.location,
-    }
-}
-
-fn plain<T>(list: Option<Vec<Located<T>>>) -> Option<Vec<T>> {
+fn values<T>(list: Option<Vec<Located<T>>>) -> Option<Vec<T>> {
     list.map(|items| items.into_iter().map(|item| item.value).collect())
 }

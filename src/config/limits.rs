@@ -1,28 +1,30 @@
-//! `[limits]` and `[timeouts]`: how much, and how long.
+//! `[limits]` and `[timeouts]`: how much clients may send or hold, and how long each phase may
+//! take.
 
 use std::time::Duration;
 
 use super::read::Section;
 use super::types::{Count, Period};
 use crate::base::problem::Diagnostic;
-/// Bytes, except where the name says otherwise.
+
+/// A field whose name ends in `bytes` is a number of bytes; each other one is a count.
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub uri_bytes: usize,
-    /// Name and value of one field line.
+    /// Name and value of one header field line.
     pub header_field_bytes: usize,
-    /// Number of field lines.
+    /// Number of header field lines.
     pub header_fields: usize,
-    /// Request line and all field lines together.
+    /// Request line and all header field lines together.
     pub head_bytes: usize,
     pub body_bytes: usize,
-    /// Bodies held in memory, all connections together.
+    /// Request bodies held in memory, of all connections together.
     pub buffered_bytes: usize,
     pub connections: usize,
     pub connections_per_client: usize,
 }
 
-/// Each is the total of its phase, not the wait between two reads.
+/// Each timeout covers its whole phase, not the wait between two reads.
 #[derive(Clone, Debug)]
 pub struct Timeouts {
     pub tls_handshake: Duration,
@@ -40,7 +42,7 @@ pub struct Timeouts {
 pub(super) fn limits(mut section: Section<'_, '_>) -> Limits {
     const MEGABYTE: usize = 1 << 20;
     let limits = Limits {
-        // What http::Uri can hold, and what HTTP.sys takes for a field at most.
+        // The maximum is what `http::Uri` can hold and what HTTP.sys accepts as a header field.
         uri_bytes: section.value_or("uri_bytes", Count::<64, 65_534>(65_534)).0,
         header_field_bytes: section
             .value_or("header_field_bytes", Count::<64, MEGABYTE>(65_534))
@@ -76,8 +78,8 @@ pub(super) fn limits(mut section: Section<'_, '_>) -> Limits {
             section.document.report(
                 &section.location(key),
                 Diagnostic::warning(
-                    format!("{inner} is never reached: {around} = {outer} refuses it before"),
-                    format!("raise {around}, or lower {key}"),
+                    format!("{inner} is never reached because {around} = {outer} applies first"),
+                    format!("raise {around} above {inner}, or lower {key} below {outer}"),
                 ),
             );
         }

@@ -1,10 +1,11 @@
-//! `[listen]`: addresses, protocols, threads.
+//! `[listen]`: addresses, protocols and threads.
 
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::example::examples;
 use super::read::Section;
 use super::types::{Count, PublishedPath};
 use crate::base::problem::{Diagnostic, Located};
@@ -16,19 +17,24 @@ pub struct Listen {
     pub protocols: Vec<Protocol>,
     /// Threads that serve connections.
     pub workers: usize,
-    /// Where connections begin with a PROXY protocol header: the networks it is believed from.
+    /// Set if public connections begin with a PROXY protocol header: the networks from which such
+    /// a header is trusted.
     pub proxies: Option<Vec<IpNet>>,
-    /// Where load balancers ask whether the proxy serves, under any host.
+    /// The path that load balancers request, under any host, to check that the proxy serves.
     pub probe_path: Option<PublishedPath>,
 }
 
-/// What ALPN offers (RFC 7301).
+/// A protocol that the proxy offers by ALPN (RFC 7301).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Protocol {
     #[serde(rename = "http/1.1")]
     Http1,
     #[serde(rename = "h2")]
     H2,
+}
+
+examples! {
+    Protocol: "\"http/1.1\"",
 }
 
 pub(super) fn listen(mut section: Section<'_, '_>) -> Listen {
@@ -45,11 +51,11 @@ pub(super) fn listen(mut section: Section<'_, '_>) -> Listen {
     };
     let mut seen = vec![listen.admin];
     for address in &listen.https {
-        // Port 0 is another one each time.
+        // The system chooses another port for each socket that is bound to port 0.
         if address.port() != 0 && seen.contains(address) {
             let diagnostic = Diagnostic::error(
-                format!("{address} is listened on twice"),
-                "give https and admin an address and port each",
+                format!("the address {address} is used twice"),
+                "give `admin` and each entry of `https` a different address or port",
             );
             section
                 .document
@@ -62,7 +68,7 @@ pub(super) fn listen(mut section: Section<'_, '_>) -> Listen {
 }
 
 fn proxies(section: &mut Section<'_, '_>) -> Option<Vec<IpNet>> {
-    let cure = "write trusted_proxies = [\"10.0.0.0/24\"]: the addresses of the load balancer";
+    let cure = "write trusted_proxies = [\"10.0.0.0/24\"], the networks of the load balancers";
     let enabled = section.value_or("proxy_protocol", false);
     let trusted = match enabled {
         true => section.required_list("trusted_proxies", cure),

@@ -1,4 +1,4 @@
-//! `[rate_limit]`: how often.
+//! `[rate_limit]`: how many requests per second.
 
 use std::num::NonZeroU32;
 
@@ -12,7 +12,8 @@ pub struct RateLimit {
     pub per_client: Quota,
     pub refused_per_client: Quota,
     pub global: Quota,
-    /// Networks with quotas of their own; the narrowest one that holds a client counts.
+    /// Networks with quotas of their own, the narrowest first: the first one that contains a client
+    /// applies.
     pub networks: Vec<NetworkRate>,
 }
 

@@ -1,5 +1,5 @@
-//! Walks the TOML document key by key, so that every problem is found in one pass and told with
-//! its line. serde reads the single values; the walk knows which keys exist.
+//! Walks the TOML document key by key, so that one pass finds every problem and reports it with its
+//! line. serde parses single values; the walk knows which keys exist.
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -12,7 +12,7 @@ mod words;
 use super::example::Example;
 use crate::base::problem::{Diagnostic, Located, Location, Problems};
 
-/// The file being read and what was found wrong with it so far.
+/// The file that is being read and the problems found in it so far.
 pub(super) struct Document<'i> {
     file: PathBuf,
     text: &'i str,
@@ -28,14 +28,14 @@ impl<'i> Document<'i> {
         }
     }
 
-    /// The top of the document. None where it is not TOML: what is left of such a file would be
-    /// reported as missing and wrong though the admin wrote it.
+    /// Returns the top-level table. Returns `None` if the text is not TOML, because the part that
+    /// can be parsed would lead to reports of missing keys that the admin did write.
     pub(super) fn root(&self) -> Option<Section<'_, 'i>> {
         let (table, errors) = DeTable::parse_recoverable(self.text);
         let mut last = None;
         for error in &errors {
             let line = error.span().map(|span| self.line(span.start));
-            // One slip of the pen often makes several errors: the first of a line says most.
+            // One typing error often causes several errors; the first of a line is the most useful.
             if last.replace(line) == Some(line) {
                 continue;
             }
@@ -46,8 +46,8 @@ impl<'i> Document<'i> {
             self.report(
                 &location,
                 Diagnostic::error(
-                    format!("this is not TOML: {}", error.message().replace('\n', " ")),
-                    "write `key = value`, text in \"double quotes\", what holds a backslash in 'single quotes'",
+                    format!("this is not valid TOML: {}", error.message().replace('\n', " ")),
+                    "write `key = value`, with text in \"double quotes\", or in 'single quotes' if it contains a backslash",
                 ),
             );
         }
@@ -60,7 +60,7 @@ impl<'i> Document<'i> {
         })
     }
 
-    /// As the admin reads the file, not as the walk found them.
+    /// Returns the problems in the order of the lines of the file.
     pub(super) fn into_problems(self) -> Problems {
         let mut problems = self.problems.into_inner();
         problems.0.sort_by_key(|problem| problem.location.line);
@@ -82,7 +82,7 @@ impl<'i> Document<'i> {
     }
 }
 
-/// One table of the document. Keys are taken out of it; `finish` reports those nobody asked for.
+/// One table of the document. Reading a key removes it; `finish` reports the keys that are left.
 pub(super) struct Section<'d, 'i> {
     pub(super) document: &'d Document<'i>,
     key: String,
@@ -92,7 +92,7 @@ pub(super) struct Section<'d, 'i> {
 }
 
 impl<'d, 'i> Section<'d, 'i> {
-    /// The value of `key`, or none where it is absent or wrong (which is then reported).
+    /// Returns the value of `key`, or `None` if it is absent or wrong. A wrong value is reported.
     pub(super) fn value<T: Example>(&mut self, key: &'static str) -> Option<Located<T>> {
         let (value, location) = self.take(key)?;
         match T::deserialize(ValueDeserializer::from(value)) {
@@ -109,8 +109,8 @@ impl<'d, 'i> Section<'d, 'i> {
         self.value(key).map_or(default, |located| located.value)
     }
 
-    /// A list whose items are told apart, so that each wrong one is reported at its own line.
-    /// None where the key is absent.
+    /// Returns the items of the list `key`. Each wrong item is reported at its own line and left
+    /// out. Returns `None` if the key is absent or not a list.
     pub(super) fn list<T: Example>(&mut self, key: &'static str) -> Option<Vec<Located<T>>> {
         let (value, location) = self.take(key)?;
         let cure = || format!("write {key} = [{}]", T::example());
@@ -140,7 +140,7 @@ impl<'d, 'i> Section<'d, 'i> {
         Some(list)
     }
 
-    /// As `value`, where the key has no default: its absence is reported with `cure`.
+    /// Like `value`, for a key without a default: its absence is reported with `cure`.
     pub(super) fn required<T: Example>(
         &mut self,
         key: &'static str,
@@ -150,7 +150,7 @@ impl<'d, 'i> Section<'d, 'i> {
         self.value(key)
     }
 
-    /// As `list`, where the key has no default.
+    /// Like `list`, for a key without a default: its absence is reported with `cure`.
     pub(super) fn required_list<T: Example>(
         &mut self,
         key: &'static str,
@@ -160,7 +160,7 @@ impl<'d, 'i> Section<'d, 'i> {
         self.list(key)
     }
 
-    /// The table `[key]`; an empty one where it is absent.
+    /// Returns the table `[key]`, or an empty one if it is absent or not a table.
     pub(super) fn section(&mut self, key: &'static str) -> Self {
         let cure = format!("write [{}]", words::header(&self.full_key(key)));
         let found = self.take(key);
@@ -174,8 +174,8 @@ impl<'d, 'i> Section<'d, 'i> {
         })
     }
 
-    /// The tables `[[key]]`, or one table where `[key]` or `key = { }` was written for it. An item
-    /// that is no table is reported, with `cure`, and left out.
+    /// Returns the tables `[[key]]`, or one table if the admin wrote `[key]` or `key = { }`. An
+    /// item that is not a table is reported with `cure` and left out.
     pub(super) fn sections(&mut self, key: &'static str, cure: &str) -> Vec<Self> {
         let Some((value, location)) = self.take(key) else {
             return Vec::new();
@@ -196,13 +196,13 @@ impl<'d, 'i> Section<'d, 'i> {
         tables.collect()
     }
 
-    /// As `sections`, where at least one is needed.
+    /// Like `sections`, if at least one is required: their absence is reported with `cure`.
     pub(super) fn required_sections(&mut self, key: &'static str, cure: &str) -> Vec<Self> {
         self.report_missing(key, cure);
         self.sections(key, cure)
     }
 
-    /// Reports the keys that nothing asked for, with the nearest one that exists.
+    /// Reports the keys that were not read, each with the most similar key that exists.
     pub(super) fn finish(self) {
         for (key, _) in self.table.iter() {
             let name = words::bounded(key.get_ref());
@@ -224,7 +224,7 @@ impl<'d, 'i> Section<'d, 'i> {
         }
     }
 
-    /// The place of this section, or of a key of it that is absent.
+    /// Returns the location of this section, or of `key` if that is absent from it.
     pub(super) fn location(&self, key: &str) -> Location {
         Location {
             line: self.line,
@@ -281,5 +281,13 @@ impl<'d, 'i> Section<'d, 'i> {
             (_, true) => self.key.clone(),
             _ => format!("{}.{key}", self.key),
         }
+    }
+}
+
+/// Resolves a path of the configuration against the directory of the file.
+pub(super) fn resolved(directory: &Path, path: Located<PathBuf>) -> Located<PathBuf> {
+    Located {
+        value: directory.join(path.value),
+        location: path.location,
     }
 }

@@ -1,24 +1,27 @@
-//! `[application.scep]`: what an application refuses of SCEP beyond the gate. All of it is off by
-//! default: a message that the proxy cannot read may be one that NDES can.
+//! `[application.scep]`: the SCEP messages that an application refuses in addition to what the gate
+//! refuses. Everything is off by default, because NDES may be able to read a message that the proxy
+//! cannot.
 
 use serde::Deserialize;
 
+use super::example::examples;
 use super::read::Section;
 use crate::base::problem::Diagnostic;
 use crate::scep::{Cipher, Digest, MessageType};
 
-/// Refuses nothing by default.
+/// The default refuses nothing.
 #[derive(Clone, Debug, Default)]
 pub struct ScepPolicy {
     pub unreadable: OnUnreadable,
     pub refused_messages: Vec<MessageType>,
-    /// A message whose digest is weaker is refused, as is one whose digest is not known.
+    /// A message whose digest is weaker or unknown is refused.
     pub weakest_digest: Option<Digest>,
-    /// The same for the cipher of its envelope, where it has one.
+    /// A message is also refused if the cipher of its envelope is weaker or unknown. A message
+    /// without an envelope passes.
     pub weakest_cipher: Option<Cipher>,
 }
 
-/// What happens to a PKIOperation whose message cannot be read.
+/// What the proxy does with a PKIOperation whose message it cannot read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnUnreadable {
@@ -27,13 +30,14 @@ pub enum OnUnreadable {
     Refuse,
 }
 
-/// What NDES is expected to say to a request without operation.
+/// The policy module of NDES, which decides how a healthy NDES responds to a request without an
+/// operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyModule {
-    /// Microsoft Intune: 403 is healthy.
+    /// The policy module of Microsoft Intune: the healthy response is 403.
     Intune,
-    /// None, as for other MDMs: the page of NDES is healthy.
+    /// No policy module, as with other MDMs: the healthy response is the page of NDES (200).
     None,
 }
 
@@ -41,7 +45,7 @@ pub(super) fn policy(mut section: Section<'_, '_>) -> ScepPolicy {
     let policy = ScepPolicy {
         unreadable: section.value_or("unreadable", OnUnreadable::Forward),
         refused_messages: section
-            .list::<Message>("refuse_messages")
+            .list::<RefusedMessage>("refuse_messages")
             .unwrap_or_default()
             .into_iter()
             .map(|message| message.value.0)
@@ -55,12 +59,12 @@ pub(super) fn policy(mut section: Section<'_, '_>) -> ScepPolicy {
             cipher
         }),
     };
-    if policy.judges() && policy.unreadable == OnUnreadable::Forward {
+    if policy.reads_messages() && policy.unreadable == OnUnreadable::Forward {
         section.document.report(
             &section.location(""),
             Diagnostic::warning(
-                "what is refused here still passes in a message that cannot be read",
-                "write unreadable = \"refuse\" beside it",
+                "messages that cannot be read are forwarded without these checks",
+                "write unreadable = \"refuse\" in the same section",
             ),
         );
     }
@@ -69,7 +73,8 @@ pub(super) fn policy(mut section: Section<'_, '_>) -> ScepPolicy {
 }
 
 impl ScepPolicy {
-    fn judges(&self) -> bool {
+    /// Whether a rule depends on the content of messages.
+    fn reads_messages(&self) -> bool {
         !self.refused_messages.is_empty()
             || self.weakest_digest.is_some()
             || self.weakest_cipher.is_some()
@@ -78,7 +83,7 @@ impl ScepPolicy {
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
-pub(super) struct Message(MessageType);
+pub(super) struct RefusedMessage(MessageType);
 
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
@@ -88,7 +93,15 @@ pub(super) struct WeakestDigest(Digest);
 #[serde(try_from = "String")]
 pub(super) struct WeakestCipher(Cipher);
 
-impl TryFrom<String> for Message {
+examples! {
+    PolicyModule: "\"intune\" or \"none\"",
+    OnUnreadable: "\"forward\" or \"refuse\"",
+    RefusedMessage: "\"GetCRL\"",
+    WeakestDigest: "\"sha256\"",
+    WeakestCipher: "\"aes128-cbc\"",
+}
+
+impl TryFrom<String> for RefusedMessage {
     type Error = String;
 
     fn try_from(word: String) -> Result<Self, String> {
@@ -112,7 +125,7 @@ impl TryFrom<String> for WeakestCipher {
     }
 }
 
-/// The value that `word` names, in the case in which it is written.
+/// Returns the value whose name is `word`, compared with regard to case.
 fn one_of<T: Copy, const N: usize>(
     word: &str,
     known: [T; N],
@@ -121,6 +134,6 @@ fn one_of<T: Copy, const N: usize>(
     let found = known.into_iter().find(|one| name(*one) == word);
     found.ok_or_else(|| {
         let words = known.map(|one| format!("\"{}\"", name(one)));
-        format!("this word is not known; write one of {}", words.join(", "))
+        format!("this value is not known; write one of {}", words.join(", "))
     })
 }

@@ -1,5 +1,7 @@
-//! Newtypes of the configuration. Each has one constructor that parses; nothing is checked later.
-//! Error texts read `what; cure`, as `config::read` shows them to the admin.
+//! The types of values with a syntax of their own.
+//!
+//! Each type has one constructor, which parses and validates the text, so that a value needs no
+//! checks later. Errors have the form `what; cure`, which `config::read` shows to the admin.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +11,10 @@ use std::time::Duration;
 use http::HeaderValue;
 use serde::Deserialize;
 
-/// A DNS name in lower case, without a final dot: compared without regard to case (RFC 4343).
+use super::example::{Example, examples};
+
+/// A DNS name in lower case and without a final dot, so that names that differ only in case are
+/// equal (RFC 4343).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(try_from = "String")]
 pub struct DnsName(String);
@@ -45,12 +50,12 @@ impl TryFrom<String> for DnsName {
         };
         if name.parse::<IpAddr>().is_ok() {
             return Err(format!(
-                "{name} is an address; write the DNS name that the devices use"
+                "{name} is an IP address; write the DNS name that is in the certificate of the server"
             ));
         }
         if name.len() > 253 || !name.split('.').all(label) {
             return Err(format!(
-                "{:?} is no DNS name; write it without scheme, port, path and wildcard, as scep.example.com",
+                "{:?} is not a DNS name; write it without scheme, port, path or wildcard, such as scep.example.com",
                 shortened(&text)
             ));
         }
@@ -64,8 +69,8 @@ impl fmt::Display for DnsName {
     }
 }
 
-/// An absolute path that can mean only itself to IIS: nothing in it that HTTP.sys would decode,
-/// fold or cut (`%`, `\`, `//`, dot segments, `;`, `:`, `~`, final dots).
+/// An absolute path that IIS can interpret in one way only: it contains nothing that HTTP.sys would
+/// decode, fold or cut (`%`, `\`, `//`, dot segments, `;`, `:`, `~`, final dots).
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct PublishedPath(String);
@@ -75,8 +80,8 @@ impl PublishedPath {
         &self.0
     }
 
-    /// Whether this path reaches more than SCEP: the challenge page of administrators, the
-    /// policy module's own service, web enrolment, or the whole site.
+    /// Returns whether this path gives access to more than SCEP: the challenge page for
+    /// administrators, the service of the policy module, web enrolment, or the whole site.
     pub fn is_dangerous(&self) -> bool {
         let path = self.0.to_ascii_lowercase();
         let parts = [
@@ -106,7 +111,7 @@ impl TryFrom<String> for PublishedPath {
             .any(|segment| segment.starts_with("..") || segment.ends_with('.'));
         if !path.starts_with('/') || !plain || dots || path.contains("//") {
             return Err(format!(
-                "{:?} is no plain path; write one exact path as /certsrv/mscep/mscep.dll, without wildcard, query and escapes",
+                "{:?} is not a plain path; write one exact path such as /certsrv/mscep/mscep.dll, without wildcard, query or escapes",
                 shortened(&path)
             ));
         }
@@ -126,7 +131,7 @@ impl TryFrom<String> for Origin {
     type Error = String;
 
     fn try_from(url: String) -> Result<Self, String> {
-        let cure = "write https://ndes.corp.local, with a port where it is not 443";
+        let cure = "write https://ndes.corp.local, with a port if it is not 443";
         let Some(rest) = url.strip_prefix("https://") else {
             return Err(format!(
                 "{:?} does not begin with https://; {cure}",
@@ -136,7 +141,7 @@ impl TryFrom<String> for Origin {
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         if authority.contains(['/', '?', '#']) {
             return Err(format!(
-                "the URL has a path; {cure}: paths are passed on as published"
+                "the URL has a path; {cure}, and without a path: NDES receives the published paths"
             ));
         }
         let (host, port) = match authority.rsplit_once(':') {
@@ -144,13 +149,15 @@ impl TryFrom<String> for Origin {
             Some((host, port)) => (
                 host,
                 port.parse()
-                    .map_err(|_| format!("{port:?} is no port; {cure}"))?,
+                    .map_err(|_| format!("{port:?} is not a port; {cure}"))?,
             ),
         };
-        if host.parse::<IpAddr>().is_ok() {
-            return Err("the URL has an address for a name; write the name that the certificate of NDES has, \
-                        and the address as `address = \"10.0.0.5:443\"`"
-                .to_owned());
+        if let Ok(ip) = host.parse() {
+            let address = SocketAddr::new(ip, port);
+            return Err(format!(
+                "the URL contains an IP address; write the name that is in the certificate of NDES, \
+                 and the address as `address = \"{address}\"`"
+            ));
         }
         Ok(Self {
             host: DnsName::try_from(host.to_owned())?,
@@ -159,7 +166,7 @@ impl TryFrom<String> for Origin {
     }
 }
 
-/// `address`: an IP address with or without a port.
+/// The value of `address`: an IP address with or without a port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct DialAddress {
@@ -186,14 +193,15 @@ impl TryFrom<String> for DialAddress {
                 port: Some(address.port()),
             }),
             Err(_) => Err(format!(
-                "{:?} is no address; write 10.0.0.5:443 or [fd00::5]:443, or leave `address` out to resolve the name of `url`",
+                "{:?} is not an IP address; write 10.0.0.5:443 or [fd00::5]:443, or remove `address` to resolve the name in `url`",
                 shortened(&text)
             )),
         }
     }
 }
 
-/// SHA-256 of a SubjectPublicKeyInfo, 64 hexadecimal digits; colons and spaces may stand between.
+/// The SHA-256 of a SubjectPublicKeyInfo, written as 64 hexadecimal digits. Colons and spaces
+/// between them are ignored.
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Pin(pub [u8; 32]);
@@ -209,8 +217,8 @@ impl TryFrom<String> for Pin {
 
     fn try_from(text: String) -> Result<Self, String> {
         let wrong = || {
-            "this is no SHA-256 of a public key; write the 64 hexadecimal digits of: openssl x509 -in ndes.pem -noout \
-             -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256"
+            "this is not the SHA-256 of a public key; write the 64 hexadecimal digits that this command prints: \
+             openssl x509 -in ndes.pem -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256"
                 .to_owned()
         };
         let digits: Vec<u32> = text
@@ -230,7 +238,7 @@ impl TryFrom<String> for Pin {
     }
 }
 
-/// A positive duration, as `30s`, `500ms` or `2m`.
+/// A duration from 1 ms to 24 h, written as `30s`, `500ms` or `2m`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Period(pub Duration);
@@ -246,14 +254,32 @@ impl TryFrom<String> for Period {
                 Ok(Self(period))
             }
             _ => Err(format!(
-                "{:?} is no time between 1ms and 24h; write it as \"30s\" or \"2m\"",
+                "{:?} is not a time from 1ms to 24h; write it as \"30s\" or \"2m\"",
                 shortened(&text)
             )),
         }
     }
 }
 
-/// A token bucket: `per_second` tokens come back each second, at most `burst` are held.
+/// A [`Period`], or `off`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct Interval(pub(super) Option<Duration>);
+
+impl TryFrom<String> for Interval {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match &text[..] {
+            "off" => Ok(Self(None)),
+            _ => Period::try_from(text)
+                .map(|period| Self(Some(period.0)))
+                .map_err(|error| error + ", or \"off\""),
+        }
+    }
+}
+
+/// A token bucket: it holds at most `burst` tokens and regains `per_second` tokens each second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Quota {
@@ -261,25 +287,42 @@ pub struct Quota {
     pub burst: NonZeroU32,
 }
 
-/// A number of bytes or of things, within what makes sense.
+/// A number of bytes, threads, requests and so on, from `MIN` to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "i64")]
-pub struct Count<const LEAST: usize, const MOST: usize>(pub usize);
+pub struct Count<const MIN: usize, const MAX: usize>(pub usize);
 
-impl<const LEAST: usize, const MOST: usize> TryFrom<i64> for Count<LEAST, MOST> {
+impl<const MIN: usize, const MAX: usize> TryFrom<i64> for Count<MIN, MAX> {
     type Error = String;
 
     fn try_from(number: i64) -> Result<Self, String> {
         match usize::try_from(number) {
-            Ok(count) if (LEAST..=MOST).contains(&count) => Ok(Self(count)),
+            Ok(count) if (MIN..=MAX).contains(&count) => Ok(Self(count)),
             _ => Err(format!(
-                "{number} is out of range; write a whole number from {LEAST} to {MOST}"
+                "{number} is out of range; write a whole number from {MIN} to {MAX}"
             )),
         }
     }
 }
 
-/// The start of what somebody wrote, for an error text.
+impl<const MIN: usize, const MAX: usize> Example for Count<MIN, MAX> {
+    fn example() -> String {
+        format!("a whole number from {MIN} to {MAX}")
+    }
+}
+
+examples! {
+    DnsName: "\"scep.example.com\"",
+    PublishedPath: "\"/certsrv/mscep/mscep.dll\"",
+    Origin: "\"https://ndes.corp.local\"",
+    DialAddress: "\"10.0.0.5:443\"",
+    Pin: "the 64 hexadecimal digits in double quotes",
+    Period: "\"30s\"",
+    Interval: "\"5s\" or \"off\"",
+    Quota: "{ per_second = 100, burst = 1000 }, both at least 1",
+}
+
+/// Returns the first 80 characters of `text`, for an error message.
 fn shortened(text: &str) -> String {
     text.chars().take(80).collect()
 }

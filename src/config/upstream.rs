@@ -1,45 +1,44 @@
-//! `[[application.upstream]]`: the NDES behind an application.
+//! `[[application.upstream]]`: the NDES server behind an application.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::application::below;
-use super::read::Section;
-use super::reload::Interval;
-use super::types::{Count, DialAddress, DnsName, Origin, Period, Pin};
+use super::read::{Section, resolved};
+use super::types::{Count, DialAddress, DnsName, Interval, Origin, Period, Pin};
 use crate::base::problem::{Diagnostic, Located, Location};
 
 #[derive(Clone, Debug)]
 pub struct Upstream {
     pub location: Location,
     pub origin: Origin,
-    /// Dialled instead of resolving the host of `origin`.
+    /// The address to connect to. If `None`, the host of `origin` is resolved.
     pub address: Option<SocketAddr>,
-    /// Verified in the certificate, sent as SNI and Host.
+    /// The name that the certificate of NDES must have. It is also sent as SNI and Host.
     pub server_name: DnsName,
     pub ca_roots: Vec<Located<PathBuf>>,
-    /// For a certificate without SAN: its key, verified instead of the name.
+    /// For a certificate without subject alternative name: the SHA-256 of its public key, verified
+    /// instead of the name.
     pub pin_sha256: Option<Pin>,
-    /// Requests at a time.
+    /// The number of requests that NDES may receive concurrently.
     pub max_in_flight: usize,
-    /// How long a request may wait for its turn.
+    /// How long a request may wait in the queue.
     pub queue: Duration,
-    /// MaxRequestBytes of HTTP.sys: request line and fields together.
+    /// The value of MaxRequestBytes of HTTP.sys: request line and header fields together.
     pub max_request_head_bytes: Option<usize>,
-    pub probe: Probe,
+    pub probe: ProbeSettings,
 }
 
-/// How the proxy itself asks NDES how it is.
+/// How the proxy itself probes the health of NDES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probe {
-    /// None: never.
+pub struct ProbeSettings {
+    /// `None` if NDES is never probed.
     pub interval: Option<Duration>,
-    /// Failures in a row that make NDES ill.
+    /// Consecutive failures after which NDES counts as unhealthy.
     pub failures: u32,
-    /// Successes in a row that make it well again.
+    /// Consecutive successes after which it counts as healthy again.
     pub successes: u32,
-    /// How often GetCACert is asked.
+    /// How often a probe requests GetCACert.
     pub certificates: Duration,
 }
 
@@ -48,7 +47,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, directory: &Path) -> Option<Up
     let mut tables = section.required_sections("upstream", cure).into_iter();
     let mut table = tables.next()?;
     for extra in tables {
-        let cure = "keep the first [[application.upstream]] only, for now";
+        let cure = "keep only the first [[application.upstream]] for now";
         extra.document.report(
             &extra.location(""),
             Diagnostic::warning("a second upstream is not used yet", cure),
@@ -56,7 +55,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, directory: &Path) -> Option<Up
     }
     let location = table.location("");
     let origin = table.required::<Origin>("url", "write url = \"https://ndes.corp.local\"");
-    let cure = "write ca_roots = [\"corp-root.pem\"]: the root of the CA that issued the certificate of NDES";
+    let cure = "write ca_roots = [\"corp-root.pem\"], the root of the CA that issued the certificate of NDES";
     let ca_roots = table.required_list::<PathBuf>("ca_roots", cure);
     let address = table.value::<DialAddress>("address");
     let server_name = table.value::<DnsName>("server_name");
@@ -73,7 +72,7 @@ pub(super) fn read(section: &mut Section<'_, '_>, directory: &Path) -> Option<Up
         server_name: server_name.map_or_else(|| origin.host.clone(), |name| name.value),
         ca_roots: ca_roots?
             .into_iter()
-            .map(|root| below(directory, root))
+            .map(|root| resolved(directory, root))
             .collect(),
         pin_sha256,
         max_in_flight,
@@ -84,18 +83,18 @@ pub(super) fn read(section: &mut Section<'_, '_>, directory: &Path) -> Option<Up
     })
 }
 
-fn probe(mut section: Section<'_, '_>) -> Probe {
+fn probe(mut section: Section<'_, '_>) -> ProbeSettings {
     let interval = Interval(Some(Duration::from_secs(30)));
     let certificates = Period(Duration::from_secs(3_600));
     let interval = section.value_or("interval", interval).0;
     if interval.is_some_and(|interval| interval < Duration::from_secs(1)) {
         let cure = "write \"1s\" or more, or \"off\"";
-        let diagnostic = Diagnostic::error("NDES would be asked more than once a second", cure);
+        let diagnostic = Diagnostic::error("this would probe NDES more than once a second", cure);
         section
             .document
             .report(&section.location("interval"), diagnostic);
     }
-    let probe = Probe {
+    let probe = ProbeSettings {
         interval,
         failures: section.value_or("failures", Count::<1, 100>(3)).0 as u32,
         successes: section.value_or("successes", Count::<1, 100>(2)).0 as u32,

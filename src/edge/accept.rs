@@ -23,11 +23,12 @@ use super::heartbeat::Heartbeat;
 use super::limit::{ConnectionLimit, ConnectionPermit};
 use super::proxy_protocol::{self, Source};
 use super::{h1, h2, handshake};
-use crate::base::client::{ClientKey, Peer};
+use crate::base::client::ClientKey;
 use crate::base::shutdown::Shutdown;
 use crate::observe::metrics::Accepted;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::generation::Generation;
+use crate::proxy::peer::Peer;
 use crate::proxy::process::Process;
 
 /// What all workers share.
@@ -234,8 +235,7 @@ async fn greet(
         address,
         key: ClientKey::from(address.ip()),
         tls: shaken.version,
-        sni: shaken.sni,
-        application: shaken.application,
+        sni: shaken.sni.map(Arc::new),
     };
     let exchange = Exchange {
         process: edge.process,

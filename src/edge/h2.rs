@@ -69,7 +69,7 @@ async fn converse(
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) if error.is_io() => return false,
             Ok(Err(_)) => {
-                exchange.was_refused(1, Rejection::MalformedHead);
+                exchange.record_refusal(1, Rejection::MalformedHead);
                 return true;
             }
             Err(_) => return false,

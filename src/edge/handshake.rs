@@ -3,7 +3,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use rustls::server::{Accepted, Acceptor};
 use rustls::{AlertDescription, ProtocolVersion};
@@ -18,6 +17,7 @@ use crate::base::client::escaped;
 use crate::observe::metrics::Handshake;
 use crate::proxy::generation::Generation;
 use crate::proxy::process::Process;
+use crate::proxy::site::Sni;
 use crate::tls::hello::{self, Hello};
 use crate::tls::server::UNRECOGNIZED_NAME_ALERT;
 
@@ -30,8 +30,7 @@ pub(super) struct Shaken {
     pub(super) stream: Stream,
     result: Handshake,
     pub(super) version: &'static str,
-    pub(super) sni: Option<Arc<str>>,
-    pub(super) application: Option<usize>,
+    pub(super) sni: Option<Sni>,
     /// ALPN agreed on HTTP/2.
     pub(super) h2: bool,
 }
@@ -104,23 +103,24 @@ async fn shake(
         .client_hello()
         .server_name()
         .map(str::to_ascii_lowercase);
-    let sni: Option<Arc<str>> = name.map(Into::into);
+    let sni = name.map(|name| generation.site.sni(name.into()));
     let application = match &sni {
-        None => None,
-        Some(name) => match generation.site.find(name) {
-            Some(index) => Some(index),
-            None => {
-                // rustls would say access_denied; this says what is wrong (RFC 6066 §3).
-                _ = tcp.write_all(&UNRECOGNIZED_NAME_ALERT).await;
-                _ = tcp.shutdown().await;
-                return Err(Failure::Known(Handshake::UnknownName));
-            }
-        },
+        None => generation.site.default_application(),
+        Some(Sni {
+            application: Some(application),
+            ..
+        }) => application,
+        Some(Sni {
+            application: None, ..
+        }) => {
+            // rustls would say access_denied; this says what is wrong (RFC 6066 §3).
+            _ = tcp.write_all(&UNRECOGNIZED_NAME_ALERT).await;
+            _ = tcp.shutdown().await;
+            return Err(Failure::Known(Handshake::UnknownName));
+        }
     };
-    let published = generation.applications.get(application.unwrap_or(0));
-    let published = published.ok_or(Failure::Known(Handshake::Failed))?;
     let start = StartHandshake::from_parts(accepted, tcp);
-    let stream = start.into_stream(published.tls.clone());
+    let stream = start.into_stream(application.tls.clone());
     let stream = stream.await.map_err(Failure::Tls)?;
 
     let (_, tls) = stream.get_ref();
@@ -134,7 +134,6 @@ async fn shake(
         result,
         version,
         sni,
-        application,
         h2,
     })
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Insight;
 use crate::base::client::RequestId;
-use crate::insight::diagnosis::Anomaly;
+use crate::base::reason::Reason;
 use crate::observe::log::{Bare, Cut, Line, Value, put};
 use crate::scep::{
     Cipher, Digest, FailInfo, MessageType, Name, Oid, PkiStatus, Recipient, Signature, Unreadable,
@@ -18,7 +18,7 @@ pub struct Audit<'a> {
     pub application: Option<&'a str>,
     pub client: IpAddr,
     /// Where the proxy itself answered.
-    pub reason: Option<&'static str>,
+    pub reason: Option<Reason>,
     /// The device left before its answer.
     pub client_gone: bool,
     pub duration: Duration,
@@ -28,7 +28,7 @@ pub struct Audit<'a> {
 impl Audit<'_> {
     /// `insight`: none of a PKIOperation that was refused before its message was read.
     pub fn write(&self, insight: Option<&Insight>, line: &mut Line) {
-        let sent = insight.and_then(|insight| insight.sent.as_deref());
+        let sent = insight.and_then(|insight| insight.message.as_deref());
         let message = sent.map(|sent| sent.message.as_ref());
         let asked = message.and_then(Result::ok);
         let signer = asked.and_then(|asked| asked.signer.as_ref());
@@ -48,7 +48,7 @@ impl Audit<'_> {
             "application" = self.application,
             "client" = self.client,
             "message_type" = asked.and_then(|asked| asked.message_type).map(kind),
-            "enrolment" = asked.map(super::enrolment),
+            "enrolment" = asked.map(super::request::enrolment),
             "transaction_id" = asked
                 .and_then(|asked| asked.transaction_id.as_deref())
                 .map(cut),
@@ -69,9 +69,9 @@ impl Audit<'_> {
                 .and_then(|answer| answer.fail_info_text.as_deref())
                 .map(name),
             "answer_unreadable" = read.and_then(Result::err).map(unreadable),
-            "reason" = self.reason,
-            "anomaly" = anomaly.map(Anomaly::reason),
-            "advice" = anomaly.map(Anomaly::advice),
+            "reason" = self.reason.map(Reason::word),
+            "anomaly" = anomaly.map(Reason::word),
+            "advice" = anomaly.map(Reason::advice),
             "client_gone" = self.client_gone.then_some(true),
             "duration_ms" = self.duration,
             "upstream_ms" = self.upstream,

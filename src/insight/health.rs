@@ -1,55 +1,56 @@
-//! Whether an NDES is well: by the probes of the proxy, and by what its devices get.
+//! Whether one NDES server is healthy, by the probes of the proxy and by what devices receive.
 //!
-//! The two are judged apart. A probe proves that NDES answers; whether it enrols, only devices
-//! show. Either can find it ill, each recovers by its own evidence, and so neither talks over the
-//! other.
+//! The two are judged separately. A probe proves that NDES answers; only devices show whether it
+//! enrols. Either can find NDES unhealthy, and each recovers by its own evidence only, so that
+//! neither hides the other.
 
 use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
-use super::application::lock;
-use crate::insight::diagnosis::Anomaly;
+use crate::base::reason::Reason;
+use crate::base::sync::lock;
 use crate::observe::metrics::HealthMetrics;
 use crate::scep::Operation;
 
-/// How an NDES is.
+/// The health of one NDES server.
 pub struct Health {
     application: String,
     metrics: HealthMetrics,
     state: Mutex<State>,
 }
 
-/// What makes it ill.
+/// Why NDES is unhealthy.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Illness {
-    pub anomaly: Anomaly,
-    /// What was seen, in words; bounded, without control characters.
+pub struct Unhealthy {
+    pub reason: Reason,
+    /// What was observed, in words. Bounded, and without control characters.
     pub detail: String,
 }
 
-/// What is known of it.
+/// What is known of the health at one moment.
 #[derive(Clone, Debug)]
-pub struct Condition {
-    /// Nobody has asked yet.
+pub struct HealthStatus {
+    /// Whether there is no evidence yet.
     pub unknown: bool,
-    /// None where it is well.
-    pub ill: Option<Illness>,
-    /// Since when it is so.
+    /// `None` if NDES is healthy or nothing is known.
+    pub unhealthy: Option<Unhealthy>,
+    /// When `unhealthy` last changed between `None` and `Some`.
     pub since: SystemTime,
-    pub last_probe: Option<Probe>,
+    pub last_probe: Option<ProbeResult>,
 }
 
-/// One look at it.
+/// The result of one probe.
 #[derive(Clone, Debug)]
-pub struct Probe {
+pub struct ProbeResult {
     pub at: SystemTime,
     pub took: Duration,
-    pub found: Option<Illness>,
+    /// `None` if NDES answered as it should.
+    pub found: Option<Unhealthy>,
 }
 
-/// How many in a row it takes to change one's mind.
+/// How many results in a row change the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Thresholds {
     pub failures: u32,
@@ -57,48 +58,73 @@ pub struct Thresholds {
 }
 
 struct State {
-    probes: Opinion,
-    /// Of what devices get for PKIOperations, which fail alone where the CA or the policy module
-    /// does: the questions before each of them are answered all the same.
-    enrolments: Opinion,
-    /// Of what they get for those questions.
-    questions: Opinion,
-    /// The last time that a device was failed.
+    probes: Evidence,
+    /// What devices receive for PKIOperations. These fail alone if the CA or the policy module
+    /// fails, because GetCACaps and GetCACert before each of them are still answered.
+    enrolments: Evidence,
+    /// What devices receive for the other operations.
+    queries: Evidence,
+    /// When a request of a device failed last.
     failed: Option<Instant>,
     since: SystemTime,
-    last_probe: Option<Probe>,
+    last_probe: Option<ProbeResult>,
     known: bool,
-    /// Not published any more; what still comes was asked before that.
+    /// The server is not published any more. Results that still arrive are ignored, so that its
+    /// gauge does not come back.
     hidden: bool,
 }
 
-/// What one kind of evidence says.
+/// The verdict of one kind of evidence, which only several results in a row change.
 #[derive(Default)]
-struct Opinion {
-    ill: Option<Illness>,
-    /// Evidence in a row that says otherwise.
+struct Evidence {
+    unhealthy: Option<Unhealthy>,
+    /// How many results in a row contradict `unhealthy`.
     contrary: u32,
 }
 
-/// One device can fail as it likes; some in a row are NDES's own failure.
+/// The thresholds for what devices receive. One device can fail for reasons of its own; five
+/// failures in a row come from NDES.
 const TRAFFIC: Thresholds = Thresholds {
     failures: 5,
     successes: 1,
 };
-/// Where devices have stopped to come, nothing is known of how they fare.
+/// How long failures of devices count if no device comes any more.
 const STALE: Duration = Duration::from_secs(10 * 60);
 
-impl Opinion {
-    /// Beyond doubt.
-    fn is_well(&self) -> bool {
-        self.ill.is_none() && self.contrary == 0
+/// Returns whether NDES itself fails for `reason`, so that no device gets further whatever it
+/// sends. Reasons that one device can cause with its own request are not among them.
+pub fn is_of_server(reason: Reason) -> bool {
+    // No attempt to reach it succeeded.
+    reason.row().kind.is_some()
+        || matches!(
+            reason,
+            Reason::PolicyModuleMissing
+                | Reason::PkiOperationForbidden
+                | Reason::Forbidden
+                | Reason::WindowsAuthentication
+                | Reason::GetCaCertFailed
+                | Reason::MscepFailed
+                | Reason::PoolStopped
+                | Reason::IisBusy
+                | Reason::MscepNotFound
+                | Reason::Redirected
+                | Reason::UnexpectedStatus
+                | Reason::PkiOperationPage
+                | Reason::UpstreamBroken
+        )
+}
+
+impl Evidence {
+    /// Returns whether there is no doubt that NDES is healthy.
+    fn is_healthy(&self) -> bool {
+        self.unhealthy.is_none() && self.contrary == 0
     }
 
-    fn hear(&mut self, found: Option<Illness>, thresholds: Thresholds) {
-        if self.ill.is_some() == found.is_some() {
+    fn observe(&mut self, found: Option<Unhealthy>, thresholds: Thresholds) {
+        if self.unhealthy.is_some() == found.is_some() {
             self.contrary = 0;
-            // The newest reason is the one to see.
-            self.ill = found;
+            // The newest reason is the one to report.
+            self.unhealthy = found;
             return;
         }
         self.contrary += 1;
@@ -108,13 +134,13 @@ impl Opinion {
         };
         if self.contrary >= enough {
             self.contrary = 0;
-            self.ill = found;
+            self.unhealthy = found;
         }
     }
 }
 
 impl Health {
-    pub(super) fn new(application: &str, metrics: HealthMetrics) -> Self {
+    pub fn new(application: &str, metrics: HealthMetrics) -> Self {
         Self {
             application: application.to_owned(),
             metrics,
@@ -122,11 +148,11 @@ impl Health {
         }
     }
 
-    /// A probe has come to an end.
-    pub fn probed(&self, probe: Probe, thresholds: Thresholds, now: Instant) {
+    /// Takes the result of a probe into account.
+    pub fn observe_probe(&self, probe: ProbeResult, thresholds: Thresholds, now: Instant) {
         let mut state = lock(&self.state);
         let found = probe.found.clone();
-        // The first look decides: nothing was known before.
+        // The first probe decides alone, because nothing is known before it.
         let thresholds = match state.last_probe.replace(probe) {
             Some(_) => thresholds,
             None => Thresholds {
@@ -137,104 +163,92 @@ impl Health {
         let is_stale = |failed: Instant| now.saturating_duration_since(failed) >= STALE;
         self.change(state, |state| {
             if state.failed.is_some_and(is_stale) {
-                state.enrolments = Opinion::default();
-                state.questions = Opinion::default();
+                state.enrolments = Evidence::default();
+                state.queries = Evidence::default();
             }
-            state.probes.hear(found, thresholds);
+            state.probes.observe(found, thresholds);
             true
         });
     }
 
-    /// A device has got an answer, or none, for a reason that lies with NDES. A request without
-    /// operation is of people and scanners: it says nothing.
-    pub(super) fn served(
+    /// Takes into account what a device received. `found` is set if the request failed for a reason
+    /// of NDES. A request without operation comes from people and scanners and is no evidence.
+    pub(super) fn observe_traffic(
         &self,
         operation: Option<Operation>,
-        found: Option<Illness>,
+        found: Option<Unhealthy>,
         now: Instant,
     ) {
         let Some(operation) = operation else { return };
         let mut state = lock(&self.state);
-        let is_ill = found.is_some();
-        if is_ill {
+        let failed = found.is_some();
+        if failed {
             state.failed = Some(now);
-        } else if state.traffic(operation).is_well() && state.known {
-            // As almost always.
+        } else if state.traffic(operation).is_healthy() && state.known {
+            // Nearly every request takes this path.
             return;
         }
         self.change(state, |state| {
-            state.traffic(operation).hear(found, TRAFFIC);
-            // One device that failed says nothing yet, least of all that NDES is well.
-            !is_ill || state.ill().is_some()
+            state.traffic(operation).observe(found, TRAFFIC);
+            // One failed device is no evidence yet, least of all that NDES is healthy.
+            !failed || state.unhealthy().is_some()
         });
     }
 
-    pub fn condition(&self) -> Condition {
+    pub fn status(&self) -> HealthStatus {
         let state = lock(&self.state);
-        Condition {
+        HealthStatus {
             unknown: !state.known,
-            ill: state.ill().cloned(),
+            unhealthy: state.unhealthy().cloned(),
             since: state.since,
             last_probe: state.last_probe.clone(),
         }
     }
 
-    /// Takes away its gauge, which does not come back with what was asked before.
-    pub(super) fn hide(&self) {
+    /// Removes the gauge for good: the server is not published any more.
+    pub fn hide(&self) {
         let mut state = lock(&self.state);
         state.hidden = true;
         self.metrics.hide();
     }
 
-    /// Published; where it was hidden, nothing is known of it.
-    pub(super) fn show(&self) {
-        let mut state = lock(&self.state);
-        if state.hidden {
-            *state = State::default();
-        }
-    }
-
-    pub(super) fn is_hidden(&self) -> bool {
-        lock(&self.state).hidden
-    }
-
-    /// `hear` tells whether it has heard enough to know how NDES is.
-    fn change(&self, mut state: MutexGuard<'_, State>, hear: impl FnOnce(&mut State) -> bool) {
+    /// Applies `observe`, which returns whether the health is known after it, and reports a change.
+    fn change(&self, mut state: MutexGuard<'_, State>, observe: impl FnOnce(&mut State) -> bool) {
         if state.hidden {
             return;
         }
-        let before = state.ill().map(|ill| ill.anomaly);
-        let decided = hear(&mut state);
-        let after = state.ill().map(|ill| ill.anomaly);
-        if before == after && (state.known || !decided) {
+        let before = state.unhealthy().map(|unhealthy| unhealthy.reason);
+        let known = observe(&mut state);
+        let after = state.unhealthy().map(|unhealthy| unhealthy.reason);
+        if before == after && (state.known || !known) {
             return;
         }
         if before.is_some() != after.is_some() || !state.known {
             state.since = SystemTime::now();
         }
         let application = &self.application;
-        match state.ill() {
-            Some(ill) => warn!(
+        match state.unhealthy() {
+            Some(Unhealthy { reason, detail }) => warn!(
                 target: "health",
                 application,
-                reason = ill.anomaly.reason(),
-                detail = ill.detail,
-                "NDES is ill: {}", ill.anomaly.advice()
+                reason = reason.word(),
+                detail,
+                "NDES is unhealthy: {}", reason.advice()
             ),
-            None if state.known => info!(target: "health", application, "NDES is well again"),
-            None => info!(target: "health", application, "NDES is well"),
+            None if state.known => info!(target: "health", application, "NDES is healthy again"),
+            None => info!(target: "health", application, "NDES is healthy"),
         }
         state.known = true;
-        self.metrics.show(after.map(Anomaly::reason));
+        self.metrics.show(after);
     }
 }
 
 impl Default for State {
     fn default() -> Self {
         Self {
-            probes: Opinion::default(),
-            enrolments: Opinion::default(),
-            questions: Opinion::default(),
+            probes: Evidence::default(),
+            enrolments: Evidence::default(),
+            queries: Evidence::default(),
             failed: None,
             since: SystemTime::now(),
             last_probe: None,
@@ -245,16 +259,16 @@ impl Default for State {
 }
 
 impl State {
-    fn ill(&self) -> Option<&Illness> {
-        [&self.probes, &self.enrolments, &self.questions]
+    fn unhealthy(&self) -> Option<&Unhealthy> {
+        [&self.probes, &self.enrolments, &self.queries]
             .into_iter()
-            .find_map(|opinion| opinion.ill.as_ref())
+            .find_map(|evidence| evidence.unhealthy.as_ref())
     }
 
-    fn traffic(&mut self, operation: Operation) -> &mut Opinion {
+    fn traffic(&mut self, operation: Operation) -> &mut Evidence {
         match operation {
             Operation::PKIOperation => &mut self.enrolments,
-            _ => &mut self.questions,
+            _ => &mut self.queries,
         }
     }
 }
@@ -262,6 +276,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::base::reason::Severity;
     use crate::observe::metrics::Metrics;
 
     const TWO: Thresholds = Thresholds {
@@ -269,9 +284,9 @@ mod tests {
         successes: 2,
     };
 
-    fn illness(anomaly: Anomaly) -> Option<Illness> {
-        Some(Illness {
-            anomaly,
+    fn unhealthy(reason: Reason) -> Option<Unhealthy> {
+        Some(Unhealthy {
+            reason,
             detail: "seen".to_owned(),
         })
     }
@@ -282,22 +297,25 @@ mod tests {
         (metrics, health)
     }
 
-    fn probe(health: &Health, found: Option<Illness>) -> Option<&'static str> {
-        let probe = Probe {
+    fn probe(health: &Health, found: Option<Unhealthy>) -> Option<&'static str> {
+        let probe = ProbeResult {
             at: SystemTime::now(),
             took: Duration::ZERO,
             found,
         };
-        health.probed(probe, TWO, Instant::now());
+        health.observe_probe(probe, TWO, Instant::now());
         reason(health)
     }
 
-    fn serve(health: &Health, found: Option<Illness>, now: Instant) {
-        health.served(Some(Operation::PKIOperation), found, now);
+    fn serve(health: &Health, found: Option<Unhealthy>, now: Instant) {
+        health.observe_traffic(Some(Operation::PKIOperation), found, now);
     }
 
     fn reason(health: &Health) -> Option<&'static str> {
-        health.condition().ill.map(|ill| ill.anomaly.reason())
+        health
+            .status()
+            .unhealthy
+            .map(|unhealthy| unhealthy.reason.word())
     }
 
     fn series(metrics: &Metrics) -> Vec<String> {
@@ -309,9 +327,9 @@ mod tests {
     }
 
     #[test]
-    fn the_first_probe_decides_and_then_the_thresholds() {
+    fn the_first_probe_decides_alone_and_then_the_thresholds_do() {
         let (metrics, health) = health();
-        let stopped = || illness(Anomaly::PoolStopped);
+        let stopped = || unhealthy(Reason::PoolStopped);
         assert!(series(&metrics).is_empty(), "nothing is known");
         assert_eq!(probe(&health, stopped()), Some("pool_stopped"));
         assert_eq!(probe(&health, None), Some("pool_stopped"));
@@ -325,14 +343,14 @@ mod tests {
             series(&metrics),
             ["ndes_proxy_upstream_healthy{application=\"ndes\",reason=\"pool_stopped\"} 0"]
         );
-        assert_eq!(probe(&health, illness(Anomaly::IisBusy)), Some("iis_busy"));
+        assert_eq!(probe(&health, unhealthy(Reason::IisBusy)), Some("iis_busy"));
         assert_eq!(series(&metrics).len(), 1, "one series, whatever the reason");
     }
 
     #[test]
-    fn devices_that_fail_in_a_row_are_believed_though_probes_succeed() {
+    fn five_failed_devices_in_a_row_count_although_probes_succeed() {
         let (_metrics, health) = health();
-        let (late, now) = (|| illness(Anomaly::AnswerLate), Instant::now());
+        let (late, now) = (|| unhealthy(Reason::UpstreamTimeout), Instant::now());
         assert_eq!(probe(&health, None), None);
         for _ in 0..TRAFFIC.failures - 1 {
             serve(&health, late(), now);
@@ -349,38 +367,42 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_before_the_first_probe_says_nothing() {
+    fn one_failure_before_the_first_probe_is_no_evidence() {
         let (metrics, health) = health();
-        serve(&health, illness(Anomaly::AnswerLate), Instant::now());
-        assert!(health.condition().unknown && series(&metrics).is_empty());
+        serve(&health, unhealthy(Reason::UpstreamTimeout), Instant::now());
+        assert!(health.status().unknown && series(&metrics).is_empty());
         serve(&health, None, Instant::now());
-        assert!(!health.condition().unknown);
+        assert!(!health.status().unknown);
         assert_eq!(series(&metrics).len(), 1);
         health.hide();
-        probe(&health, illness(Anomaly::PoolStopped));
+        probe(&health, unhealthy(Reason::PoolStopped));
         serve(&health, None, Instant::now());
         assert!(series(&metrics).is_empty(), "asked before that");
-        health.show();
-        assert!(health.condition().unknown && series(&metrics).is_empty());
-        assert_eq!(probe(&health, None), None);
-        health.show();
+        let again = Health::new("ndes", metrics.health("ndes"));
+        assert!(again.status().unknown && series(&metrics).is_empty());
+        assert_eq!(probe(&again, None), None);
+        probe(&health, unhealthy(Reason::PoolStopped));
         assert_eq!(series(&metrics).len(), 1, "published again");
+        assert!(
+            series(&metrics)[0].ends_with(" 1"),
+            "the old one is ignored"
+        );
     }
 
     #[test]
-    fn devices_that_come_no_more_say_nothing() {
+    fn failures_are_forgotten_if_no_device_comes_any_more() {
         let (_metrics, health) = health();
         let now = Instant::now();
         for _ in 0..TRAFFIC.failures {
-            serve(&health, illness(Anomaly::AnswerLate), now);
+            serve(&health, unhealthy(Reason::UpstreamTimeout), now);
         }
         let probe = |at| {
-            let probe = Probe {
+            let probe = ProbeResult {
                 at: SystemTime::now(),
                 took: Duration::ZERO,
                 found: None,
             };
-            health.probed(probe, TWO, at);
+            health.observe_probe(probe, TWO, at);
             reason(&health)
         };
         assert_eq!(probe(now + STALE / 2), Some("upstream_timeout"));
@@ -389,17 +411,17 @@ mod tests {
 
     /// Each enrolment follows questions that are answered, and still none of them succeeds.
     #[test]
-    fn enrolments_that_all_fail_are_believed_though_questions_succeed() {
+    fn failing_enrolments_count_although_queries_succeed() {
         let (_metrics, health) = health();
         let now = Instant::now();
         assert_eq!(probe(&health, None), None);
         for _ in 0..TRAFFIC.failures {
-            health.served(Some(Operation::GetCACaps), None, now);
-            health.served(Some(Operation::GetCACert), None, now);
-            serve(&health, illness(Anomaly::PkiOperationForbidden), now);
+            health.observe_traffic(Some(Operation::GetCACaps), None, now);
+            health.observe_traffic(Some(Operation::GetCACert), None, now);
+            serve(&health, unhealthy(Reason::PkiOperationForbidden), now);
         }
         assert_eq!(reason(&health), Some("pki_operation_forbidden"));
-        health.served(Some(Operation::GetCACaps), None, now);
+        health.observe_traffic(Some(Operation::GetCACaps), None, now);
         assert_eq!(reason(&health), Some("pki_operation_forbidden"));
         serve(&health, None, now);
         assert_eq!(reason(&health), None);
@@ -407,20 +429,28 @@ mod tests {
 
     /// IIS redirects `/certsrv/mscep`, whoever asks for it.
     #[test]
-    fn requests_without_operation_say_nothing() {
+    fn a_request_without_operation_is_no_evidence() {
         let (_metrics, health) = health();
         for _ in 0..TRAFFIC.failures {
-            health.served(None, illness(Anomaly::Redirected), Instant::now());
+            health.observe_traffic(None, unhealthy(Reason::Redirected), Instant::now());
         }
-        assert!(health.condition().unknown && reason(&health).is_none());
+        assert!(health.status().unknown && reason(&health).is_none());
     }
 
     #[test]
-    fn one_failure_does_not_keep_a_probe_from_being_heard() {
+    fn one_failure_does_not_override_a_probe() {
         let (metrics, health) = health();
-        serve(&health, illness(Anomaly::AnswerLate), Instant::now());
+        serve(&health, unhealthy(Reason::UpstreamTimeout), Instant::now());
         assert_eq!(probe(&health, None), None);
-        assert!(!health.condition().unknown);
+        assert!(!health.status().unknown);
         assert_eq!(series(&metrics).len(), 1);
+    }
+
+    #[test]
+    fn every_reason_that_makes_ndes_unhealthy_is_critical() {
+        let of_server = Reason::ALL.iter().filter(|reason| is_of_server(**reason));
+        for reason in of_server {
+            assert_eq!(reason.severity(), Severity::Critical, "{reason}");
+        }
     }
 }

@@ -6,6 +6,7 @@ mod latency;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use crate::base::reason::Reason;
 pub use latency::Latency;
 
 /// How far back it goes, the minute that runs included.
@@ -106,17 +107,17 @@ pub enum Outcome {
 
 /// Counts by a word of a closed list; only those that occur take room.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reasons(Vec<(&'static str, u64)>);
+pub struct Reasons(Vec<(Reason, u64)>);
 
 impl Reasons {
-    pub fn add(&mut self, reason: &'static str, times: u64) {
+    pub fn add(&mut self, reason: Reason, times: u64) {
         match self.0.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, count)) => *count = count.saturating_add(times),
             None => self.0.push((reason, times)),
         }
     }
 
-    pub fn count(&self, reason: &str) -> u64 {
+    pub fn count(&self, reason: Reason) -> u64 {
         let found = self.0.iter().find(|(known, _)| *known == reason);
         found.map_or(0, |(_, count)| *count)
     }
@@ -164,9 +165,10 @@ mod tests {
     #[test]
     fn reasons_are_counted_apart() {
         let mut reasons = Reasons::default();
-        for (reason, times) in [("a", 1), ("b", 5), ("a", 2), ("b", u64::MAX)] {
+        let (a, b, c) = (Reason::IisBusy, Reason::Refused, Reason::Internal);
+        for (reason, times) in [(a, 1), (b, 5), (a, 2), (b, u64::MAX)] {
             reasons.add(reason, times);
         }
-        assert_eq!(["a", "b", "c"].map(|r| reasons.count(r)), [3, u64::MAX, 0]);
+        assert_eq!([a, b, c].map(|r| reasons.count(r)), [3, u64::MAX, 0]);
     }
 }

@@ -12,7 +12,7 @@ use prometheus::{
     Encoder, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, TextEncoder,
 };
 
-use crate::base::rejection::Rejection;
+use crate::base::reason::Reason;
 pub use labels::{Accepted, Handshake, Incomplete, Reload};
 pub use requests::Answered;
 use requests::Requests;
@@ -31,7 +31,7 @@ pub struct Metrics {
     handshakes: IntCounterVec,
     requests: Requests,
     pub requests_in_flight: IntGauge,
-    refusals: Vec<(&'static str, IntCounter)>,
+    refusals: Vec<(Reason, IntCounter)>,
     incomplete: IntCounterVec,
     pub certificate_not_after: IntGaugeVec,
     reloads: IntCounterVec,
@@ -74,10 +74,9 @@ impl Metrics {
             )?,
             requests: Requests::new(r)?,
             requests_in_flight: gauge(r, "requests_in_flight", "Requests being answered.")?,
-            refusals: Rejection::ALL
-                .map(Rejection::reason)
-                .map(|reason| (reason, refusals.with_label_values(&[reason])))
-                .into(),
+            refusals: Reason::refusals()
+                .map(|reason| (reason, refusals.with_label_values(&[reason.word()])))
+                .collect(),
             incomplete: counters(
                 r,
                 "responses_incomplete_total",
@@ -176,8 +175,7 @@ impl Metrics {
         self.requests.count(request);
     }
 
-    pub fn refused(&self, rejection: Rejection) {
-        let reason = rejection.reason();
+    pub fn refused(&self, reason: Reason) {
         if let Some((_, counter)) = self.refusals.iter().find(|(known, _)| *known == reason) {
             counter.inc();
         }
@@ -215,12 +213,6 @@ impl Metrics {
 
     pub fn reloaded(&self, result: Reload) {
         self.reloads.with_label_values(&[result.as_str()]).inc();
-    }
-
-    /// Expiry of the certificate that an upstream presented last, seconds since 1970; none where
-    /// none was seen.
-    pub fn upstream_certificate(&self, application: &str) -> Option<i64> {
-        self.upstreams.certificate_of(application)
     }
 
     /// The series of one upstream, resolved once.

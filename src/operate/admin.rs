@@ -110,7 +110,7 @@ impl Admin {
         self.process.scep.expire(Instant::now());
         metrics
             .buffered_bytes
-            .set(i64::try_from(self.process.buffers.lent()).unwrap_or(i64::MAX));
+            .set(i64::try_from(self.process.buffers.leased()).unwrap_or(i64::MAX));
         let counted = metrics.log_lines_dropped.get();
         metrics
             .log_lines_dropped

@@ -1,5 +1,5 @@
-//! Asks each NDES again and again how it is: what a device asks first, and what nobody else looks
-//! at in time, the expiry of its certificates.
+//! Probes each NDES server: it requests what a device requests first, and checks what nobody else
+//! checks in time, the expiry of its certificates.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -12,143 +12,150 @@ use tokio::time::sleep;
 use tower::ServiceExt;
 
 use crate::base::head::Target;
+use crate::base::reason::Reason;
 use crate::config::types::PublishedPath;
-use crate::insight::diagnosis::{self, Anomaly, Answerer};
-use crate::insight::{Illness, Probe};
-use crate::proxy::generation::{Generation, Published};
+use crate::insight::diagnosis::{self, Answerer, RequestFacts};
+use crate::insight::{ProbeResult, Unhealthy};
+use crate::proxy::application::{Application, ProbePlan, Upstream};
+use crate::proxy::generation::Generation;
 use crate::scep::{Capabilities, Operation};
 use crate::upstream::Outgoing;
 use crate::upstream::fields::Lines;
 
-/// Probes of whatever is published. Never a PKIOperation.
+/// Probes the servers of the current generation. Never sends a PKIOperation.
 pub struct Prober {
     pub current: Arc<ArcSwap<Generation>>,
 }
 
-/// No worker has this number, so a probe has a connection of its own, TLS handshake included.
+/// No worker has this number, so each probe opens a connection of its own, with a TLS handshake.
 const NO_WORKER: usize = usize::MAX;
 /// How soon a reload is noticed.
-const LOOK: Duration = Duration::from_secs(1);
-/// NDES's answers to a probe are below 10 KB.
+const RELOAD_CHECK: Duration = Duration::from_secs(1);
+/// Responses of NDES to a probe are below 10 KB.
 const MOST_BODY: usize = 256 << 10;
-const AGENT: HeaderValue =
+const USER_AGENT: HeaderValue =
     HeaderValue::from_static(concat!("ndes-proxy/", env!("CARGO_PKG_VERSION"), " probe"));
 
 impl Prober {
-    /// Probes until it is dropped.
+    /// Probes until the future is dropped.
     pub async fn run(self) {
         loop {
             let generation = self.current.load_full();
-            // Dropped with the generation, and all probes with it.
+            // Dropping the set at the next reload aborts all its probes.
             let mut probes = JoinSet::new();
-            for index in 0..generation.applications.len() {
-                probes.spawn(watch(generation.clone(), index));
+            for application in generation.applications() {
+                for upstream in &application.upstreams {
+                    probes.spawn(watch(application.clone(), upstream.clone()));
+                }
             }
             while !generation.is_replaced() {
-                sleep(LOOK).await;
+                sleep(RELOAD_CHECK).await;
             }
         }
     }
 }
 
-async fn watch(generation: Arc<Generation>, index: usize) {
-    let Some(published) = generation.applications.get(index) else {
-        return;
+/// Probes one server again and again.
+async fn watch(application: Arc<Application>, upstream: Arc<Upstream>) {
+    let Some(plan) = &upstream.probe else { return };
+    let probe = Probe {
+        application: &application,
+        upstream: &upstream,
+        plan,
     };
-    let Some(plan) = &published.probe else { return };
-    let mut certificates_seen: Option<Instant> = None;
-    while !generation.is_replaced() {
+    let mut certificates_read: Option<Instant> = None;
+    loop {
         let (at, began) = (SystemTime::now(), Instant::now());
-        let due = |seen: Instant| began.saturating_duration_since(seen) >= plan.certificates;
-        let with_certificates = certificates_seen.is_none_or(due);
-        let found = look(published, &plan.path, with_certificates).await.err();
+        let due = |read: Instant| began.saturating_duration_since(read) >= plan.certificates;
+        let with_certificates = certificates_read.is_none_or(due);
+        let found = probe.run(with_certificates).await.err();
         if with_certificates && found.is_none() {
-            certificates_seen = Some(began);
+            certificates_read = Some(began);
         }
-        let probe = Probe {
+        let result = ProbeResult {
             at,
             took: began.elapsed(),
             found,
         };
-        published
-            .scep
-            .health
-            .probed(probe, plan.thresholds, Instant::now());
+        let health = &upstream.health;
+        health.observe_probe(result, plan.thresholds, Instant::now());
         sleep(plan.interval).await;
     }
 }
 
-/// A bare GET, GetCACaps and now and then GetCACert: the first that is not as it should be.
-async fn look(
-    published: &Published,
-    path: &PublishedPath,
-    with_certificates: bool,
-) -> Result<(), Illness> {
-    ask(published, path, None).await?;
-    let (_, words) = ask(published, path, Some(Operation::GetCACaps)).await?;
-    if Capabilities::read(&words).iter().next().is_none() {
-        return Err(Illness {
-            anomaly: Anomaly::PostNotOffered,
-            detail: "the answer to GetCACaps names no capability".to_owned(),
-        });
-    }
-    if !with_certificates {
-        return Ok(());
-    }
-    let (_, body) = ask(published, path, Some(Operation::GetCACert)).await?;
-    let anomalies = published.scep.learn(&body).map_err(|error| Illness {
-        anomaly: Anomaly::GetCaCertUnreadable,
-        detail: error.to_string(),
-    })?;
-    for anomaly in anomalies {
-        published.scep.tell(anomaly, 1, Instant::now());
-        if matches!(
-            anomaly,
-            Anomaly::RaCertificateExpired | Anomaly::CaCertificateExpired
-        ) {
-            return Err(Illness {
-                anomaly,
-                detail: "in the answer to GetCACert".to_owned(),
+struct Probe<'a> {
+    application: &'a Application,
+    upstream: &'a Upstream,
+    plan: &'a ProbePlan,
+}
+
+impl Probe<'_> {
+    /// Sends a GET without operation, GetCACaps and, if asked to, GetCACert. Returns the first
+    /// thing that is not as it should be.
+    async fn run(&self, with_certificates: bool) -> Result<(), Unhealthy> {
+        self.request(None).await?;
+        let (_, words) = self.request(Some(Operation::GetCACaps)).await?;
+        if Capabilities::read(&words).iter().next().is_none() {
+            return Err(Unhealthy {
+                reason: Reason::PostNotOffered,
+                detail: "the response to GetCACaps names no capability".to_owned(),
             });
         }
+        if !with_certificates {
+            return Ok(());
+        }
+        let (_, body) = self.request(Some(Operation::GetCACert)).await?;
+        let scep = &self.application.scep;
+        let anomalies = scep.learn(&body).map_err(|error| Unhealthy {
+            reason: Reason::GetCaCertUnreadable,
+            detail: error.to_string(),
+        })?;
+        for reason in anomalies {
+            scep.report(reason, 1, Instant::now());
+            let expired = [Reason::RaCertificateExpired, Reason::CaCertificateExpired];
+            if expired.contains(&reason) {
+                return Err(Unhealthy {
+                    reason,
+                    detail: "in the response to GetCACert".to_owned(),
+                });
+            }
+        }
+        Ok(())
     }
-    Ok(())
+
+    async fn request(
+        &self,
+        operation: Option<Operation>,
+    ) -> Result<(response::Parts, Bytes), Unhealthy> {
+        let target = target(&self.plan.path, operation);
+        let facts = RequestFacts {
+            operation,
+            uri_bytes: target.path_and_query.len(),
+            policy_module: self.application.policy_module,
+        };
+        let mut fields = Lines::to(&self.upstream.host);
+        fields.add("user-agent", &USER_AGENT);
+        let request = Outgoing::new(NO_WORKER, Method::GET, operation, target, fields.end());
+        let answer = match self.upstream.stack.clone().oneshot(request).await {
+            Ok(answer) => answer.whole(MOST_BODY).await,
+            Err(failure) => Err(failure),
+        };
+        let (parts, body) = answer.map_err(|failure| Unhealthy {
+            reason: diagnosis::of_failure(&failure),
+            detail: failure.explained(),
+        })?;
+        let answerer = Answerer::of(&parts.headers);
+        match diagnosis::of_answer(facts, parts.status, answerer) {
+            Some(reason) => Err(Unhealthy {
+                reason,
+                detail: observed(parts.status, answerer, operation),
+            }),
+            None => Ok((parts, body)),
+        }
+    }
 }
 
-async fn ask(
-    published: &Published,
-    path: &PublishedPath,
-    operation: Option<Operation>,
-) -> Result<(response::Parts, Bytes), Illness> {
-    let target = target(path, operation);
-    let asked = diagnosis::Asked {
-        operation,
-        uri_bytes: target.path_and_query.len(),
-        policy_module: published.policy_module,
-    };
-    let mut fields = Lines::to(&published.host);
-    fields.add("user-agent", &AGENT);
-    let request = Outgoing::new(NO_WORKER, Method::GET, operation, target, fields.end());
-    let answer = published.upstream.clone().oneshot(request).await;
-    let answer = match answer {
-        Ok(answer) => answer.whole(MOST_BODY).await,
-        Err(failure) => Err(failure),
-    };
-    let (parts, body) = answer.map_err(|failure| Illness {
-        anomaly: diagnosis::of_failure(&failure),
-        detail: failure.explained(),
-    })?;
-    let answerer = Answerer::of(&parts.headers);
-    match diagnosis::of_answer(asked, parts.status, answerer) {
-        Some(anomaly) => Err(Illness {
-            anomaly,
-            detail: seen(parts.status, answerer, operation),
-        }),
-        None => Ok((parts, body)),
-    }
-}
-
-fn seen(status: StatusCode, answerer: Answerer, operation: Option<Operation>) -> String {
+fn observed(status: StatusCode, answerer: Answerer, operation: Option<Operation>) -> String {
     let by = match answerer {
         Answerer::HttpSys => " by HTTP.sys",
         Answerer::Other => "",

@@ -166,7 +166,7 @@ impl Reloader {
         let (mut config, warnings) = Config::load(&self.started.file)?;
         // Also where it fails then: whatever is mended is one of these.
         self.files.follow(&config);
-        let pending = config.keep(&self.started);
+        let pending = config.keep_until_restart(&self.started);
         let running = self.current.load_full();
         let (process, ticketer) = (&self.process, &self.ticketer);
         let new = Generation::build(&config, warnings, process, ticketer, Some(&running))?;
@@ -183,7 +183,7 @@ impl Reloader {
         succeeded(&self.process.metrics);
         let milliseconds = began.elapsed().as_secs_f64() * 1e3;
         let generation = self.current.load();
-        let applications = generation.applications.len();
+        let applications = generation.applications().len();
         info!(applications, milliseconds, "reloaded");
         for key in &pending {
             warn!(

@@ -1,4 +1,4 @@
-//! The body of an answer: a text of our own, or NDES's, streamed and bounded in time.
+//! The body of a response: a text of the proxy, or the body of NDES, streamed and bounded in time.
 
 use std::io;
 use std::pin::Pin;
@@ -10,11 +10,11 @@ use http_body::{Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::observe::metrics::Incomplete;
-use crate::proxy::record::Record;
+use super::record::Record;
 use crate::upstream::{Answer, Incoming, Permit};
 
-/// Dropping it ends the record of the request: complete or not is known only then.
+/// Dropping it ends the record of the request: only then is it known whether the response is
+/// complete.
 pub struct Body {
     source: Source,
     record: Option<Box<Record>>,
@@ -23,24 +23,24 @@ pub struct Body {
 enum Source {
     Own(Option<Bytes>),
     Upstream {
-        /// Read before the head went out.
+        /// Read before the head was sent to the client.
         first: Option<Bytes>,
         incoming: Incoming,
         deadline: Instant,
-        /// Set up where the rest of the body is not there at once.
+        /// Set up if the rest of the body is not there at once.
         late: Option<Pin<Box<Sleep>>>,
-        /// Held until the answer has ended.
+        /// Held until the response has ended.
         _permit: Permit,
     },
     Ended,
 }
 
-/// The upstream broke off or did not end its body in time; the client sees a cut connection.
+/// Why the body of NDES is incomplete. The client sees a closed connection.
 #[derive(Debug, thiserror::Error)]
 pub enum BodyError {
-    #[error("the upstream's body did not end in time")]
+    #[error("the response body of the upstream did not end in time")]
     Late,
-    #[error("the upstream's body broke off")]
+    #[error("the response body of the upstream broke off")]
     Upstream(#[source] io::Error),
 }
 
@@ -52,7 +52,7 @@ impl Body {
         }
     }
 
-    /// The upstream's answer with its body, which must have ended by its deadline.
+    /// Returns the response of the upstream, whose body must end by its deadline.
     pub fn upstream(answer: Answer, permit: Permit) -> Response<Self> {
         let (first, deadline) = (answer.first, answer.deadline);
         answer.response.map(|incoming| Self {
@@ -69,34 +69,33 @@ impl Body {
 
     pub fn recorded(mut self, record: Box<Record>) -> Self {
         self.record = Some(record);
-        // Of an answer without body HTTP/2 does not even ask for the first byte.
+        // HTTP/2 does not poll the body of a response that has none.
         let is_upstream = matches!(self.source, Source::Upstream { .. });
         if is_upstream && http_body::Body::is_end_stream(&self) {
-            self.ended();
+            self.complete();
         }
         self
     }
 
-    /// The last byte was handed on. HTTP/2 does not ask again where the end is known.
-    fn ended(&mut self) {
+    /// The last byte was handed on. HTTP/2 does not poll again if the end is known.
+    fn complete(&mut self) {
         self.source = Source::Ended;
         if let Some(record) = &mut self.record {
-            record.completed();
+            record.complete();
         }
     }
 
-    /// The client had closed its side of the connection before this answer came. It is written
-    /// all the same: the other side may be open.
-    pub fn left_early(&mut self) {
+    /// The client had closed its side of the connection before this response came.
+    pub fn client_half_closed(&mut self) {
         if let Some(record) = &mut self.record {
-            record.client_gone = true;
+            record.client_half_closed();
         }
     }
 
-    /// The client did not take what was handed on last.
+    /// The client did not take the piece that was handed on last.
     pub fn not_taken(&mut self) {
         if let Some(record) = &mut self.record {
-            record.broken(Incomplete::Client);
+            record.not_taken();
         }
     }
 
@@ -106,10 +105,7 @@ impl Body {
 
     fn broken(&mut self, error: BodyError) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Some(record) = &mut self.record {
-            record.broken(match error {
-                BodyError::Late => Incomplete::UpstreamLate,
-                BodyError::Upstream(_) => Incomplete::Upstream,
-            });
+            record.broken_by_upstream(matches!(error, BodyError::Late));
         }
         self.source = Source::Ended;
         Poll::Ready(Some(Err(error)))
@@ -119,15 +115,15 @@ impl Body {
 impl Drop for Body {
     /// The client has left. The outcome of an enrolment is read all the same.
     fn drop(&mut self) {
-        let upstream = matches!(self.source, Source::Upstream { .. });
-        let wanted = |record: &mut Box<Record>| upstream && record.goes_on_without_client();
-        let Some(record) = self.record.take_if(wanted) else {
+        if !matches!(self.source, Source::Upstream { .. }) {
+            return;
+        }
+        let Some(detached) = self.record.as_mut().and_then(|record| record.detach()) else {
             return;
         };
-        let detached = record.detached();
         let rest = Self {
             source: std::mem::replace(&mut self.source, Source::Ended),
-            record: Some(record),
+            record: self.record.take(),
         };
         detached.spawn(rest.read_to_end());
     }
@@ -162,10 +158,10 @@ impl http_body::Body for Body {
             Source::Ended => None,
         };
         if let (Some(record), Some(data)) = (&mut this.record, &data) {
-            record.passed(data);
+            record.received(data);
         }
         if data.is_none() || http_body::Body::is_end_stream(&*this) {
-            this.ended();
+            this.complete();
         }
         Poll::Ready(data.map(|data| Ok(Frame::data(data))))
     }

@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use crate::base::buffers::Buffers;
 use crate::base::client::ConnectionId;
 use crate::config::Config;
-use crate::insight::Applications;
+use crate::insight::ScepStates;
 use crate::observe::history::{Hour, Reasons};
 use crate::observe::log::Log;
 use crate::observe::metrics::Metrics;
@@ -24,7 +24,7 @@ pub struct Process {
     pub metrics: Metrics,
     pub rates: Rates,
     pub buffers: Arc<Buffers>,
-    pub scep: Applications,
+    pub scep: ScepStates,
     /// Requests answered by the proxy itself, by reason.
     pub refusals: Hour<Reasons>,
     /// Enrolments whose clients have left, read to their end.
@@ -57,7 +57,7 @@ impl Process {
                 InMemoryState::default(),
                 MonotonicClock,
             ),
-            scep: Applications::default(),
+            scep: ScepStates::default(),
             refusals: Hour::new(Instant::now()),
             detached: TaskTracker::new(),
             started,

@@ -1,4 +1,6 @@
-//! The record of one request: counted and logged once, when its answer has ended.
+//! The record of one request, which is counted and logged once, when its response has ended.
+
+mod end;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,54 +11,50 @@ use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use crate::base::client::{Peer, RequestId};
+use super::application::Application;
+use super::peer::Peer;
+use super::process::Process;
+use crate::base::client::RequestId;
 use crate::base::head::{Head, Method};
+use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
-use crate::insight::diagnosis::Anomaly;
-use crate::insight::{Audit, End, Insight};
+use crate::insight::{Audit, Health, Insight, ResponseEnd};
 use crate::observe::log::{Cut, Line, put};
 use crate::observe::metrics::{Answered, Incomplete};
-use crate::proxy::process::Process;
-use crate::proxy::site::Site;
 use crate::scep::Operation;
 use crate::upstream::{Answer, Failure};
+use end::End;
 
-/// Travels in the body of the answer; its drop is the end of the request.
+/// Travels in the body of the response. Dropping it ends the request.
 pub struct Record {
     process: Arc<Process>,
-    site: Arc<Site>,
     peer: Arc<Peer>,
     /// Counted from 1 within the connection.
     number: u64,
-    /// None where the head could not be read.
+    /// `None` if the head could not be read.
     head: Option<Arc<Head>>,
     pub started: Instant,
-    pub application: Option<usize>,
+    /// `None` if the request reached no application.
+    pub application: Option<Arc<Application>>,
     pub operation: Option<Operation>,
     pub request_body: usize,
-    /// Of a request that the gate has admitted.
+    /// Set once the gate has admitted the request and its body was read.
     pub insight: Option<Insight>,
-    /// From sending the request upstream to the head of its answer.
+    /// The time from sending the request to NDES to the head of its response.
     upstream: Option<Duration>,
-    /// In the queue before the upstream.
+    /// The time that the request waited for a permit.
     pub waited: Option<Duration>,
-    /// None where it ended before there was an answer.
+    /// `None` if the request ended before there was a response.
     status: Option<StatusCode>,
     rejection: Option<Rejection>,
+    /// Bytes of the response body that were handed to the client.
     sent: usize,
-    incomplete: Option<Incomplete>,
-    /// The client left before it had the answer, or seems to.
-    pub client_gone: bool,
-    /// What follows is read for the record only.
-    detached: bool,
-    /// All of the answer has come.
-    whole: bool,
+    end: End,
 }
 
 impl Record {
     pub fn start(
         process: &Arc<Process>,
-        site: &Arc<Site>,
         peer: &Arc<Peer>,
         number: u64,
         head: Option<Arc<Head>>,
@@ -64,7 +62,6 @@ impl Record {
         process.metrics.requests_in_flight.inc();
         Box::new(Self {
             process: process.clone(),
-            site: site.clone(),
             peer: peer.clone(),
             number,
             head,
@@ -78,76 +75,92 @@ impl Record {
             status: None,
             rejection: None,
             sent: 0,
-            // Until its end is seen, the answer has broken off; most often the client has left.
-            incomplete: Some(Incomplete::Client),
-            client_gone: false,
-            detached: false,
-            whole: false,
+            end: End::default(),
         })
     }
 
-    /// The name that the client's TLS asked for.
+    /// Returns the server name that the client requested in TLS.
     pub fn sni(&self) -> Option<&str> {
-        self.peer.sni.as_deref()
+        self.peer.sni.as_ref().map(|sni| &*sni.name)
     }
 
-    /// The head of NDES's answer, before anything is taken out of it.
-    pub fn upstream_answered(&mut self, answer: &Answer) {
+    /// Records the head of a response of NDES, before any header field is removed. `health` belongs
+    /// to the server.
+    pub fn upstream_answered(&mut self, answer: &Answer, health: &Arc<Health>) {
         self.upstream = Some(answer.after);
         if let Some(insight) = &mut self.insight {
-            insight.answered(&answer.response);
+            insight.answered(&answer.response, health);
         }
     }
 
-    pub fn upstream_failed(&mut self, failure: &Failure) {
+    /// Records that NDES gave no response. `health` belongs to the server.
+    pub fn upstream_failed(&mut self, failure: &Failure, health: &Arc<Health>) {
         if let Some(insight) = &mut self.insight {
-            insight.failed(failure);
+            insight.failed(failure, health);
         }
     }
 
-    /// The answer that the client will get, and why where it is our own.
+    /// Records the response that the client will receive, and the rejection if it is the proxy's.
     pub fn answered(&mut self, status: StatusCode, rejection: Option<Rejection>) {
         self.status = Some(status);
         self.rejection = rejection;
         if let (Some(insight), Some(Rejection::UpstreamBusy)) = (&mut self.insight, rejection) {
-            insight.found_no_turn();
+            insight.got_no_permit();
         }
     }
 
-    /// A piece of the body.
-    pub fn passed(&mut self, data: &Bytes) {
+    /// Records a piece of the response body.
+    pub fn received(&mut self, data: &Bytes) {
         if let Some(insight) = &mut self.insight {
-            insight.passed(data);
+            insight.received(data);
         }
-        if !self.detached {
+        if !self.end.is_detached() {
             self.sent += data.len();
         }
     }
 
-    pub fn completed(&mut self) {
-        self.incomplete = self.detached.then_some(Incomplete::Client);
-        self.whole = true;
+    /// Records that the whole response was received.
+    pub fn complete(&mut self) {
+        self.end = self.end.complete();
     }
 
-    /// The client has left. Whether the rest of the answer is to be read all the same: NDES has
-    /// used up the challenge of an enrolment, and nobody else will learn its outcome.
-    pub fn goes_on_without_client(&mut self) -> bool {
-        self.client_gone = true;
-        let first = !std::mem::replace(&mut self.detached, true);
+    /// Records that the client has closed its side of the connection. The response is written all
+    /// the same, because the other side may be open.
+    pub fn client_half_closed(&mut self) {
+        self.end = self.end.half_closed();
+    }
+
+    /// Records that the client did not take the piece that it was handed last.
+    pub fn not_taken(&mut self) {
+        self.end = self.end.not_taken();
+    }
+
+    /// Records that the response broke off. `late`: it did not end in time.
+    pub fn broken_by_upstream(&mut self, late: bool) {
+        self.end = self.end.broken(late);
+    }
+
+    /// Records that the client has left. Returns where to read the rest of the response: NDES has
+    /// used up the challenge of an enrolment, and nobody else will learn its outcome. Returns
+    /// `None` if the rest is of no interest.
+    pub fn detach(&mut self) -> Option<TaskTracker> {
+        let was_detached = self.end.is_detached();
+        self.end = self.end.detach();
         let is_enrolment = self.operation == Some(Operation::PKIOperation);
-        first && is_enrolment && !self.process.is_cutting() && Handle::try_current().is_ok()
+        let goes_on = is_enrolment && !was_detached && !self.process.is_cutting();
+        (goes_on && Handle::try_current().is_ok()).then(|| self.process.detached.clone())
     }
 
-    /// Where tasks go that no client waits for.
-    pub fn detached(&self) -> TaskTracker {
-        self.process.detached.clone()
+    /// Returns why the client did not receive all of the response.
+    fn incomplete(&self) -> Option<Incomplete> {
+        let incomplete = self.end.incomplete()?;
+        Some(match self.process.is_cutting() {
+            true => Incomplete::Shutdown,
+            false => incomplete,
+        })
     }
 
-    pub fn broken(&mut self, cause: Incomplete) {
-        self.incomplete = Some(cause);
-    }
-
-    fn count(&self, duration: Duration) {
+    fn count(&self, incomplete: Option<Incomplete>, duration: Duration) {
         let metrics = &self.process.metrics;
         metrics.requests_in_flight.dec();
         metrics.request(&Answered {
@@ -159,26 +172,27 @@ impl Record {
             uri_bytes: self.head.as_ref().map(|head| head.target.bytes),
         });
         if let Some(rejection) = self.rejection {
-            metrics.refused(rejection);
+            let reason = rejection.reason();
+            metrics.refused(reason);
             let now = self.started + duration;
             let refusals = &self.process.refusals;
-            refusals.count(now, |minute| minute.add(rejection.reason(), 1));
+            refusals.count(now, |minute| minute.add(reason, 1));
         }
-        if let Some(cause) = self.incomplete {
+        if let Some(cause) = incomplete {
             metrics.incomplete(cause);
         }
     }
 
-    fn log(&self, duration: Duration) {
-        if self.rejection.is_some_and(Rejection::is_refusal) && !self.process.may_log_refusal() {
+    fn log(&self, incomplete: Option<Incomplete>, duration: Duration) {
+        if self.rejection.is_some_and(Rejection::is_charged) && !self.process.may_log_refusal() {
             self.process.metrics.log_lines_suppressed.inc();
             return;
         }
         let log = &self.process.log;
-        log.info("access", |line| self.access(duration, line));
+        log.info("access", |line| self.access(incomplete, duration, line));
     }
 
-    fn access(&self, duration: Duration, line: &mut Line) {
+    fn access(&self, incomplete: Option<Incomplete>, duration: Duration, line: &mut Line) {
         let head = self.head.as_ref();
         let user_agent = head.and_then(|head| head.user_agent.as_ref());
         let anomaly = self.insight.as_ref().and_then(Insight::anomaly);
@@ -189,7 +203,7 @@ impl Record {
             "client" = self.peer.address.ip().to_canonical(),
             "port" = self.peer.address.port(),
             "tls" = self.peer.tls,
-            "sni" = self.peer.sni.as_deref(),
+            "sni" = self.sni(),
             "method" = head.map(|head| head.method.as_str()),
             "path" = head.map(|head| Cut(head.target.path(), MOST)),
             "operation" = self.operation.map(Operation::as_str),
@@ -197,10 +211,10 @@ impl Record {
             "head_bytes" = head.map(|head| head.size.head),
             "request_bytes" = self.request_body,
             "status" = self.status.map(|status| status.as_u16()),
-            "reason" = self.rejection.map(Rejection::reason),
-            "anomaly" = anomaly.map(Anomaly::reason),
+            "reason" = self.rejection.map(|rejection| rejection.reason().word()),
+            "anomaly" = anomaly.map(Reason::word),
             "response_bytes" = self.sent,
-            "incomplete" = self.incomplete.map(Incomplete::as_str),
+            "incomplete" = incomplete.map(Incomplete::as_str),
             "duration_ms" = duration,
             "queue_ms" = self.waited,
             "upstream_ms" = self.upstream,
@@ -208,7 +222,7 @@ impl Record {
         );
     }
 
-    fn audit(&self, duration: Duration) {
+    fn audit(&self, incomplete: Option<Incomplete>, duration: Duration) {
         if self.operation != Some(Operation::PKIOperation) {
             return;
         }
@@ -217,7 +231,7 @@ impl Record {
             application: self.application_name(),
             client: self.peer.address.ip().to_canonical(),
             reason: self.rejection.map(Rejection::reason),
-            client_gone: self.client_gone || self.incomplete == Some(Incomplete::Client),
+            client_gone: self.end.client_gone() || incomplete == Some(Incomplete::Client),
             duration,
             upstream: self.upstream,
         };
@@ -233,34 +247,32 @@ impl Record {
     }
 
     fn application_name(&self) -> Option<&str> {
-        self.application
-            .and_then(|index| self.site.applications.get(index))
-            .map(|application| application.name.as_str())
+        self.application.as_ref().map(|one| one.name.as_str())
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
         let duration = self.started.elapsed();
-        if self.incomplete.is_some() && self.process.is_cutting() {
-            self.incomplete = Some(Incomplete::Shutdown);
-        }
-        let end = match self.incomplete {
-            _ if self.whole => End::Whole,
-            Some(Incomplete::Upstream | Incomplete::UpstreamLate) => End::BrokenByUpstream,
-            _ => End::Other,
+        let incomplete = self.incomplete();
+        let end = match self.end.response_end() {
+            // The shutdown has cut the connection to NDES as well.
+            ResponseEnd::BrokenByUpstream if incomplete == Some(Incomplete::Shutdown) => {
+                ResponseEnd::Other
+            }
+            end => end,
         };
         if let Some(insight) = &mut self.insight {
             insight.ended(end, self.started + duration);
         }
-        self.count(duration);
-        self.log(duration);
-        self.audit(duration);
+        self.count(incomplete, duration);
+        self.log(incomplete, duration);
+        self.audit(incomplete, duration);
         if std::thread::panicking() {
-            warn!(request_id = %self.id(), "a defect ended this request");
+            warn!(request_id = %self.id(), "a defect of the proxy ended this request");
         }
     }
 }
 
-/// Bytes of a text that a client chose.
+/// The most bytes of a text that a client chose.
 const MOST: usize = 120;

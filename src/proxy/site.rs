@@ -1,66 +1,69 @@
-//! What is published under which name.
+//! The published applications, by name.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
-use crate::base::head::Method;
-use crate::config::types::PublishedPath;
-use crate::scep::Operation;
+use super::application::Application;
 
-/// The applications by public name: all that the gate needs to know.
-#[derive(Clone, Debug, Default)]
-pub struct Site {
-    pub applications: Vec<SiteApplication>,
-    /// Lower case.
-    names: HashMap<Box<str>, usize>,
+/// The applications of one generation. Generic, so that the gate can be tested, fuzzed and
+/// measured with rules alone.
+#[derive(Debug)]
+pub struct Site<A = Application> {
+    /// In the order of the configuration, which requires at least one.
+    applications: Vec<Arc<A>>,
+    /// Public names in lower case.
+    names: HashMap<Box<str>, Arc<A>>,
 }
 
-#[derive(Clone, Debug)]
-pub struct SiteApplication {
-    pub name: String,
-    pub published: Published,
+/// The server name that a client requested in TLS (SNI, RFC 6066 §3). A name that is not published
+/// is refused in the handshake.
+#[derive(Debug)]
+pub struct Sni<A = Application> {
+    /// In lower case.
+    pub name: Arc<str>,
+    /// `None` if a reload has removed the name since.
+    pub application: Option<Arc<A>>,
 }
 
-/// What an application publishes.
-#[derive(Clone, Debug)]
-pub struct Published {
-    pub paths: Vec<PublishedPath>,
-    pub methods: Vec<Method>,
-    pub operations: Vec<Operation>,
-}
-
-impl Site {
-    pub fn new(applications: &[crate::config::Application]) -> Self {
-        let mut site = Self::default();
-        for (index, application) in applications.iter().enumerate() {
-            site.applications.push(SiteApplication {
-                name: application.name.clone(),
-                published: Published {
-                    paths: application.paths.clone(),
-                    methods: application.methods.clone(),
-                    operations: application.operations.clone(),
-                },
-            });
-            for name in &application.public_names {
-                site.names.insert(name.as_str().into(), index);
-            }
+impl<A> Site<A> {
+    /// Each application comes with its public names, in lower case.
+    pub fn new<'n, N: IntoIterator<Item = &'n str>>(
+        applications: impl IntoIterator<Item = (Arc<A>, N)>,
+    ) -> Self {
+        let mut site = Self {
+            applications: Vec::new(),
+            names: HashMap::new(),
+        };
+        for (application, names) in applications {
+            let names = names
+                .into_iter()
+                .map(|name| (name.into(), application.clone()));
+            site.names.extend(names);
+            site.applications.push(application);
         }
         site
     }
 
-    /// The names under which an application is published, in order.
-    pub fn names_of(&self, application: usize) -> Vec<&str> {
-        let all = self.names.iter();
-        let own = all.filter(|(_, index)| **index == application);
-        let mut names: Vec<_> = own.map(|(name, _)| &**name).collect();
-        names.sort_unstable();
-        names
+    pub fn applications(&self) -> &[Arc<A>] {
+        &self.applications
     }
 
-    /// The index of the application that publishes `name`, compared without regard to case.
-    pub fn find(&self, name: &str) -> Option<usize> {
+    /// Returns the application for clients that name no host: the first one.
+    pub fn default_application(&self) -> &Arc<A> {
+        &self.applications[0]
+    }
+
+    /// Returns the application that publishes `name`, compared without regard to ASCII case.
+    pub fn find(&self, name: &str) -> Option<&Arc<A>> {
         if name.bytes().any(|b| b.is_ascii_uppercase()) {
-            return self.names.get(name.to_ascii_lowercase().as_str()).copied();
+            return self.names.get(name.to_ascii_lowercase().as_str());
         }
-        self.names.get(name).copied()
+        self.names.get(name)
+    }
+
+    /// Looks `name` up again, as after a reload.
+    pub fn sni(&self, name: Arc<str>) -> Sni<A> {
+        let application = self.find(&name).cloned();
+        Sni { name, application }
     }
 }

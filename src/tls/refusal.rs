@@ -12,6 +12,7 @@ use rustls::{
 };
 
 use super::certificate::printable;
+use crate::base::reason::Reason;
 
 mod presented;
 
@@ -80,31 +81,31 @@ impl Kind {
         Self::Other,
     ];
 
-    /// Stable word for log and metrics.
-    pub const fn reason(self) -> &'static str {
+    /// Returns the row of the table of reasons.
+    pub const fn reason(self) -> Reason {
         match self {
-            Self::UnknownIssuer => "unknown_issuer",
-            Self::WrongName => "wrong_name",
-            Self::NameOnlyInCommonName => "name_only_in_common_name",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::PinMismatch => "pin_mismatch",
-            Self::WeakSignature => "weak_signature",
-            Self::WrongPurpose => "wrong_purpose",
-            Self::InvalidCertificate => "invalid_certificate",
-            Self::NoCommonCipher => "no_common_cipher",
-            Self::OldTls => "old_tls",
-            Self::ClientCertificateDemanded => "client_certificate_demanded",
-            Self::NameNotServed => "name_not_served",
-            Self::NotTls => "not_tls",
-            Self::Closed => "tls_closed",
-            Self::Other => "tls_other",
+            Self::UnknownIssuer => Reason::UnknownIssuer,
+            Self::WrongName => Reason::WrongName,
+            Self::NameOnlyInCommonName => Reason::NameOnlyInCommonName,
+            Self::Expired => Reason::Expired,
+            Self::NotYetValid => Reason::NotYetValid,
+            Self::PinMismatch => Reason::PinMismatch,
+            Self::WeakSignature => Reason::WeakSignature,
+            Self::WrongPurpose => Reason::WrongPurpose,
+            Self::InvalidCertificate => Reason::InvalidCertificate,
+            Self::NoCommonCipher => Reason::NoCommonCipher,
+            Self::OldTls => Reason::OldTls,
+            Self::ClientCertificateDemanded => Reason::ClientCertificateDemanded,
+            Self::NameNotServed => Reason::NameNotServed,
+            Self::NotTls => Reason::NotTls,
+            Self::Closed => Reason::TlsClosed,
+            Self::Other => Reason::TlsOther,
         }
     }
 }
 
 impl UpstreamTlsError {
-    pub fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> Reason {
         self.kind.reason()
     }
 

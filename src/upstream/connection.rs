@@ -35,7 +35,7 @@ pub(super) struct Connection {
 }
 
 /// Why a request got no head of an answer.
-pub(super) enum Broken {
+pub(super) enum NoHead {
     /// The connection failed, or ended.
     Io(io::Error),
     /// What came is no answer.
@@ -76,7 +76,7 @@ impl Connection {
 
     /// Writes `request` and reads the head of its answer; both at a time, for a server may answer a
     /// long request before all of it has arrived, and read the rest no more.
-    pub(super) async fn ask(&mut self, request: &Outgoing) -> Result<Head, Broken> {
+    pub(super) async fn ask(&mut self, request: &Outgoing) -> Result<Head, NoHead> {
         let mut slices = request.on_the_wire().map(IoSlice::new);
         let mut unsent = &mut slices[..];
         let mut writing = true;
@@ -98,20 +98,20 @@ impl Connection {
                 head.keep_alive &= !writing && failed.is_none();
                 Ok(head)
             }
-            (Err(Broken::Io(_)), Some(error)) => Err(Broken::Io(error)),
+            (Err(NoHead::Io(_)), Some(error)) => Err(NoHead::Io(error)),
             (Err(broken), _) => Err(broken),
         }
     }
 
-    fn poll_head(&mut self, cx: &mut Context<'_>, to_head: bool) -> Poll<Result<Head, Broken>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>, to_head: bool) -> Poll<Result<Head, NoHead>> {
         loop {
-            if let Some(head) = head::take(&mut self.input, to_head).map_err(Broken::Answer)? {
+            if let Some(head) = head::take(&mut self.input, to_head).map_err(NoHead::Answer)? {
                 return Poll::Ready(Ok(head));
             }
-            if ready!(self.poll_fill(cx, SHORT)).map_err(Broken::Io)? == 0 {
+            if ready!(self.poll_fill(cx, SHORT)).map_err(NoHead::Io)? == 0 {
                 let broken = match head::cut_off(&self.input) {
-                    Some(failure) => Broken::Answer(failure),
-                    None => Broken::Io(io::ErrorKind::UnexpectedEof.into()),
+                    Some(failure) => NoHead::Answer(failure),
+                    None => NoHead::Io(io::ErrorKind::UnexpectedEof.into()),
                 };
                 return Poll::Ready(Err(broken));
             }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -14,11 +14,12 @@ use tokio_rustls::client::TlsStream;
 
 use super::connection::Connection;
 use super::wire::Wire;
-use super::{Failure, Upstream};
+use super::{Client, Failure};
+use crate::base::sync::lock;
 use crate::tls::certificate::Certificate;
 use crate::tls::refusal;
 
-impl Upstream {
+impl Client {
     /// A verified connection. Bounded in time by the caller.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         let tcp = first_to_answer(&self.addresses().await?, self.settings.timeouts.connect).await?;
@@ -46,6 +47,7 @@ impl Upstream {
     fn note_expiry(&self, presented: Option<&[CertificateDer<'_>]>) {
         let leaf = presented.and_then(<[_]>::first);
         if let Some(Ok(leaf)) = leaf.map(Certificate::read) {
+            self.not_after.store(leaf.not_after, Ordering::Relaxed);
             self.metrics.certificate(leaf.not_after);
         }
     }
@@ -56,7 +58,7 @@ impl Upstream {
         if let Some(address) = self.settings.address {
             return Ok(vec![address]);
         }
-        let last = || self.resolved.lock().unwrap_or_else(PoisonError::into_inner);
+        let last = || lock(&self.resolved);
         match tokio::net::lookup_host((
             self.settings.origin.host.as_str(),
             self.settings.origin.port,

@@ -5,6 +5,7 @@ use std::io;
 
 use rustls::pki_types::ServerName;
 
+use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::config::types::DnsName;
 use crate::tls::refusal::{self, UpstreamTlsError};
@@ -50,7 +51,7 @@ pub enum Failure {
 
 /// What is known of a connection that failed with a request on it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Breakdown {
+pub(super) struct ConnectionFailure {
     /// Not one byte of the request was written.
     pub(super) unsent: bool,
     /// The connection had served a request before.
@@ -59,7 +60,7 @@ pub(super) struct Breakdown {
     pub(super) new_handshake: bool,
 }
 
-impl Breakdown {
+impl ConnectionFailure {
     /// What an error on a verified connection to `server` means.
     pub(super) fn failure(self, error: io::Error, server: &DnsName) -> Failure {
         if let Some(demand) = client_certificate_demanded(&error, server) {
@@ -77,19 +78,25 @@ impl Breakdown {
 }
 
 impl Failure {
-    /// Metric label and log field.
-    pub fn kind(&self) -> &'static str {
+    /// Returns the row of the table of reasons.
+    pub fn reason(&self) -> Reason {
         match self {
-            Self::Name(_) => "name",
-            Self::Connect(_) => "connect",
-            Self::ConnectTimeout => "connect_timeout",
+            Self::Name(_) => Reason::UpstreamName,
+            Self::Connect(_) => Reason::UpstreamConnect,
+            Self::ConnectTimeout => Reason::UpstreamConnectTimeout,
             Self::Tls(error) => error.reason(),
-            Self::Unsent(_) => "unsent",
-            Self::Closed { .. } => "closed",
-            Self::Invalid(_) | Self::HeadTooLarge | Self::Framing(_) => "invalid",
-            Self::Upgrade => "upgrade",
-            Self::ResponseTimeout => "timeout",
+            Self::Unsent(_) => Reason::UpstreamUnsent,
+            Self::Closed { .. } => Reason::UpstreamClosed,
+            Self::Invalid(_) | Self::HeadTooLarge | Self::Framing(_) => Reason::UpstreamInvalid,
+            Self::Upgrade => Reason::UpstreamUpgrade,
+            Self::ResponseTimeout => Reason::UpstreamTimeout,
         }
+    }
+
+    /// Returns the metric label and log field `kind`.
+    pub fn kind(&self) -> &'static str {
+        let reason = self.reason();
+        reason.row().kind.unwrap_or(reason.word())
     }
 
     pub fn rejection(&self) -> Rejection {

@@ -1,19 +1,21 @@
 //! Idle connections to one upstream, kept for the next request.
 //!
-//! A shelf for each worker: a connection's socket belongs to the runtime it was opened on, and
-//! using it from another one would cost two wake-ups a request.
+//! Each worker has its own: the socket of a connection belongs to the runtime that opened it, and
+//! using it from another runtime would cost two wake-ups per request.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::connection::Connection;
+use crate::base::sync::lock;
 
-/// IIS closes after 120 s of silence; well before that it would be a race.
+/// IIS closes a connection after 120 s without a request. Closing well before that avoids a race.
 const MOST_IDLE: Duration = Duration::from_secs(55);
 /// A name that has moved to another address is followed within this time.
 const MOST_AGE: Duration = Duration::from_secs(300);
+/// Idle connections per worker.
 const MOST_KEPT: usize = 256;
 
 pub(super) struct Pool {
@@ -25,9 +27,9 @@ pub(super) struct IdleConnections(Mutex<Idle>);
 
 #[derive(Default)]
 struct Idle {
-    /// The one that is idle for the longest time at the front.
+    /// The connection that has been idle for the longest time is the first.
     connections: Vec<Connection>,
-    /// Somebody closes those that nobody uses.
+    /// Whether a task runs that closes connections which nobody uses.
     is_swept: bool,
 }
 
@@ -38,20 +40,16 @@ impl Pool {
         }
     }
 
-    /// Where the connections of `worker` lie; none for who is no worker.
-    pub(super) fn idle(&self, worker: usize) -> Option<Arc<IdleConnections>> {
+    /// Returns the idle connections of `worker`. Returns `None` if there is no such worker.
+    pub(super) fn of(&self, worker: usize) -> Option<Arc<IdleConnections>> {
         self.workers.get(worker).cloned()
     }
 }
 
 impl IdleConnections {
-    fn lock(&self) -> MutexGuard<'_, Idle> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The connection used last, so that a small load keeps few of them.
+    /// Takes the connection that was used last, so that a small load keeps few connections.
     pub(super) fn take(&self, now: Instant) -> Option<Connection> {
-        let mut idle = self.lock();
+        let mut idle = lock(&self.0);
         while let Some(mut connection) = idle.connections.pop() {
             if connection.is_fresh(now) && connection.is_quiet(now) {
                 connection.reused = true;
@@ -63,7 +61,7 @@ impl IdleConnections {
 
     pub(super) fn put(self: &Arc<Self>, mut connection: Connection) {
         connection.idle_since = Instant::now();
-        let mut idle = self.lock();
+        let mut idle = lock(&self.0);
         if idle.connections.len() >= MOST_KEPT {
             idle.connections.remove(0);
         }
@@ -74,14 +72,14 @@ impl IdleConnections {
     }
 }
 
-/// Closes what has been idle for too long, until nothing is left. A shelf that nobody uses any more
-/// goes at once, with all that lies on it.
+/// Closes connections that have been idle for too long, until none is left. A pool that nobody uses
+/// any more is dropped at once, with all its connections.
 async fn sweep(idle: Weak<IdleConnections>) {
     let mut next = Instant::now() + MOST_IDLE;
     loop {
         sleep_until(next).await;
         let Some(idle) = idle.upgrade() else { return };
-        let mut idle = idle.lock();
+        let mut idle = lock(&idle.0);
         let now = Instant::now();
         idle.connections
             .retain(|connection| connection.is_fresh(now));

@@ -128,7 +128,7 @@ fn seven_lines_are_enough_and_all_else_has_its_default() {
         ]
     );
     assert_eq!(application.client_address, ClientAddress::None);
-    let upstream = &application.upstream;
+    let upstream = &application.upstreams[0];
     assert_eq!(upstream.origin.host.as_str(), "ndes.corp.local");
     assert_eq!(upstream.origin.port, 443);
     assert_eq!(upstream.address, None);
@@ -147,7 +147,7 @@ fn relative_paths_start_at_the_file() {
     let files = &application.certificates[0];
     assert_eq!(files.chain.value, Path::new("/etc/p/scep.pem"));
     assert_eq!(files.key.value, Path::new("/keys/scep.key"));
-    let root = &application.upstream.ca_roots[0].value;
+    let root = &application.upstreams[0].ca_roots[0].value;
     assert_eq!(root, Path::new("/etc/p/corp-root.pem"));
 }
 

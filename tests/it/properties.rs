@@ -2,15 +2,16 @@
 //! path than a configured one, or with another query than the client's. Through the reader of heads
 //! and the gate, without sockets, so that there are thousands of cases.
 
-use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::uri::PathAndQuery;
-use ndes_proxy::base::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::config::types::DnsName;
 use ndes_proxy::config::{Config, Limits};
 use ndes_proxy::edge::head::{Scan, parse};
 use ndes_proxy::proxy::gate;
+use ndes_proxy::proxy::rules::Rules;
 use ndes_proxy::proxy::site::Site;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -25,30 +26,19 @@ const PUBLISHED: [&str; 5] = [
 ];
 
 struct Judge {
-    site: Site,
+    site: Site<Rules>,
     limits: Limits,
-    peer: Peer,
 }
 
 impl Judge {
     fn new() -> Self {
         let minimal = include_str!("../../config/minimal.toml");
         let (config, _) = Config::parse(Path::new("minimal.toml"), minimal).unwrap();
-        let address = SocketAddr::from(([192, 0, 2, 1], 50_000));
+        let application = &config.applications[0];
+        let names = application.public_names.iter().map(DnsName::as_str);
         Self {
-            site: Site::new(&config.applications),
+            site: Site::new([(Arc::new(Rules::new(application)), names)]),
             limits: config.limits,
-            peer: Peer {
-                connection: ConnectionId {
-                    process: 1,
-                    number: 1,
-                },
-                address,
-                key: ClientKey::from(address.ip()),
-                tls: "1.3",
-                sni: None,
-                application: None,
-            },
         }
     }
 
@@ -56,7 +46,7 @@ impl Judge {
     fn target(&self, head: &[u8]) -> Option<PathAndQuery> {
         let range = Scan::default().advance(head, &self.limits).ok()??;
         let head = parse(&Bytes::copy_from_slice(&head[range])).ok()?;
-        let admitted = gate::admit(&head, &self.peer, &self.site, &self.limits).ok()?;
+        let admitted = gate::admit(&head, None, &self.site, &self.limits).ok()?;
         // Another reader's judgement: what goes on is a URI (RFC 3986), and its path is published.
         let target = PathAndQuery::from_maybe_shared(admitted.target.path_and_query);
         let target = target.expect("a path and a query");

@@ -15,8 +15,8 @@ fn limited(permits: usize, max_wait: Duration) -> (Origin, Gate, Proxy) {
         wire.send(answer(200, &[], request.target().as_bytes()));
     });
     let proxy = Proxy::start(origin.address, |config| {
-        config.applications[0].upstream.max_in_flight = permits;
-        config.applications[0].upstream.queue = max_wait;
+        config.applications[0].upstreams[0].max_in_flight = permits;
+        config.applications[0].upstreams[0].queue = max_wait;
     });
     (origin, gate, proxy)
 }
@@ -166,8 +166,8 @@ fn a_permit_is_held_until_the_response_is_complete() {
         }
     });
     let proxy = Proxy::start(origin.address, |config| {
-        config.applications[0].upstream.max_in_flight = 1;
-        config.applications[0].upstream.queue = SHORT;
+        config.applications[0].upstreams[0].max_in_flight = 1;
+        config.applications[0].upstreams[0].queue = SHORT;
     });
     let mut half = proxy.connect();
     send(&mut half, "half");
@@ -255,8 +255,8 @@ fn invalid_responses_free_their_permits() {
         _ => wire.send(answer(200, &[], b"ok")),
     });
     let proxy = Proxy::start(origin.address, |config| {
-        config.applications[0].upstream.max_in_flight = 1;
-        config.applications[0].upstream.queue = LONG;
+        config.applications[0].upstreams[0].max_in_flight = 1;
+        config.applications[0].upstreams[0].queue = LONG;
     });
     for name in ["close", "cut", "garbage", "close", "cut", "garbage"] {
         let mut connection = proxy.connect();

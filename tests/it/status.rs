@@ -158,7 +158,7 @@ fn what_the_proxy_answers_itself_is_counted_by_reason() {
 fn what_is_published_and_all_certificates() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |config| {
-        let probe = &mut config.applications[0].upstream.probe;
+        let probe = &mut config.applications[0].upstreams[0].probe;
         probe.interval = Some(Duration::from_millis(20));
     });
     let certificates = || application(&proxy)["certificates"].take();

@@ -4,7 +4,8 @@ use super::public::{renewal_is_late, time_left};
 use super::request::Response;
 use super::{Collector, Context, Finding, Step};
 use crate::base::client::escaped;
-use crate::insight::diagnosis::{Anomaly, is_page, of_certificates};
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::{is_page, of_certificates};
 use crate::scep::{Certificate, Role, ca_certificates};
 use crate::tls::certificate::{date, seconds};
 
@@ -21,7 +22,7 @@ pub(super) fn report(context: &Context<'_>, response: &Response, collector: &mut
                     response.body.len()
                 ),
             };
-            return collector.add(Finding::anomaly(step, Anomaly::GetCaCertUnreadable, what));
+            return collector.add(Finding::anomaly(step, Reason::GetCaCertUnreadable, what));
         }
     };
     let now = seconds(context.now);
@@ -73,15 +74,15 @@ fn expiry_finding(context: &Context<'_>, certificate: &Certificate) -> Finding {
     Finding::warning(step, format!("{who} expires soon: {time_left}"), cure)
 }
 
-fn anomaly_finding(certificate: &Certificate, anomaly: Anomaly) -> Finding {
+fn anomaly_finding(certificate: &Certificate, anomaly: Reason) -> Finding {
     let step = Step::GetCaCert;
     let who = format!("{} {}", role(certificate), name(certificate));
     match (anomaly, certificate.not_after) {
-        (Anomaly::CaCertificateExpired | Anomaly::RaCertificateExpired, Some(end)) => {
+        (Reason::CaCertificateExpired | Reason::RaCertificateExpired, Some(end)) => {
             Finding::anomaly(step, anomaly, format!("{who} expired on {}", date(end)))
         }
         // Only Apple devices refuse these signatures.
-        (Anomaly::CaSignaturePss | Anomaly::CaSignatureSha1, _) => {
+        (Reason::CaSignaturePss | Reason::CaSignatureSha1, _) => {
             let what = format!("{who} is signed with {}", certificate.signature.as_str());
             Finding::anomaly(step, anomaly, what).as_warning()
         }

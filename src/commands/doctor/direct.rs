@@ -13,12 +13,13 @@ use super::public::{peer_chain, renewal_is_late, time_left, tls_version};
 use super::request::{self, Response};
 use super::{Collector, Context, Finding, Step};
 use crate::base::head::Target;
-use crate::insight::diagnosis::{Anomaly, of_failure};
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::of_failure;
 use crate::scep::Operation;
 use crate::tls::certificate::Certificate;
 use crate::tls::refusal::Kind;
 use crate::upstream::fields::Lines;
-use crate::upstream::{Failure, Outgoing, Stack, Upstream, first_to_answer, stack};
+use crate::upstream::{Client, Failure, Outgoing, Stack, first_to_answer, stack};
 
 /// A client for NDES, created once a connection succeeded.
 pub(super) struct Direct {
@@ -83,7 +84,7 @@ pub(super) async fn connect(
 
 async fn open(
     context: &Context<'_>,
-    upstream: &Upstream,
+    upstream: &Client,
     collector: &mut Collector<'_>,
 ) -> Result<(), (Step, Failure)> {
     let limit = upstream.settings.timeouts.connect;
@@ -130,7 +131,7 @@ async fn open(
 /// Reports how the certificate of NDES was verified, and when its chain expires.
 fn report_handshake(
     context: &Context<'_>,
-    upstream: &Upstream,
+    upstream: &Client,
     tls: &TlsStream<TcpStream>,
     collector: &mut Collector<'_>,
 ) {
@@ -140,7 +141,7 @@ fn report_handshake(
         .filter_map(|der| Certificate::read(der).ok())
         .collect();
     let Some(leaf) = chain.first() else { return };
-    let by = match context.application.upstream.pin_sha256 {
+    let by = match context.settings.pin_sha256 {
         Some(_) => "the pinned key".to_owned(),
         None => format!("the name {}", upstream.settings.server_name),
     };
@@ -208,10 +209,10 @@ impl Direct {
 }
 
 impl DirectError {
-    pub(super) fn anomaly(&self) -> Anomaly {
+    pub(super) fn anomaly(&self) -> Reason {
         match self {
             Self::Failure(failure) => of_failure(failure),
-            Self::Broken => Anomaly::AnswerBroken,
+            Self::Broken => Reason::UpstreamBroken,
         }
     }
 
@@ -220,7 +221,7 @@ impl DirectError {
             Self::Failure(failure) => failure_finding(failure, step, context),
             Self::Broken => {
                 let what = "the response is incomplete, or larger than 1 MB";
-                Finding::anomaly(step, Anomaly::AnswerBroken, what)
+                Finding::anomaly(step, Reason::UpstreamBroken, what)
             }
         }
     }
@@ -230,7 +231,7 @@ impl DirectError {
 /// occurs.
 fn failure_finding(failure: &Failure, step: Step, context: &Context<'_>) -> Finding {
     let anomaly = of_failure(failure);
-    let host = &context.application.upstream.origin.host;
+    let host = &context.settings.origin.host;
     let seconds = |limit: Duration| limit.as_secs_f64();
     let timeouts = &context.config.timeouts;
     let what = match failure {

@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::base::problem::{self, Severity};
-use crate::insight::diagnosis::Anomaly;
+use crate::base::reason::Reason;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -226,9 +226,9 @@ impl Finding {
     }
 
     /// Creates a problem with the word and the advice of `anomaly`, as in metrics and log.
-    pub fn anomaly(step: Step, anomaly: Anomaly, what: impl Into<String>) -> Self {
+    pub fn anomaly(step: Step, anomaly: Reason, what: impl Into<String>) -> Self {
         Self {
-            reason: Some(anomaly.reason()),
+            reason: Some(anomaly.word()),
             ..Self::problem(step, what, anomaly.advice())
         }
     }

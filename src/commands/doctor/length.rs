@@ -1,6 +1,7 @@
 //! Measures the longest URI that NDES accepts.
 
-use crate::insight::diagnosis::{Anomaly, Asked};
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::RequestFacts;
 use crate::scep::Operation;
 
 use super::direct::Direct;
@@ -63,7 +64,7 @@ pub(super) async fn measure(
     };
     for _ in 0..MAX_BISECTIONS {
         // A server that does not respond costs a whole timeout per request.
-        if bracket.failure.anomaly == Anomaly::AnswerLate {
+        if bracket.failure.anomaly == Reason::UpstreamTimeout {
             break;
         }
         let Some(size) = layout.next(&bracket) else {
@@ -89,7 +90,7 @@ async fn try_one(
     collector: &mut Collector<'_>,
 ) -> Option<LengthFailure> {
     collector.begin(Step::UrlLength, &format!("a URI of {size} bytes"));
-    let asked = Asked {
+    let asked = RequestFacts {
         operation: Some(Operation::GetCACaps),
         // The same path with a shorter query passed, so any anomaly is due to the length.
         uri_bytes: usize::MAX,

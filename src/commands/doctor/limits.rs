@@ -3,7 +3,8 @@
 use super::direct::DirectError;
 use super::request::Response;
 use super::{Finding, Step};
-use crate::insight::diagnosis::{Anomaly, Answerer, Asked, of_answer};
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::{Answerer, RequestFacts, of_answer};
 
 /// The longest URI in bytes that a device sends, as Microsoft names it.
 pub(super) const DEVICES_NEED: usize = 40 << 10;
@@ -19,7 +20,7 @@ pub(super) struct Bracket {
 /// The result of a request whose URI is too long.
 #[derive(Debug)]
 pub(super) struct LengthFailure {
-    pub(super) anomaly: Anomaly,
+    pub(super) anomaly: Reason,
     /// The response, for instance `404 by Microsoft-IIS/10.0`. `None` if there was none.
     pub(super) summary: Option<String>,
     answerer: Answerer,
@@ -36,7 +37,7 @@ pub(super) struct HeadLayout {
 
 impl LengthFailure {
     /// Returns `None` if NDES responds as it should.
-    pub(super) fn of(asked: Asked, response: Result<Response, DirectError>) -> Option<Self> {
+    pub(super) fn of(asked: RequestFacts, response: Result<Response, DirectError>) -> Option<Self> {
         match response {
             Ok(response) => {
                 of_answer(asked, response.status, response.answerer()).map(|anomaly| Self {
@@ -65,8 +66,8 @@ impl HeadLayout {
         // It is not documented that HTTP.sys counts the empty line.
         let head = |limit: usize| limit - self.beside_uri;
         let guesses = match bracket.failure.anomaly {
-            Anomaly::RequestFiltering => &[query(2_048), 4_096, query(4_096), query(8_192)][..],
-            Anomaly::HttpSysLimit => &[
+            Reason::RequestFiltering => &[query(2_048), 4_096, query(4_096), query(8_192)][..],
+            Reason::HttpSysLimit => &[
                 16_384,
                 head(16_384),
                 head(16_384) + 2,
@@ -106,16 +107,16 @@ impl HeadLayout {
     }
 
     fn cure(self, bracket: &Bracket) -> String {
-        let http_sys = Anomaly::HttpSysLimit.advice();
+        let http_sys = Reason::HttpSysLimit.advice();
         match (bracket.failure.anomaly, bracket.failure.answerer) {
-            (Anomaly::HttpSysLimit, Answerer::HttpSys) if self.head_is(bracket.passes, 65_534) => {
+            (Reason::HttpSysLimit, Answerer::HttpSys) if self.head_is(bracket.passes, 65_534) => {
                 "nothing for today's devices (40 KB at most); for all 65534 bytes set \
                  MaxRequestBytes to 131072 and restart the machine, because HTTP.sys reads it only \
                  at a restart"
                     .to_owned()
             }
-            (Anomaly::HttpSysLimit, Answerer::Other)
-            | (Anomaly::ConnectionClosed | Anomaly::AnswerBroken | Anomaly::AnswerLate, _) => {
+            (Reason::HttpSysLimit, Answerer::Other)
+            | (Reason::UpstreamClosed | Reason::UpstreamBroken | Reason::UpstreamTimeout, _) => {
                 format!("{DEVICE_BETWEEN}; if there is none: {http_sys}")
             }
             (anomaly, _) => anomaly.advice().to_owned(),
@@ -129,46 +130,46 @@ impl HeadLayout {
         let query = longest.saturating_sub(self.before_query);
         let http_sys = bracket.failure.answerer == Answerer::HttpSys;
         match bracket.failure.anomaly {
-            Anomaly::RequestFiltering if is_exact && query == 2_048 => {
+            Reason::RequestFiltering if is_exact && query == 2_048 => {
                 "maxQueryString of request filtering is 2048, its default".to_owned()
             }
-            Anomaly::RequestFiltering if is_exact && longest == 4_096 => {
+            Reason::RequestFiltering if is_exact && longest == 4_096 => {
                 "maxUrl of request filtering is 4096, its default".to_owned()
             }
-            Anomaly::RequestFiltering if is_exact => {
+            Reason::RequestFiltering if is_exact => {
                 format!("maxQueryString of request filtering is {query}")
             }
-            Anomaly::RequestFiltering => {
+            Reason::RequestFiltering => {
                 "maxQueryString or maxUrl of request filtering is between the two".to_owned()
             }
-            Anomaly::HttpSysLimit if self.head_is(longest, 16_384) => {
+            Reason::HttpSysLimit if self.head_is(longest, 16_384) => {
                 "MaxRequestBytes of HTTP.sys is 16384, its default".to_owned()
             }
-            Anomaly::HttpSysLimit if is_exact && longest == 16_384 => {
+            Reason::HttpSysLimit if is_exact && longest == 16_384 => {
                 "MaxFieldLength of HTTP.sys is 16384, its default".to_owned()
             }
-            Anomaly::HttpSysLimit if self.head_is(longest, 65_534) => format!(
+            Reason::HttpSysLimit if self.head_is(longest, 65_534) => format!(
                 "MaxRequestBytes of HTTP.sys is 65534, and request line and header fields count \
                  too, here {} bytes",
                 self.beside_uri
             ),
-            Anomaly::HttpSysLimit if (32_000..=32_800).contains(&longest) => {
+            Reason::HttpSysLimit if (32_000..=32_800).contains(&longest) => {
                 "about 32 K characters, which is how HTTP.sys applies MaxFieldLength to a URL; \
                  this version of Windows may accept no more"
                     .to_owned()
             }
-            Anomaly::HttpSysLimit if http_sys => {
+            Reason::HttpSysLimit if http_sys => {
                 "MaxFieldLength or MaxRequestBytes of HTTP.sys, or UrlSegmentMaxLength".to_owned()
             }
-            Anomaly::HttpSysLimit => {
+            Reason::HttpSysLimit => {
                 "apparently not by HTTP.sys: perhaps by a device between proxy and IIS".to_owned()
             }
-            Anomaly::ConnectionClosed | Anomaly::AnswerBroken => {
+            Reason::UpstreamClosed | Reason::UpstreamBroken => {
                 "the connection closes, as at a limit of HTTP.sys or of a device between proxy \
                  and IIS"
                     .to_owned()
             }
-            Anomaly::AnswerLate => {
+            Reason::UpstreamTimeout => {
                 "the request is left pending, as by a device between proxy and IIS that cannot \
                  buffer it"
                     .to_owned()

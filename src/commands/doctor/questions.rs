@@ -5,8 +5,9 @@ use http::StatusCode;
 use super::direct::Direct;
 use super::request::Response;
 use super::{Collector, Context, Finding, Step, certificates};
+use crate::base::reason::Reason;
 use crate::config::PolicyModule;
-use crate::insight::diagnosis::{Anomaly, Asked, is_page, of_answer};
+use crate::insight::diagnosis::{RequestFacts, is_page, of_answer};
 use crate::scep::{Capabilities, Capability, Cipher, Digest, Operation};
 
 /// How NDES responds directly, to be compared with its responses through the proxy. A value is
@@ -48,7 +49,7 @@ pub(super) async fn ask_all(
     collector.add(bare_finding(context, &response, anomaly));
     collector.ok(Step::ClientCertificate, "IIS demands none");
     results.bare = Some(response.status);
-    if anomaly.is_some_and(|anomaly| anomaly != Anomaly::PolicyModuleMissing) {
+    if anomaly.is_some_and(|anomaly| anomaly != Reason::PolicyModuleMissing) {
         // A server with any other anomaly responds like this to every request.
         collector.skip(&[Step::GetCaCaps, Step::GetCaCert]);
         return results;
@@ -101,8 +102,8 @@ fn anomaly_of(
     operation: Option<Operation>,
     response: &Response,
     direct: &Direct,
-) -> Option<Anomaly> {
-    let asked = Asked {
+) -> Option<Reason> {
+    let asked = RequestFacts {
         operation,
         // The queries are short, so the length cannot be the cause.
         uri_bytes: direct.path.len(),
@@ -111,12 +112,12 @@ fn anomaly_of(
     of_answer(asked, response.status, response.answerer())
 }
 
-fn bare_finding(context: &Context<'_>, response: &Response, anomaly: Option<Anomaly>) -> Finding {
+fn bare_finding(context: &Context<'_>, response: &Response, anomaly: Option<Reason>) -> Finding {
     let step = Step::BareGet;
     let summary = response.summary();
     if let Some(anomaly) = anomaly {
         let but = match anomaly {
-            Anomaly::PolicyModuleMissing => ", but the policy module answers 403",
+            Reason::PolicyModuleMissing => ", but the policy module answers 403",
             _ => "",
         };
         return Finding::anomaly(step, anomaly, format!("answered {summary}{but}"));
@@ -142,13 +143,13 @@ fn report_capabilities(
             true => "the response is an HTML page, not capabilities",
             false => "the response names no capability",
         };
-        return collector.add(Finding::anomaly(step, Anomaly::PostNotOffered, what));
+        return collector.add(Finding::anomaly(step, Reason::PostNotOffered, what));
     }
     let words = words.join(", ");
     let before = collector.count();
     if !capabilities.takes_post() {
         let what = format!("POSTPKIOperation is missing: {words}");
-        collector.add(Finding::anomaly(step, Anomaly::PostNotOffered, what).as_warning());
+        collector.add(Finding::anomaly(step, Reason::PostNotOffered, what).as_warning());
     }
     let digest = strongest_digest(capabilities);
     if digest < Some(Digest::Sha256) {

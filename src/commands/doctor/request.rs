@@ -125,7 +125,7 @@ mod tests {
                 fields: head.headers,
                 body,
             };
-            assert_eq!(response.proxy_reason(), Some(rejection.reason()));
+            assert_eq!(response.proxy_reason(), Some(rejection.reason().word()));
         }
         for other in [
             "another; error=x; details=\"path_not_published\"",

@@ -13,8 +13,9 @@ use super::limits::DEVICES_NEED;
 use super::questions::{DirectResults, GET_CA_CAPS};
 use super::request::{self, RequestError, Response};
 use super::{Collector, Context, Finding, Level, Step};
+use crate::base::reason::Reason;
 use crate::config::ClientAddress;
-use crate::insight::diagnosis::{Anomaly, Answerer, Asked, of_answer};
+use crate::insight::diagnosis::{Answerer, RequestFacts, of_answer};
 use crate::scep::Capabilities;
 
 /// The paths that must not be published: the challenge page, web enrolment, the site itself.
@@ -198,7 +199,7 @@ fn capabilities_finding(
             "a device in front of the proxy changes responses, or the proxy uses another NDES",
         ),
         None if count > 0 => Finding::ok(step, what),
-        None => Finding::problem(step, what, Anomaly::PostNotOffered.advice()),
+        None => Finding::problem(step, what, Reason::PostNotOffered.advice()),
     }
 }
 
@@ -229,7 +230,7 @@ fn bare_finding(
         }
         None => {}
     }
-    let asked = Asked {
+    let asked = RequestFacts {
         operation: None,
         uri_bytes: 0,
         policy_module: context.application.policy_module,

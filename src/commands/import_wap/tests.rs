@@ -73,12 +73,15 @@ fn a_publication_of_scep_only_is_imported_without_a_warning() {
     let application = &config.applications[0];
     assert_eq!(application.name, "NDES");
     assert_eq!(application.public_names[0].as_str(), "scep.example.test");
-    assert_eq!(application.upstream.origin.host.as_str(), "ndes.corp.test");
-    assert_eq!(application.upstream.origin.port, 443);
+    assert_eq!(
+        application.upstreams[0].origin.host.as_str(),
+        "ndes.corp.test"
+    );
+    assert_eq!(application.upstreams[0].origin.port, 443);
     let files = [
         &application.certificates[0].chain,
         &application.certificates[0].key,
-        &application.upstream.ca_roots[0],
+        &application.upstreams[0].ca_roots[0],
     ];
     assert_eq!(
         files.map(|file| file.value.to_str().unwrap()),

@@ -1,10 +1,12 @@
-//! The words for what is wrong with a key or a value.
+//! Error messages about wrong keys and values.
 
-use super::Example;
 use crate::base::problem::Diagnostic;
+use crate::config::example::Example;
 
-/// What a value that is no `T` gets told. Errors of our own types read `what; cure`. serde's
-/// speak of types and variants, which mean nothing to an admin, and have no cure.
+/// Returns the diagnostic for a value that is not a `T`, from the error `message` of its parser.
+///
+/// Errors of our own types already have the form `what; cure`. Those of serde speak of types and
+/// variants, which mean nothing to an admin, and contain no cure.
 pub(super) fn diagnostic<T: Example>(message: &str) -> Diagnostic {
     let message = message.trim().replace('\n', " ");
     if let Some((what, cure)) = message.split_once("; ") {
@@ -13,10 +15,9 @@ pub(super) fn diagnostic<T: Example>(message: &str) -> Diagnostic {
     let (found, expected) = message.split_once(", expected ").unwrap_or((&message, ""));
     let example = format!("write {}", T::example());
     if let Some(word) = found.strip_prefix("unknown variant ") {
-        let choice = expected.strip_prefix("one of ").unwrap_or(expected);
         return Diagnostic::error(
-            format!("{word} is none of the words for this"),
-            format!("write {}", choice.replace('`', "\"")),
+            format!("{word} is not one of the accepted values"),
+            format!("write {}", expected.replace('`', "\"")),
         );
     }
     let what = if let Some(key) = found.strip_prefix("unknown field ") {
@@ -24,9 +25,9 @@ pub(super) fn diagnostic<T: Example>(message: &str) -> Diagnostic {
     } else if let Some(key) = found.strip_prefix("missing field ") {
         format!("the key {key} is missing here")
     } else if let Some(value) = found.strip_prefix("invalid type: ") {
-        format!("the {value} cannot stand here")
+        format!("the {value} has the wrong type")
     } else if let Some(value) = found.strip_prefix("invalid value: ") {
-        format!("the {value} is not possible here")
+        format!("the {value} is not a valid value")
     } else if message == "wanted string or table" {
         "this must be a word in double quotes".to_owned()
     } else {
@@ -35,7 +36,7 @@ pub(super) fn diagnostic<T: Example>(message: &str) -> Diagnostic {
     Diagnostic::error(what, example)
 }
 
-/// A full key as it stands in the header of a table: without the numbers of `[[tables]]`.
+/// Returns `full_key` as it is written in the header of a table: without the indexes of tables.
 pub(super) fn header(full_key: &str) -> String {
     let mut parts = full_key.split('[');
     let first = parts.next().unwrap_or_default();
@@ -43,22 +44,23 @@ pub(super) fn header(full_key: &str) -> String {
     std::iter::once(first).chain(rest).collect()
 }
 
-/// A key as the admin wrote it, short enough for one line.
+/// Returns the first 60 characters of a key that the admin wrote, escaped to fit on one line.
 pub(super) fn bounded(key: &str) -> String {
     key.chars().take(60).flat_map(char::escape_debug).collect()
 }
 
+/// Returns the known key that is most similar to `name`, if at most two edits apart.
 pub(super) fn nearest<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     known
         .iter()
         .copied()
         .map(|key| (distance(name, key), key))
-        .filter(|(far, _)| *far <= 2)
+        .filter(|(edits, _)| *edits <= 2)
         .min()
         .map(|(_, key)| key)
 }
 
-/// Levenshtein's edit distance.
+/// Returns the Levenshtein distance.
 fn distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
@@ -79,7 +81,7 @@ mod tests {
     use super::nearest;
 
     #[test]
-    fn a_slip_finds_its_key_and_another_word_does_not() {
+    fn a_misspelt_key_finds_the_known_one_and_another_word_does_not() {
         let known = ["url", "address", "server_name", "ca_roots"];
         for (name, near) in [
             ("ca_root", Some("ca_roots")),

@@ -172,7 +172,7 @@ impl Session {
         if self.phase == Phase::Leaving && self.since.elapsed() > FAREWELL {
             // It was told long ago.
             respond.send_reset(Reason::REFUSED_STREAM);
-            if !self.exchange.pays() {
+            if !self.exchange.charge_refusal() {
                 self.close(Reason::ENHANCE_YOUR_CALM);
             }
             return;
@@ -192,7 +192,7 @@ impl Session {
             Ended::Answered => {}
             Ended::Last => self.leave(),
             // A reset costs what a refused request does: else it would be a way around the rates.
-            Ended::Reset if self.phase != Phase::Closing && !self.exchange.pays() => {
+            Ended::Reset if self.phase != Phase::Closing && !self.exchange.charge_refusal() => {
                 self.abuse(Rejection::Http2Limit);
             }
             Ended::Reset => {}
@@ -220,7 +220,7 @@ impl Session {
     /// What was refused without an answer of ours.
     fn refused(&mut self, rejection: Rejection) {
         self.number += 1;
-        if !self.exchange.was_refused(self.number, rejection) {
+        if !self.exchange.record_refusal(self.number, rejection) {
             self.close(Reason::ENHANCE_YOUR_CALM);
         }
     }

@@ -1,10 +1,10 @@
 //! The certificates that NDES hands out, as devices will judge them.
 
-use super::Anomaly;
+use super::Reason;
 use crate::scep::{Certificate, Role};
 
 /// What a device may stumble over in an answer to GetCACert, at `now` (seconds since 1970).
-pub fn of_certificates(certificates: &[Certificate], now: i64) -> Vec<Anomaly> {
+pub fn of_certificates(certificates: &[Certificate], now: i64) -> Vec<Reason> {
     let (ra, cas): (Vec<_>, Vec<_>) = certificates
         .iter()
         .filter(|one| one.role().is_ra() || one.role() == Role::Ca)
@@ -12,18 +12,18 @@ pub fn of_certificates(certificates: &[Certificate], now: i64) -> Vec<Anomaly> {
     let expired = |one: &&Certificate| one.not_after.is_some_and(|end| end < now);
     let foreign = |ra: &&Certificate| !cas.iter().any(|ca| ra.is_issued_by(ca));
     let judgements = [
-        (Anomaly::RaCertificateExpired, ra.iter().any(expired)),
-        (Anomaly::CaCertificateExpired, cas.iter().any(expired)),
+        (Reason::RaCertificateExpired, ra.iter().any(expired)),
+        (Reason::CaCertificateExpired, cas.iter().any(expired)),
         (
-            Anomaly::RaNotIssuedByCa,
+            Reason::RaNotIssuedByCa,
             !cas.is_empty() && ra.iter().any(foreign),
         ),
         (
-            Anomaly::CaSignaturePss,
+            Reason::CaSignaturePss,
             certificates.iter().any(|one| one.signature.is_pss()),
         ),
         (
-            Anomaly::CaSignatureSha1,
+            Reason::CaSignatureSha1,
             certificates.iter().any(|one| one.signature.is_sha1()),
         ),
     ];

@@ -5,6 +5,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec
 
 use super::known::Known;
 use super::series::{counters, histograms, opts, register};
+use crate::base::reason::Reason;
 
 /// The series of all applications.
 pub(super) struct Scep {
@@ -158,8 +159,8 @@ impl ScepMetrics {
             .inc();
     }
 
-    pub fn anomaly(&self, reason: &str, times: u64) {
-        let labels = [&self.application[..], reason];
+    pub fn anomaly(&self, reason: Reason, times: u64) {
+        let labels = [&self.application[..], reason.word()];
         self.anomalies.with_label_values(&labels).inc_by(times);
     }
 }

@@ -3,13 +3,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 
 use super::known::Known;
 use super::series::{counters, gauges, histograms, opts, register};
+use crate::base::reason::Reason;
 use crate::scep::Operation;
 
 /// The series of all upstreams.
@@ -108,17 +108,6 @@ impl Upstreams {
         }
     }
 
-    /// What its gauge shows; none where it has none.
-    pub(super) fn certificate_of(&self, application: &str) -> Option<i64> {
-        let families = self.certificate.collect();
-        let series = families.iter().flat_map(|family| family.get_metric());
-        let mut own = series.filter(|one| {
-            let mut labels = one.get_label().iter();
-            labels.any(|label| label.value() == application)
-        });
-        own.next().map(|one| one.get_gauge().get_value() as i64)
-    }
-
     /// Takes away the gauges of one that is gone.
     pub(super) fn forget(&self, application: &str) {
         for gauges in [
@@ -141,14 +130,14 @@ pub struct HealthMetrics {
 }
 
 impl HealthMetrics {
-    /// `ill`: the reason; none where it is well.
-    pub fn show(&self, ill: Option<&'static str>) {
-        let reason = ill.unwrap_or("none");
+    /// `unhealthy` is the reason, or `None` if NDES is healthy.
+    pub fn show(&self, unhealthy: Option<Reason>) {
+        let reason = unhealthy.map_or("none", Reason::word);
         self.hide();
         *self.shown() = Some(reason);
         self.healthy
             .with_label_values(&[&self.application[..], reason])
-            .set(i64::from(ill.is_none()));
+            .set(i64::from(unhealthy.is_none()));
     }
 
     pub fn hide(&self) {

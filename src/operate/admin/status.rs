@@ -8,10 +8,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use super::Admin;
-use super::upstreams::{Upstream, rfc3339, rfc3339_of, upstream};
-use crate::base::rejection::Rejection;
-use crate::observe::metrics::Metrics;
-use crate::proxy::generation::{Generation, Published};
+use super::upstreams::{Upstream, rfc3339, rfc3339_of};
+use crate::base::reason::Reason;
+use crate::proxy::application;
+use crate::proxy::rules::Rules;
 use hour::Hour;
 
 #[derive(Serialize)]
@@ -64,6 +64,7 @@ struct Certificate {
 struct Refusals {
     reason: &'static str,
     count: u64,
+    /// What the client is told.
     meaning: &'static str,
     advice: &'static str,
 }
@@ -74,6 +75,9 @@ impl Status {
         let process = &admin.process;
         let generation = admin.current.load();
         process.scep.expire(now);
+        let today = clock.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let today = i64::try_from(today.as_secs()).unwrap_or(i64::MAX);
+        let applications = generation.applications().iter();
         Self {
             version: env!("CARGO_PKG_VERSION"),
             now: rfc3339(clock),
@@ -89,7 +93,9 @@ impl Status {
             },
             connections_open: process.metrics.connections_open.get(),
             requests_in_flight: process.metrics.requests_in_flight.get(),
-            applications: applications(&generation, &process.metrics, now, clock),
+            applications: applications
+                .map(|application| Application::of(application, now, today))
+                .collect(),
             refusals: refusals(admin, now),
         }
     }
@@ -97,63 +103,47 @@ impl Status {
 
 fn refusals(admin: &Admin, now: Instant) -> Vec<Refusals> {
     let minutes = admin.process.refusals.minutes(now);
-    let of = |rejection: Rejection| {
-        let reason = rejection.reason();
-        Refusals {
-            reason,
+    let of = |reason: Reason| {
+        let row = reason.row();
+        Some(Refusals {
+            reason: row.word,
             count: minutes.iter().map(|minute| minute.count(reason)).sum(),
-            meaning: rejection.sentence(),
-            advice: rejection.advice(),
-        }
+            meaning: row.response?.sentence,
+            advice: row.advice,
+        })
     };
-    let mut all: Vec<_> = Rejection::ALL.map(of).into();
+    let mut all: Vec<_> = Reason::refusals().filter_map(of).collect();
     all.retain(|refusals| refusals.count > 0);
     all.sort_by_key(|refusals| std::cmp::Reverse(refusals.count));
     all
 }
 
-fn applications(
-    generation: &Generation,
-    metrics: &Metrics,
-    now: Instant,
-    clock: SystemTime,
-) -> Vec<Application> {
-    let today = clock.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let today = i64::try_from(today.as_secs()).unwrap_or(i64::MAX);
-    let of = |(index, (name, published)): (usize, (&str, &Published))| {
-        let site = &generation.site;
-        let rules = site.applications.get(index).map(|own| &own.published);
-        let (in_flight, waiting) = published.queue.load();
-        Application {
-            public_names: site
-                .names_of(index)
-                .into_iter()
-                .map(str::to_owned)
-                .collect(),
-            paths: rules.map_or_else(Vec::new, |rules| {
-                rules
-                    .paths
-                    .iter()
-                    .map(|path| path.as_str().to_owned())
-                    .collect()
-            }),
-            operations: rules.map_or_else(Vec::new, |rules| {
-                rules.operations.iter().map(|one| one.as_str()).collect()
-            }),
-            ndes: upstream(name, published),
+impl Application {
+    /// `today` is in seconds since 1970.
+    fn of(application: &application::Application, now: Instant, today: i64) -> Self {
+        let Rules {
+            paths, operations, ..
+        } = &application.rules;
+        let mut names: Vec<_> = application.public_names.iter().collect();
+        names.sort_unstable();
+        let upstream = application.upstream();
+        let (in_flight, waiting) = upstream.queue.load();
+        Self {
+            public_names: names.into_iter().map(ToString::to_string).collect(),
+            paths: paths.iter().map(|path| path.as_str().to_owned()).collect(),
+            operations: operations.iter().map(|one| one.as_str()).collect(),
+            ndes: Upstream::of(application, upstream),
             in_flight,
             waiting,
-            certificates: certificates(name, published, metrics, today),
-            hour: Hour::of(&published.scep.hour.minutes(now)),
+            certificates: certificates(application, upstream, today),
+            hour: Hour::of(&application.scep.hour.minutes(now)),
         }
-    };
-    generation.named().enumerate().map(of).collect()
+    }
 }
 
 fn certificates(
-    application: &str,
-    published: &Published,
-    metrics: &Metrics,
+    application: &application::Application,
+    upstream: &application::Upstream,
     today: i64,
 ) -> Vec<Certificate> {
     let of = |role, name: &str, not_after: i64| Certificate {
@@ -162,7 +152,7 @@ fn certificates(
         not_after: rfc3339_of(not_after),
         days_left: not_after.saturating_sub(today).div_euclid(24 * 60 * 60),
     };
-    let public = published.identities.iter();
+    let public = application.identities.iter();
     let mut all: Vec<_> = public
         .map(|one| {
             of(
@@ -172,9 +162,9 @@ fn certificates(
             )
         })
         .collect();
-    let presented = metrics.upstream_certificate(application);
-    all.extend(presented.map(|not_after| of("ndes", &published.upstream_name(), not_after)));
-    for one in published.scep.certificates().iter() {
+    let presented = upstream.client.certificate_not_after();
+    all.extend(presented.map(|not_after| of("ndes", &upstream.client.name(), not_after)));
+    for one in application.scep.certificates().iter() {
         if let Some(not_after) = one.not_after {
             let subject = one.subject.text();
             let subject = subject.as_deref().unwrap_or("(no name)");

@@ -1,29 +1,36 @@
-//! How each NDES is, for people and for programs.
+//! The health of each NDES server, for people and for programs.
 
 use std::fmt::Write;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use crate::insight::Condition;
-use crate::proxy::generation::{Generation, Published};
+use crate::insight::{HealthStatus, Unhealthy};
+use crate::proxy::application::{self, Application};
+use crate::proxy::generation::Generation;
 use crate::scep::Certificate;
 
-/// One NDES; times as in RFC 3339.
+/// One NDES server. Times are in the format of RFC 3339.
 #[derive(Serialize)]
 pub(super) struct Upstream {
     application: String,
     upstream: String,
-    /// Absent while nobody has asked.
+    /// Null while nothing is known.
     healthy: Option<bool>,
     since: String,
-    /// The word of a diagnosis, where it is ill, with what was seen and what to do.
+    /// Null unless NDES is unhealthy, as are the next five.
     reason: Option<&'static str>,
+    severity: Option<&'static str>,
+    /// What was observed.
     detail: Option<String>,
+    /// What happened, by the table of reasons.
+    what: Option<&'static str>,
+    cure: Option<&'static str>,
+    /// `what` and `cure` together.
     advice: Option<&'static str>,
     last_probe: Option<LastProbe>,
-    /// What it hands out by GetCACert.
-    certificates: Vec<Presented>,
+    /// What GetCACert returns.
+    certificates: Vec<CaCertificate>,
 }
 
 #[derive(Serialize)]
@@ -34,7 +41,7 @@ struct LastProbe {
 }
 
 #[derive(Serialize)]
-struct Presented {
+struct CaCertificate {
     role: &'static str,
     subject: Option<String>,
     serial: String,
@@ -42,66 +49,76 @@ struct Presented {
 }
 
 pub(super) fn of(generation: &Generation) -> Vec<Upstream> {
-    generation
-        .named()
-        .map(|(name, published)| upstream(name, published))
+    all(generation)
+        .map(|(application, upstream)| Upstream::of(application, upstream))
         .collect()
 }
 
-/// The same in a line each.
+/// Returns the same as text, one line for each upstream.
 pub(super) fn lines(generation: &Generation) -> String {
     let mut text = String::new();
-    for (name, published) in generation.named() {
-        let Condition {
+    for (application, upstream) in all(generation) {
+        let name = &application.name;
+        let HealthStatus {
             unknown,
-            ill,
+            unhealthy,
             since,
             ..
-        } = published.scep.health.condition();
+        } = upstream.health.status();
         let since = humantime::format_rfc3339_seconds(since);
         // Writing to a string does not fail.
-        _ = match ill {
-            Some(ill) => writeln!(
+        _ = match unhealthy {
+            Some(Unhealthy { reason, detail }) => writeln!(
                 text,
-                "upstream {name}: ill since {since}: {}: {}; {}",
-                ill.anomaly.reason(),
-                ill.detail,
-                ill.anomaly.advice()
+                "upstream {name}: unhealthy since {since}: {reason}: {detail}; {}",
+                reason.advice()
             ),
-            None if unknown => writeln!(text, "upstream {name}: not asked yet"),
-            None => writeln!(text, "upstream {name}: well since {since}"),
+            None if unknown => writeln!(text, "upstream {name}: not probed yet"),
+            None => writeln!(text, "upstream {name}: healthy since {since}"),
         };
     }
     text
 }
 
-pub(super) fn upstream(name: &str, published: &Published) -> Upstream {
-    let condition = published.scep.health.condition();
-    let ill = condition.ill.as_ref();
-    Upstream {
-        application: name.to_owned(),
-        upstream: published.upstream_name(),
-        healthy: (!condition.unknown).then_some(ill.is_none()),
-        since: rfc3339(condition.since),
-        reason: ill.map(|ill| ill.anomaly.reason()),
-        detail: ill.map(|ill| ill.detail.clone()),
-        advice: ill.map(|ill| ill.anomaly.advice()),
-        last_probe: condition.last_probe.map(|probe| LastProbe {
-            at: rfc3339(probe.at),
-            milliseconds: probe.took.as_secs_f64() * 1e3,
-            reason: probe.found.map(|ill| ill.anomaly.reason()),
-        }),
-        certificates: published
-            .scep
-            .certificates()
-            .iter()
-            .map(presented)
-            .collect(),
+fn all(generation: &Generation) -> impl Iterator<Item = (&Application, &application::Upstream)> {
+    generation.applications().iter().flat_map(|application| {
+        let upstreams = application.upstreams.iter();
+        upstreams.map(|upstream| (&**application, &**upstream))
+    })
+}
+
+impl Upstream {
+    pub(super) fn of(application: &Application, upstream: &application::Upstream) -> Self {
+        let status = upstream.health.status();
+        let unhealthy = status.unhealthy.as_ref();
+        Self {
+            application: application.name.clone(),
+            upstream: upstream.client.name(),
+            healthy: (!status.unknown).then_some(unhealthy.is_none()),
+            since: rfc3339(status.since),
+            reason: unhealthy.map(|unhealthy| unhealthy.reason.word()),
+            severity: unhealthy.map(|unhealthy| unhealthy.reason.severity().as_str()),
+            detail: unhealthy.map(|unhealthy| unhealthy.detail.clone()),
+            what: unhealthy.map(|unhealthy| unhealthy.reason.row().what),
+            cure: unhealthy.map(|unhealthy| unhealthy.reason.row().cure),
+            advice: unhealthy.map(|unhealthy| unhealthy.reason.advice()),
+            last_probe: status.last_probe.map(|probe| LastProbe {
+                at: rfc3339(probe.at),
+                milliseconds: probe.took.as_secs_f64() * 1e3,
+                reason: probe.found.map(|unhealthy| unhealthy.reason.word()),
+            }),
+            certificates: application
+                .scep
+                .certificates()
+                .iter()
+                .map(ca_certificate)
+                .collect(),
+        }
     }
 }
 
-fn presented(certificate: &Certificate) -> Presented {
-    Presented {
+fn ca_certificate(certificate: &Certificate) -> CaCertificate {
+    CaCertificate {
         role: certificate.role().as_str(),
         subject: certificate.subject.text(),
         serial: certificate.serial.text(),
@@ -109,7 +126,7 @@ fn presented(certificate: &Certificate) -> Presented {
     }
 }
 
-/// `seconds` since 1970; none where RFC 3339 cannot say it.
+/// Formats `seconds` since 1970. Returns `None` if RFC 3339 cannot express the time.
 pub(super) fn rfc3339_of(seconds: i64) -> Option<String> {
     let seconds = u64::try_from(seconds).ok().filter(|s| *s < YEAR_10000)?;
     Some(rfc3339(

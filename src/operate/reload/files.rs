@@ -90,7 +90,11 @@ impl Files {
                 add(&files.chain.value);
                 add(&files.key.value);
             }
-            for root in &application.upstream.ca_roots {
+            for root in application
+                .upstreams
+                .iter()
+                .flat_map(|upstream| &upstream.ca_roots)
+            {
                 add(&root.value);
             }
         }

@@ -1,4 +1,4 @@
-//! What goes on when its client goes away.
+//! A future that goes on if its client goes away.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -9,8 +9,8 @@ use tokio_util::task::TaskTracker;
 
 use crate::proxy::body::Body;
 
-/// An enrolment at NDES, which has used up its challenge whatever becomes of the device: dropped
-/// before its end, it goes on in a task of its own, so that its outcome is known all the same.
+/// An enrolment at NDES. NDES has used up its challenge, so its outcome matters even if the device
+/// has left: dropped before it is complete, the future goes on in a task of its own.
 pub(super) struct DetachOnDrop<'t> {
     call: Option<Pin<Box<dyn Future<Output = Response<Body>> + Send>>>,
     detached: &'t TaskTracker,

@@ -1,30 +1,40 @@
-//! Which application a request is for: by Host, held against the SNI of its connection.
+//! Which application a request is for: by Host, compared with the SNI of its connection.
 
-use crate::base::client::Peer;
+use std::sync::Arc;
+
 use crate::base::head::{Head, Host, Version, host_name};
 use crate::base::rejection::Rejection;
-use crate::proxy::site::Site;
+use crate::proxy::site::{Site, Sni};
 
-/// The index of the application, or why there is none.
-pub(super) fn application(head: &Head, peer: &Peer, site: &Site) -> Result<usize, Rejection> {
-    // The name of its certificate was published when the connection began, and is no more.
-    if peer.sni.is_some() && peer.application.is_none() {
-        return Err(Rejection::HostNotPublished);
-    }
+pub(super) fn application<'a, A>(
+    head: &Head,
+    sni: Option<&'a Sni<A>>,
+    site: &'a Site<A>,
+) -> Result<&'a Arc<A>, Rejection> {
+    let chosen = match sni {
+        None => None,
+        // The name was published when the connection began, and is not any more.
+        Some(Sni {
+            application: None, ..
+        }) => return Err(Rejection::HostNotPublished),
+        Some(Sni {
+            name,
+            application: Some(application),
+        }) => Some((name, application)),
+    };
     let host = match (&head.host, head.version) {
         (Host::Several, _) => return Err(Rejection::HostInvalid),
         (Host::One(host), _) => Some(&host[..]),
-        // HTTP/1.0 knows no Host field; its absolute form names one all the same.
+        // HTTP/1.0 has no Host field, but its absolute form names a host too.
         (Host::Absent, Version::Http10) => head.target.authority.as_deref(),
         (Host::Absent, _) => return Err(Rejection::HostMissing),
     };
     let Some(host) = host else {
-        return Ok(peer.application.unwrap_or(0));
+        return Ok(chosen.map_or_else(|| site.default_application(), |(_, chosen)| chosen));
     };
-    // Nearly every client writes the name that it asked TLS for, and there it was found already.
-    if let (Some(sni), Some(application), None) =
-        (&peer.sni, peer.application, &head.target.authority)
-        && sni.as_bytes() == host
+    // Nearly every client sends the same name in TLS and in Host, and it has been looked up already.
+    if let (Some((name, application)), None) = (chosen, &head.target.authority)
+        && name.as_bytes() == host
     {
         return Ok(application);
     }
@@ -37,9 +47,9 @@ pub(super) fn application(head: &Head, peer: &Peer, site: &Site) -> Result<usize
         }
     }
     let application = site.find(name).ok_or(Rejection::HostNotPublished)?;
-    match peer.application {
-        // Another application than the one whose certificate the client has seen.
-        Some(chosen) if chosen != application => Err(Rejection::HostNotPublished),
+    match chosen {
+        // Another application than the one whose certificate the client has verified.
+        Some((_, chosen)) if !Arc::ptr_eq(chosen, application) => Err(Rejection::HostNotPublished),
         _ => Ok(application),
     }
 }

@@ -133,7 +133,7 @@ async fn unknown_ca_is_refused_with_the_issuer_to_add() {
             "put the certificate of CN=Other Root into ca_roots",
         ],
     );
-    assert_eq!(refusal.reason(), "unknown_issuer");
+    assert_eq!(refusal.reason().word(), "unknown_issuer");
 }
 
 #[tokio::test]

@@ -1,9 +1,10 @@
 //! What the fuzz targets share.
 
-use std::net::SocketAddr;
+use std::sync::Arc;
 
-use ndes_proxy::base::client::{ClientKey, ConnectionId, Peer};
+use ndes_proxy::config::types::DnsName;
 use ndes_proxy::config::{Config, Limits};
+use ndes_proxy::proxy::rules::Rules;
 use ndes_proxy::proxy::site::Site;
 
 /// The paths that the minimal configuration publishes.
@@ -15,8 +16,8 @@ pub const PATHS: [&str; 5] = [
     "/certsrv/mscep/",
 ];
 
-/// What the minimal configuration publishes, under limits that short inputs reach.
-pub fn published() -> (Site, Limits) {
+/// Returns the rules of the minimal configuration, with limits that short inputs reach.
+pub fn published() -> (Site<Rules>, Limits) {
     let minimal = include_str!("../../../config/minimal.toml");
     let (config, _) = Config::parse("minimal.toml".as_ref(), minimal).expect("it loads");
     let limits = Limits {
@@ -26,23 +27,10 @@ pub fn published() -> (Site, Limits) {
         head_bytes: 1_024,
         ..config.limits
     };
-    (Site::new(&config.applications), limits)
-}
-
-/// A client that sent no SNI, so that any published Host is right.
-pub fn peer() -> Peer {
-    let address = SocketAddr::from(([192, 0, 2, 1], 50_000));
-    Peer {
-        connection: ConnectionId {
-            process: 1,
-            number: 1,
-        },
-        address,
-        key: ClientKey::from(address.ip()),
-        tls: "1.3",
-        sni: None,
-        application: None,
-    }
+    let application = &config.applications[0];
+    let names = application.public_names.iter().map(DnsName::as_str);
+    let site = Site::new([(Arc::new(Rules::new(application)), names)]);
+    (site, limits)
 }
 
 /// `bytes` cut into pieces as a network might: their lengths look random, and are the same for

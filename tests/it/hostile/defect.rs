@@ -10,8 +10,8 @@ fn a_panic_in_one_connection_is_counted_and_hurts_no_other() {
     let mut proxy = Proxy::start(origin.address, |config| {
         // One thread, so that all connections share what could break.
         config.listen.workers = 1;
-        config.applications[0].upstream.max_in_flight = 2;
-        config.applications[0].upstream.queue = Duration::from_secs(20);
+        config.applications[0].upstreams[0].max_in_flight = 2;
+        config.applications[0].upstreams[0].queue = Duration::from_secs(20);
         // No file can say this: there is no such moment, and the clock panics.
         config.timeouts.upstream_body = Duration::MAX;
     });

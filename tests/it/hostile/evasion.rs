@@ -81,7 +81,7 @@ fn junk_of_every_kind_costs_the_global_rate_nothing() {
     let proxy = Proxy::start(origin.address, |config| {
         config.rate_limit.global = burst(BURST);
         config.limits.buffered_bytes = 1_000;
-        config.applications[0].upstream.max_request_head_bytes = Some(2_000);
+        config.applications[0].upstreams[0].max_request_head_bytes = Some(2_000);
     });
     let path = format!("{MSCEP}?operation=PKIOperation");
     let post = |rest: &str| format!("POST {path} HTTP/1.1\r\nHost: {PUBLIC}\r\n{rest}");

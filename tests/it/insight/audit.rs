@@ -310,7 +310,7 @@ fn what_found_no_turn_is_among_the_answers() {
     ndes.set_enrolment(Enrolment::Success);
     ndes.set(Condition::Late);
     let proxy = Proxy::start(ndes.address, |config| {
-        let upstream = &mut config.applications[0].upstream;
+        let upstream = &mut config.applications[0].upstreams[0];
         (upstream.max_in_flight, upstream.queue) = (1, Duration::from_millis(100));
     });
     let mut first = proxy.connect();

@@ -2,8 +2,10 @@
 
 use serde::Serialize;
 
-use crate::insight::diagnosis::Anomaly;
+use crate::base::reason::Reason;
+use crate::insight::diagnosis::of_fail_info;
 use crate::observe::history::{Latency, Minute};
+use crate::scep::FailInfo;
 
 #[derive(Serialize)]
 pub(super) struct Hour {
@@ -28,11 +30,16 @@ pub(super) struct Hour {
 #[derive(Serialize)]
 struct Anomalies {
     reason: &'static str,
+    severity: &'static str,
     count: u64,
-    /// NDES said no, to this one device.
+    /// NDES refused the request of one device.
     refused: bool,
-    /// Of the last one; 0 is the minute that runs.
+    /// When the last one happened. 0 is the current minute.
     minutes_ago: usize,
+    /// What happened, by the table of reasons.
+    what: &'static str,
+    cure: &'static str,
+    /// `what` and `cure` together.
     advice: &'static str,
 }
 
@@ -91,23 +98,30 @@ fn milliseconds(latency: &Latency, quantile: f64) -> Option<f64> {
 }
 
 fn anomalies(minutes: &[Minute]) -> Vec<Anomalies> {
-    let of = |anomaly: Anomaly| {
-        let reason = anomaly.reason();
+    let of = |reason: Reason| {
         let counts = || {
-            minutes
-                .iter()
-                .rev()
-                .map(|minute| minute.anomalies.count(reason))
+            let latest_first = minutes.iter().rev();
+            latest_first.map(|minute| minute.anomalies.count(reason))
         };
+        let row = reason.row();
         Some(Anomalies {
-            reason,
+            reason: row.word,
+            severity: row.severity.as_str(),
             count: counts().sum(),
-            refused: matches!(anomaly, Anomaly::Refused(_)),
+            refused: is_refusal(reason),
             minutes_ago: counts().position(|count| count > 0)?,
-            advice: anomaly.advice(),
+            what: row.what,
+            cure: row.cure,
+            advice: row.advice,
         })
     };
-    let mut all: Vec<_> = Anomaly::all().filter_map(of).collect();
+    let mut all: Vec<_> = Reason::anomalies().filter_map(of).collect();
     all.sort_by_key(|anomaly| std::cmp::Reverse(anomaly.count));
     all
+}
+
+/// Returns whether NDES refused the request of one device.
+fn is_refusal(reason: Reason) -> bool {
+    let infos = FailInfo::KNOWN.into_iter().chain([FailInfo::Other(0)]);
+    infos.map(of_fail_info).any(|refused| refused == reason)
 }

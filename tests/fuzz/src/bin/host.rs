@@ -7,10 +7,11 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use ndes_proxy::base::head::host_name;
+use ndes_proxy::proxy::rules::Rules;
 use ndes_proxy::proxy::site::Site;
 use ndes_proxy_fuzz::published;
 
-static SITE: LazyLock<Site> = LazyLock::new(|| published().0);
+static SITE: LazyLock<Site<Rules>> = LazyLock::new(|| published().0);
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((name, port)) = host_name(bytes) else {

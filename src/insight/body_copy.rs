@@ -1,20 +1,20 @@
-//! A copy of an answer as it streams by: the pieces are shared, not held up.
+//! A copy of a response body while it is forwarded. The pieces are shared, and none is delayed.
 
 use bytes::{Bytes, BytesMut};
 
 #[derive(Debug)]
-pub(super) enum Tap {
-    /// What comes is of no interest, or was too much.
+pub(super) enum BodyCopy {
+    /// The body is of no interest, or it was too long.
     Closed,
-    /// Most answers of SCEP come in one piece, which is kept without a copy.
+    /// Most SCEP responses arrive in one piece, which is shared instead of copied.
     One(Bytes),
     Several(BytesMut),
 }
 
-/// Beyond any answer of SCEP: CertReps of 23 KB have been seen.
+/// More than any SCEP response: CertReps of 23 KB have been observed.
 const MOST: usize = 256 << 10;
 
-impl Tap {
+impl BodyCopy {
     pub(super) fn open() -> Self {
         Self::One(Bytes::new())
     }
@@ -38,7 +38,7 @@ impl Tap {
         }
     }
 
-    /// All that came. None where it was of no interest or too much.
+    /// Returns the whole body. Returns `None` if it was of no interest or too long.
     pub(super) fn take(&mut self) -> Option<Bytes> {
         match std::mem::replace(self, Self::Closed) {
             Self::Closed => None,
@@ -53,35 +53,35 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pieces_come_together() {
-        let mut tap = Tap::open();
+    fn pieces_are_joined() {
+        let mut copy = BodyCopy::open();
         for piece in ["", "one", "", "two", "three"] {
-            tap.add(&Bytes::from(piece));
+            copy.add(&Bytes::from(piece));
         }
-        assert_eq!(tap.take().unwrap(), "onetwothree");
-        assert_eq!(tap.take(), None);
+        assert_eq!(copy.take().unwrap(), "onetwothree");
+        assert_eq!(copy.take(), None);
     }
 
     #[test]
     fn one_piece_is_shared() {
         let piece = Bytes::from(vec![7; 100]);
-        let mut tap = Tap::open();
-        tap.add(&piece);
-        assert_eq!(tap.take().unwrap().as_ptr(), piece.as_ptr());
+        let mut copy = BodyCopy::open();
+        copy.add(&piece);
+        assert_eq!(copy.take().unwrap().as_ptr(), piece.as_ptr());
     }
 
     #[test]
-    fn too_much_is_given_up() {
+    fn a_body_over_256_kb_is_not_kept() {
         let fits = Bytes::from(vec![0; MOST]);
-        let mut tap = Tap::open();
-        tap.add(&fits);
-        tap.add(&Bytes::from_static(b"x"));
-        assert_eq!(tap.take(), None);
-        let mut tap = Tap::open();
-        tap.add(&Bytes::from(vec![0; MOST + 1]));
-        assert_eq!(tap.take(), None);
-        let mut tap = Tap::open();
-        tap.add(&fits);
-        assert_eq!(tap.take().unwrap().len(), MOST);
+        let mut copy = BodyCopy::open();
+        copy.add(&fits);
+        copy.add(&Bytes::from_static(b"x"));
+        assert_eq!(copy.take(), None);
+        let mut copy = BodyCopy::open();
+        copy.add(&Bytes::from(vec![0; MOST + 1]));
+        assert_eq!(copy.take(), None);
+        let mut copy = BodyCopy::open();
+        copy.add(&fits);
+        assert_eq!(copy.take().unwrap().len(), MOST);
     }
 }

@@ -1,138 +1,145 @@
-//! What is remembered of one application between its requests. Outlives every reload; bounded.
+//! What the SCEP messages of one application have shown so far. It outlives every reload and is
+//! bounded.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tracing::warn;
 
-use super::health::Health;
+use super::diagnosis::of_certificates;
 use super::recent::Recent;
 use crate::base::client::ClientKey;
-use crate::insight::diagnosis::{Anomaly, of_certificates};
+use crate::base::reason::Reason;
+use crate::base::sync::lock;
 use crate::observe::history::{Hour, Minute};
 use crate::observe::metrics::{Metrics, ScepMetrics};
 use crate::scep::{
     self, Capabilities, Certificate, FailInfo, PkiStatus, Recipient, Role, Unreadable,
 };
 
-/// All applications that there have been in this process, by name.
+/// The states of all applications that this process has published, by name.
 #[derive(Default)]
-pub struct Applications(Mutex<HashMap<String, Arc<Application>>>);
+pub struct ScepStates(Mutex<HashMap<String, Arc<ScepState>>>);
 
-/// One published NDES, as its messages show it.
-pub struct Application {
-    name: String,
+/// What is remembered of one application between its requests.
+pub struct ScepState {
+    application: String,
     pub(super) metrics: ScepMetrics,
-    pub health: Health,
-    /// What the status page draws.
+    /// The history that the status page draws.
     pub hour: Hour<Minute>,
-    /// What GetCACert gave last; empty until it was asked.
-    certificates: ArcSwap<Presented>,
-    /// Transactions that were answered PENDING, since their first message.
+    /// The last response to GetCACert. Empty until there is one.
+    certificates: ArcSwap<CaCertificates>,
+    /// Transactions that were answered PENDING, with the time of their first message.
     polled: Mutex<Recent<Box<[u8]>>>,
-    /// What GetCACaps gave last.
+    /// The last response to GetCACaps.
     capabilities: ArcSwap<(Vec<u8>, Capabilities)>,
-    /// Devices that have the CA certificates, and have not sent a PKIOperation since.
+    /// Devices that received the CA certificates and have not sent a PKIOperation since.
     fetched: Mutex<Recent<Device>>,
-    told: Mutex<HashMap<&'static str, Told>>,
+    reported: Mutex<HashMap<Reason, Reported>>,
     hasher: RandomState,
+    /// The application is not published any more. Certificates that still arrive set no gauge.
+    hidden: AtomicBool,
 }
 
-/// An answer to GetCACert, and what it says: NDES gives the same to thousands of devices, and it is
-/// read once.
+/// A response to GetCACert and the certificates in it. NDES returns the same response to thousands
+/// of devices, and it is read once.
 #[derive(Default)]
-struct Presented {
+struct CaCertificates {
     body: Vec<u8>,
     certificates: Arc<Vec<Certificate>>,
 }
 
-/// A device as the proxy can tell it from others: its address, and a hash of its User-Agent.
+/// A device as far as the proxy can distinguish it: its address, and a hash of its User-Agent.
 pub(super) type Device = (ClientKey, u64);
 
+/// The log lines of one reason.
 #[derive(Default)]
-struct Told {
+struct Reported {
     last: Option<Instant>,
-    untold: u64,
+    /// Events since then, which the next line counts.
+    suppressed: u64,
 }
 
-/// Transactions and devices, an application: about a megabyte in all.
+/// Transactions and devices per application: about a megabyte in all.
 const MOST: usize = 8_192;
 /// An admin may take days to approve a request; NDES forgets it after a week at most.
 const POLLING: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// A device sends its request seconds after GetCACert, unless a person has to agree to something.
 const FETCHED: Duration = Duration::from_secs(10 * 60);
-/// One line of an anomaly in this time; the counters see all of them.
-const TOLD: Duration = Duration::from_secs(60);
+/// Each reason leaves one line in this time. The counters count every event.
+const REPORTED: Duration = Duration::from_secs(60);
 
-impl Applications {
-    pub fn get(&self, name: &str, metrics: &Metrics) -> Arc<Application> {
+impl ScepStates {
+    /// Returns the state of the application `name`, which is a new one the first time.
+    pub fn get(&self, name: &str, metrics: &Metrics) -> Arc<ScepState> {
         let mut all = lock(&self.0);
         if let Some(known) = all.get(name) {
             return known.clone();
         }
-        let new = Arc::new(Application {
-            name: name.to_owned(),
+        let new = Arc::new(ScepState {
+            application: name.to_owned(),
             metrics: shown(metrics.scep(name)),
-            health: Health::new(name, metrics.health(name)),
             hour: Hour::new(Instant::now()),
             certificates: ArcSwap::default(),
             capabilities: ArcSwap::default(),
             polled: Mutex::new(Recent::new(MOST, POLLING)),
             fetched: Mutex::new(Recent::new(MOST, FETCHED)),
-            told: Mutex::default(),
+            reported: Mutex::default(),
             hasher: RandomState::new(),
+            hidden: AtomicBool::new(false),
         });
         all.insert(name.to_owned(), new.clone());
         new
     }
 
-    /// Counts the devices that did not come back in time. For whoever reads the metrics.
+    /// Counts the devices that did not come back in time. Called before metrics are read.
     pub fn expire(&self, now: Instant) {
         let all: Vec<_> = lock(&self.0).values().cloned().collect();
-        for application in all {
-            application.expire(now);
+        for state in all {
+            state.expire(now);
         }
     }
 }
 
-impl Application {
-    /// Counts anomalies, and says in the log what they mean.
-    pub fn tell(&self, anomaly: Anomaly, times: u64, now: Instant) {
-        let reason = anomaly.reason();
+impl ScepState {
+    /// Counts an anomaly and logs what it means, at most one line per reason and minute.
+    pub fn report(&self, reason: Reason, times: u64, now: Instant) {
         self.metrics.anomaly(reason, times);
         self.hour
             .count(now, |minute| minute.anomalies.add(reason, times));
         let times = {
-            let mut told = lock(&self.told);
-            let told = told.entry(reason).or_default();
-            told.untold += times;
-            if told
+            let mut reported = lock(&self.reported);
+            let reported = reported.entry(reason).or_default();
+            reported.suppressed += times;
+            if reported
                 .last
-                .is_some_and(|last| now.saturating_duration_since(last) < TOLD)
+                .is_some_and(|last| now.saturating_duration_since(last) < REPORTED)
             {
                 return;
             }
-            told.last = Some(now);
-            std::mem::take(&mut told.untold)
+            reported.last = Some(now);
+            std::mem::take(&mut reported.suppressed)
         };
-        warn!(target: "diagnosis", application = self.name, reason, times, "{}", anomaly.advice());
+        let (application, word) = (&self.application, reason.word());
+        warn!(target: "diagnosis", application, reason = word, times, "{}", reason.advice());
     }
 
     pub(super) fn device(&self, client: ClientKey, user_agent: Option<&HeaderValue>) -> Device {
         (client, self.hasher.hash_one(user_agent))
     }
 
-    /// A device has got the CA certificates.
+    /// Remembers that `device` received the CA certificates.
     pub(super) fn fetched(&self, device: Device, now: Instant) {
         self.expire(now);
         lock(&self.fetched).note(device, now);
     }
 
-    /// A device sends a PKIOperation, whatever becomes of it.
+    /// Remembers that a device sends a PKIOperation, whatever its outcome.
     pub fn enrols(&self, client: ClientKey, user_agent: Option<&HeaderValue>) {
         let device = self.device(client, user_agent);
         lock(&self.fetched).take(&device);
@@ -141,16 +148,16 @@ impl Application {
     fn expire(&self, now: Instant) {
         let gone = lock(&self.fetched).expire(now);
         if gone > 0 {
-            self.tell(Anomaly::NoPkiOperation, gone as u64, now);
+            self.report(Reason::NoPkiOperation, gone as u64, now);
         }
         lock(&self.polled).expire(now);
     }
 
-    /// A CertRep for a message that came at `asked`.
-    pub(super) fn answered(&self, transaction: &[u8], status: PkiStatus, asked: Instant) {
+    /// Takes a CertRep into account, for a message that arrived at `received`.
+    pub(super) fn answered(&self, transaction: &[u8], status: PkiStatus, received: Instant) {
         let mut polled = lock(&self.polled);
         match status {
-            PkiStatus::Pending => polled.note(transaction.into(), asked),
+            PkiStatus::Pending => polled.note(transaction.into(), received),
             PkiStatus::Success => {
                 if let Some(first) = polled.take(transaction) {
                     let seconds = first.elapsed().as_secs_f64();
@@ -162,19 +169,19 @@ impl Application {
         }
     }
 
-    /// What NDES hands out; empty until it was asked.
+    /// Returns the certificates of the last response to GetCACert. Empty until there is one.
     pub fn certificates(&self) -> Arc<Vec<Certificate>> {
         self.certificates.load().certificates.clone()
     }
 
-    /// It is published, perhaps again.
+    /// The application is published, perhaps again.
     pub fn show(&self) {
-        self.health.show();
+        self.hidden.store(false, Ordering::SeqCst);
     }
 
-    /// Takes away its gauges: it is not published any more.
+    /// Removes the gauges: the application is not published any more.
     pub fn hide(&self) {
-        self.health.hide();
+        self.hidden.store(true, Ordering::SeqCst);
         self.hide_certificates();
     }
 
@@ -184,11 +191,11 @@ impl Application {
         }
     }
 
-    /// Whether a message is for none of the certificates that NDES hands out. False where that is
-    /// not known.
+    /// Returns whether a message is encrypted for none of the certificates that GetCACert returns.
+    /// Returns `false` if that is not known.
     pub(super) fn is_stale(&self, recipients: &[Recipient]) -> bool {
-        let presented = self.certificates.load();
-        let certificates = &presented.certificates;
+        let known = self.certificates.load();
+        let certificates = &known.certificates;
         let names_one = |recipient: &Recipient| *recipient != Recipient::Other;
         let is_known = |recipient| certificates.iter().any(|known| known.is(recipient));
         !certificates.is_empty()
@@ -196,11 +203,11 @@ impl Application {
             && !recipients.iter().any(is_known)
     }
 
-    /// NDES has answered GetCACert with `body`. What is wrong with the certificates in it.
+    /// Reads `body`, a response to GetCACert, and returns what is wrong with its certificates.
     ///
     /// # Errors
-    /// Why there are none.
-    pub fn learn(&self, body: &[u8]) -> Result<Vec<Anomaly>, Unreadable> {
+    /// Returns the reason if the body contains no certificates that can be read.
+    pub fn learn(&self, body: &[u8]) -> Result<Vec<Reason>, Unreadable> {
         let before = self.certificates.load();
         let is_known = !body.is_empty() && before.body == body;
         let certificates = match is_known {
@@ -208,12 +215,12 @@ impl Application {
             false => Arc::new(scep::ca_certificates(body)?),
         };
         for role in ROLES {
-            let these = certificates.iter().filter(|one| one.role() == role);
-            let first = these.filter_map(|one| one.not_after).min();
+            let of_role = certificates.iter().filter(|one| one.role() == role);
+            let first = of_role.filter_map(|one| one.not_after).min();
             self.metrics.certificate(role.as_str(), first);
         }
-        // After they are set: whichever of both comes last, none stays.
-        if self.health.is_hidden() {
+        // Asked after the gauges are set, so that none stays whichever of both happens last.
+        if self.hidden.load(Ordering::SeqCst) {
             self.hide_certificates();
         }
         let anomalies = of_certificates(&certificates, now());
@@ -221,9 +228,10 @@ impl Application {
             let old = ra_certificates(&before.certificates);
             if !old.is_empty() && old != ra_certificates(&certificates) {
                 self.metrics.ra_changed();
-                warn!(target: "diagnosis", application = self.name, "NDES hands out other RA certificates than before");
+                let application = &self.application;
+                warn!(target: "diagnosis", application, "NDES returns other RA certificates than before");
             }
-            self.certificates.store(Arc::new(Presented {
+            self.certificates.store(Arc::new(CaCertificates {
                 body: body.to_vec(),
                 certificates,
             }));
@@ -231,7 +239,7 @@ impl Application {
         Ok(anomalies)
     }
 
-    /// What an answer to GetCACaps says.
+    /// Returns the capabilities in `body`, a response to GetCACaps.
     pub(super) fn capabilities(&self, body: &[u8]) -> Capabilities {
         let before = self.capabilities.load();
         if before.0 == body {
@@ -243,10 +251,10 @@ impl Application {
     }
 }
 
-/// With every counter of what alerts are about, so that they see the first event too.
+/// Shows every counter that alerts use, so that they see the first event too.
 fn shown(metrics: ScepMetrics) -> ScepMetrics {
-    for anomaly in Anomaly::all() {
-        metrics.anomaly(anomaly.reason(), 0);
+    for reason in Reason::anomalies() {
+        metrics.anomaly(reason, 0);
     }
     let failures = FailInfo::KNOWN.map(|info| (PkiStatus::Failure.as_str(), info.as_str()));
     let others = ["SUCCESS", "PENDING", "FAILURE", "none"].map(|status| (status, "none"));
@@ -258,10 +266,10 @@ fn shown(metrics: ScepMetrics) -> ScepMetrics {
     metrics
 }
 
-/// Those that have a gauge.
+/// The roles that have a gauge.
 const ROLES: [Role; 4] = [Role::Ca, Role::Ra, Role::RaSigning, Role::RaEncryption];
 
-/// Fingerprints in order, whatever order NDES gives them in.
+/// Returns the fingerprints in ascending order, because NDES returns certificates in any order.
 fn ra_certificates(certificates: &[Certificate]) -> Vec<[u8; 32]> {
     let ra = certificates.iter().filter(|one| one.role().is_ra());
     let mut fingerprints: Vec<_> = ra.map(|one| one.sha256).collect();
@@ -269,13 +277,10 @@ fn ra_certificates(certificates: &[Certificate]) -> Vec<[u8; 32]> {
     fingerprints
 }
 
+/// Returns the seconds since 1970.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs() as i64)
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
@@ -284,8 +289,8 @@ mod tests {
 
     use super::*;
 
-    fn application(metrics: &Metrics) -> Arc<Application> {
-        Applications::default().get("ndes", metrics)
+    fn application(metrics: &Metrics) -> Arc<ScepState> {
+        ScepStates::default().get("ndes", metrics)
     }
 
     fn counted(metrics: &Metrics, reason: &str) -> usize {
@@ -297,7 +302,7 @@ mod tests {
 
     /// A counter that appears at 1 has not increased, as Prometheus sees it.
     #[test]
-    fn what_alerts_are_about_is_there_before_it_happens() {
+    fn counters_of_alerts_exist_before_the_first_event() {
         let metrics = Metrics::new().unwrap();
         application(&metrics);
         let text = String::from_utf8(metrics.text().unwrap()).unwrap();
@@ -306,8 +311,8 @@ mod tests {
             text.lines().filter(series).all(|line| line.ends_with(" 0"))
                 && text.lines().any(|line| series(&line))
         };
-        for anomaly in Anomaly::all() {
-            let reason = format!("reason=\"{}\"", anomaly.reason());
+        for anomaly in Reason::anomalies() {
+            let reason = format!("reason=\"{}\"", anomaly.word());
             assert!(at_zero("anomalies_total{", &reason), "{reason}");
         }
         for info in FailInfo::KNOWN {
@@ -317,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_answer_says_the_same_and_an_empty_one_nothing() {
+    fn the_same_response_is_read_once_and_an_empty_one_changes_nothing() {
         let metrics = Metrics::new().unwrap();
         let application = application(&metrics);
         let exchange = include_bytes!("../../tests/corpus/raw/004-curl-get-getcacert.resp");
@@ -359,7 +364,7 @@ mod tests {
 
     /// Behind one address a User-Agent tells devices apart.
     #[test]
-    fn devices_behind_one_address() {
+    fn devices_behind_one_address_are_told_apart_by_user_agent() {
         let metrics = Metrics::new().unwrap();
         let (application, start) = (application(&metrics), Instant::now());
         let office = ClientKey::V4(Ipv4Addr::LOCALHOST);
@@ -373,17 +378,17 @@ mod tests {
     }
 
     #[test]
-    fn every_anomaly_is_counted_and_one_line_a_minute_told() {
+    fn every_anomaly_is_counted_and_one_line_a_minute_is_logged() {
         let metrics = Metrics::new().unwrap();
         let (application, start) = (application(&metrics), Instant::now());
-        let untold = |reason: &str| lock(&application.told)[reason].untold;
+        let suppressed = |reason: Reason| lock(&application.reported)[&reason].suppressed;
         for second in 0..90 {
-            application.tell(Anomaly::PoolStopped, 2, start + Duration::from_secs(second));
+            application.report(Reason::PoolStopped, 2, start + Duration::from_secs(second));
         }
         assert_eq!(counted(&metrics, "pool_stopped"), 180);
         // The first and that of second 60 were lines; what came since waits for the next.
-        assert_eq!(untold("pool_stopped"), 2 * 29);
-        application.tell(Anomaly::IisBusy, 1, start);
-        assert_eq!(untold("iis_busy"), 0, "each reason for itself");
+        assert_eq!(suppressed(Reason::PoolStopped), 2 * 29);
+        application.report(Reason::IisBusy, 1, start);
+        assert_eq!(suppressed(Reason::IisBusy), 0, "each reason for itself");
     }
 }

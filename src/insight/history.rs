@@ -1,27 +1,29 @@
-//! What of an exchange the picture of the last hour shows.
+//! Counts an exchange in the history that the status page draws.
 
 use std::time::Instant;
 
 use http::StatusCode;
 
 use super::Insight;
-use crate::insight::diagnosis::Anomaly;
+use crate::base::reason::Reason;
 use crate::observe::history::Outcome;
 use crate::scep::{MessageType, Operation, PkiStatus};
 
 impl Insight {
-    /// Counts it where it ends.
-    pub(super) fn remember(&self, now: Instant) {
-        self.application.hour.count(now, |minute| {
+    /// Counts the exchange in the minute in which it ends.
+    pub(super) fn count_in_history(&self, now: Instant) {
+        self.scep.hour.count(now, |minute| {
             let was_answered = self.status == Some(StatusCode::OK);
-            let count = match self.asked.operation {
+            let count = match self.request.operation {
                 Some(Operation::GetCACaps) if was_answered => &mut minute.get_ca_caps,
                 Some(Operation::GetCACert) if was_answered => &mut minute.get_ca_cert,
                 Some(Operation::PKIOperation) => &mut minute.pki_operation,
                 _ => return,
             };
             *count = count.saturating_add(1);
-            if self.asked.operation == Some(Operation::PKIOperation) && self.forwarded {
+            if self.request.operation == Some(Operation::PKIOperation)
+                && self.forwarded_to.is_some()
+            {
                 let took = now.saturating_duration_since(self.started);
                 minute.latency.note(took);
             }
@@ -31,10 +33,10 @@ impl Insight {
         });
     }
 
-    /// None where no certificate was asked for, or the proxy refused the message.
+    /// Returns `None` if the message requested no certificate, or the proxy refused it.
     fn outcome(&self) -> Option<Outcome> {
-        let sent = self.sent.as_ref()?;
-        let asked_for = sent.message.as_ref().ok().and_then(|one| one.message_type);
+        let message = self.message()?;
+        let asked_for = message.as_ref().ok().and_then(|one| one.message_type);
         if let Some(MessageType::GetCert | MessageType::GetCRL) = asked_for {
             return None;
         }
@@ -48,8 +50,8 @@ impl Insight {
             Some(PkiStatus::Failure) => Some(Outcome::Refused),
             Some(PkiStatus::Other(_)) => Some(Outcome::Failed),
             None => {
-                let had_no_turn = self.anomalies.contains(&Anomaly::TooBusy);
-                (self.forwarded || had_no_turn).then_some(Outcome::Failed)
+                let had_no_permit = self.anomalies.contains(&Reason::UpstreamBusy);
+                (self.forwarded_to.is_some() || had_no_permit).then_some(Outcome::Failed)
             }
         }
     }
