@@ -23,7 +23,8 @@ pub struct Finding {
     pub step: Step,
     /// What was observed and what it means: one sentence without a full stop.
     pub what: String,
-    /// What to do: one sentence without a full stop. `None` if the level is [`Level::Ok`].
+    /// What to do: one sentence without a full stop, or the advice of the anomaly. `None` if the
+    /// level is [`Level::Ok`].
     pub cure: Option<String>,
     /// The word of the anomaly, as in metrics and log. `None` if the finding is not an anomaly.
     pub reason: Option<&'static str>,

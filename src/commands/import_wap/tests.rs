@@ -189,7 +189,7 @@ fn a_publication_that_cannot_be_scep_is_skipped_with_the_reason() {
         ),
         (
             url("ExternalUrl", "https://10.0.0.1/certsrv/mscep/"),
-            "is an address",
+            "is an IP address",
         ),
         (url("ExternalUrl", "scep.example.test"), "is no URL"),
         (
