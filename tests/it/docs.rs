@@ -7,6 +7,7 @@
     reason = "helpers of tests, where a panic is the report"
 )]
 
+mod circles;
 mod config;
 mod floors;
 mod readme;
