@@ -20,7 +20,7 @@ const APPLICATION: &str = r#"[[application]]
 public_names = ["scep.example.com"]
 certificate = { chain = "scep.pem", key = "scep.key" }
 "#;
-const UPSTREAM: &str = r#"[[application.upstreams[0]]]
+const UPSTREAM: &str = r#"[[application.upstream]]
 url = "https://ndes.corp.local"
 ca_roots = ["corp-root.pem"]
 "#;
@@ -286,7 +286,7 @@ keep_alive = 75
 public_names = "scep.example.com"
 certificate = { chain = "scep.pem" }
 methods = ["GET", "post"]
-[[application.upstreams[0]]]
+[[application.upstream]]
 url = "http://ndes.corp.local"
 ca_roots = []
 "#;
@@ -464,7 +464,7 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         (
             "{A}{U}probe = \"off\"\n",
             "7: application[0].upstream[0].probe",
-            &["must be a table; write [application.upstreams[0].probe]"],
+            &["must be a table; write [application.upstream.probe]"],
         ),
         (
             "{A}{U}probe = { interval = \"999ms\" }\n",
@@ -500,33 +500,30 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         (
             "{A}",
             "1: application[0].upstream",
-            &[
-                "missing",
-                "[[application.upstreams[0]]] with url and ca_roots",
-            ],
+            &["missing", "[[application.upstream]] with url and ca_roots"],
         ),
         (
-            "{A}[[application.upstreams[0]]]\nca_roots = [\"corp-root.pem\"]",
+            "{A}[[application.upstream]]\nca_roots = [\"corp-root.pem\"]",
             "4: application[0].upstream[0].url",
             &["missing; write url = "],
         ),
         (
-            "{A}[[application.upstreams[0]]]\nurl = \"https://ndes\"",
+            "{A}[[application.upstream]]\nurl = \"https://ndes\"",
             "4: application[0].upstream[0].ca_roots",
             &["missing; write ca_roots = "],
         ),
         (
-            "{A}[[application.upstreams[0]]]\nurl = \"https://10.0.0.5\"\nca_roots = [\"corp-root.pem\"]",
+            "{A}[[application.upstream]]\nurl = \"https://10.0.0.5\"\nca_roots = [\"corp-root.pem\"]",
             "5: application[0].upstream[0].url",
             &["address = \"10.0.0.5:443\""],
         ),
         (
-            "{A}[[application.upstreams[0]]]\nurl = \"https://ndes/certsrv\"\nca_roots = [\"corp-root.pem\"]",
+            "{A}[[application.upstream]]\nurl = \"https://ndes/certsrv\"\nca_roots = [\"corp-root.pem\"]",
             "5: application[0].upstream[0].url",
             &["has a path"],
         ),
         (
-            "{A}[[application.upstreams[0]]]\nurl = \"https://ndes:x\"\nca_roots = [\"corp-root.pem\"]",
+            "{A}[[application.upstream]]\nurl = \"https://ndes:x\"\nca_roots = [\"corp-root.pem\"]",
             "5: application[0].upstream[0].url",
             &["is no port"],
         ),

@@ -1,5 +1,6 @@
-//! Holds what is written against what runs: the tables of the README and config/ndes-proxy.toml
-//! against the code, both ways, and the modules against the floors of src/lib.rs.
+//! Holds the documents against the code, both ways: the tables of config/reference, the README and
+//! config/ndes-proxy.toml; links between documents; and the modules against the floors of
+//! src/lib.rs.
 
 #![expect(
     clippy::panic,
@@ -9,13 +10,21 @@
 
 mod circles;
 mod config;
+mod doctor;
 mod floors;
+mod links;
+mod logs;
+mod markdown;
+mod metrics;
+mod operation;
 mod readme;
+mod refusals;
+mod source;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-/// A path in the repository.
+/// Returns a path in the repository.
 fn at(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
@@ -24,7 +33,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(at(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
 }
 
-/// Says what is missing on either side, not only that the two differ.
+/// Reports what is missing on either side, not only that the two differ.
 #[track_caller]
 fn assert_same<T: Ord + std::fmt::Debug>(
     what: &str,

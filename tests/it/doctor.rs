@@ -114,7 +114,7 @@ fn application(upstream: SocketAddr) -> String {
 name = "ndes"
 public_names = ["{NAME}"]
 certificate = {{ chain = "public.pem", key = "public.key" }}
-[[application.upstreams[0]]]
+[[application.upstream]]
 url = "https://{INTERNAL}"
 address = "{upstream}"
 ca_roots = ["internal-root.pem"]

@@ -107,7 +107,7 @@ fn an_ill_ndes_is_told_with_its_reason_and_the_proxy_stays_ready() {
         assert_eq!(ready.status, 200);
         let text = String::from_utf8(ready.body).unwrap();
         assert!(
-            text.contains("upstream public: ill since") && text.contains(reason),
+            text.contains("upstream public: unhealthy since") && text.contains(reason),
             "{text}"
         );
         assert_eq!(proxy.ask_admin("/readyz").body, b"ready\n");
@@ -158,7 +158,7 @@ fn probes_that_are_off_ask_nothing() {
     assert!(
         String::from_utf8(text)
             .unwrap()
-            .contains("upstream public: not asked yet")
+            .contains("upstream public: not probed yet")
     );
     proxy.get(&format!("{MSCEP}?operation=GetCACaps"));
     origin.only_request();

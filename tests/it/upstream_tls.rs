@@ -232,7 +232,7 @@ fn application(upstream: &str) -> String {
 name = "public"
 public_names = ["{PUBLIC}"]
 certificate = {{ chain = "public.pem", key = "public.key" }}
-[[application.upstreams[0]]]
+[[application.upstream]]
 ca_roots = ["internal-root.pem"]
 probe = {{ interval = "off" }}
 {upstream}

@@ -16,8 +16,8 @@ pass "promtool test rules: $(grep -c '^  - name:' "$root/tests/system/prometheus
 expressions() {
     /usr/bin/python3 "$root/tests/system/prometheus/expressions.py" "$@" >"$work/expressions.log" 2>&1
 }
-expressions form || fail "rules, dashboard and README do not agree"
-pass "rules, dashboard and README agree: $(cat "$work/expressions.log")"
+expressions form || fail "rules, dashboard and reference do not agree"
+pass "rules, dashboard and reference agree: $(cat "$work/expressions.log")"
 
 # --- Two proxies, and devices ------------------------------------------------------------------------
 

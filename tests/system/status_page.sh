@@ -98,8 +98,8 @@ is_ill() {
 start_demo --enrolment success
 wait_for 10 "the first look at NDES" is_well
 look empty
-says empty "NDES is well" "No device has asked for a certificate" "https://scep.example.test/certsrv/mscep/mscep.dll" \
-    "RA certificate, signing" "TLS certificate of NDES" "Nobody in the last hour"
+says empty "NDES is healthy" "No device has asked for a certificate" "https://scep.example.test/certsrv/mscep/mscep.dll" \
+    "RA certificate, signing" "TLS certificate of NDES" "None in the last hour"
 
 enrol 17
 [ "$(ask "${demo_public%/mscep/*}/mscep_admin/")" = 404 ] || fail "mscep_admin is published"
@@ -114,7 +114,7 @@ start_demo --enrolment badRequest
 wait_for 10 "the first look at NDES" is_well
 enrol 4
 look refused
-says refused "NDES is well, but something needs you" "No device enrolled" "4 refused by NDES (challenge expired" \
+says refused "NDES is healthy, but something needs you" "No device enrolled" "4 refused by NDES (challenge expired" \
     "4 of 4 requests to enrol ended without a certificate" "refused_bad_request"
 stop_demo
 
@@ -122,7 +122,7 @@ start_demo --ndes pool-stopped
 wait_for 10 "the first look at NDES" is_ill
 enrol 2
 look ill
-says ill "NDES is ill" "The SCEP application pool is stopped" "503 by HTTP.sys" "pool_stopped" "2 failed"
+says ill "NDES is unhealthy" "the application pool SCEP is stopped" "503 by HTTP.sys" "pool_stopped" "2 failed"
 
 # A proxy that answers once and then no more: what is on the screen is not taken for new.
 cat >"$work/once.py" <<'PYTHON'
@@ -146,4 +146,4 @@ start once python3 "$work/once.py" "$page"
 wait_for 10 "the proxy that answers once" python3 -c 'import socket; socket.create_connection(("127.0.0.1", 9465))'
 page=http://127.0.0.1:9465/
 read_page gone
-says gone "The proxy does not answer. What you see is from" "NDES is ill"
+says gone "The proxy does not answer. What you see is from" "NDES is unhealthy"

@@ -33,7 +33,7 @@ https = ["127.0.0.1:8443"]
 [[application]]
 public_names = ["scep.example.com"]
 certificate = [{ chain = "rsa.pem", key = "rsa.key" }, { chain = "ecdsa.pem", key = "ecdsa.key" }]
-[[application.upstreams[0]]]
+[[application.upstream]]
 url = "https://ndes.corp.local"
 address = "127.0.0.1:9"
 ca_roots = ["root.pem"]

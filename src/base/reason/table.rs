@@ -378,8 +378,8 @@ reasons! {
         "Set maxQueryString and maxUrl to 65534.";
     HttpSysLimit = "http_sys_limit" Ndes Critical
         [anomaly]
-        "NDES answers 400 or 414 to a URI of more than 2048 bytes. MaxFieldLength or MaxRequestBytes of HTTP.sys is too small, or the server was not restarted since they were changed. The IIS log has nothing, httperr.log has the request."
-        "Set MaxFieldLength to 65534 and MaxRequestBytes to 131072 and restart the server. iisreset does not reload them.";
+        "NDES answers 400 or 414 to a URI of more than 2048 bytes. MaxFieldLength or MaxRequestBytes of HTTP.sys is too small, or the machine was not restarted since they were changed. The IIS log has nothing, httperr.log has the request."
+        "Set MaxFieldLength to 65534 and MaxRequestBytes to 131072 and restart the machine. iisreset does not reload them.";
     HttpSysInvalid = "http_sys_invalid" Ndes Critical
         [anomaly]
         "HTTP.sys answers 400 to a short URI. A path segment is longer than UrlSegmentMaxLength, or no binding has the host name that server_name sends."

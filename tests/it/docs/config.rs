@@ -77,21 +77,21 @@ fn the_keys_that_are_off_can_be_switched_on() {
 }
 
 #[test]
-fn the_table_of_keys_in_the_readme_is_right() {
+fn the_table_of_keys_in_the_reference_is_right() {
     let mut values = BTreeMap::new();
     flatten("", &documented(), &mut values);
     values.retain(|_, value| !is_section(value));
-    let rows = super::readme::table("## Configuration");
+    let rows = super::markdown::table("config/reference/configuration.md", "## Keys");
     assert_same(
         "keys",
-        rows.iter().map(|row| super::readme::word(&row[0])),
+        rows.iter().map(|row| super::markdown::word(&row[0])),
         values.keys().cloned(),
     );
     for row in rows {
-        let key = super::readme::word(&row[0]);
+        let key = super::markdown::word(&row[0]);
         assert_eq!(row[1] == "required", is_required(&key), "{key}: {}", row[1]);
         if row[1].starts_with('`') {
-            let written: Table = format!("value = {}", super::readme::word(&row[1]))
+            let written: Table = format!("value = {}", super::markdown::word(&row[1]))
                 .parse()
                 .unwrap();
             assert_eq!(written["value"], values[&key], "default of {key}");

@@ -56,7 +56,7 @@ fn text_json_and_exit_codes() {
     let text = utf8(doctor(&config, &[]).stdout);
     let line = text.lines().find(|line| line.contains("503")).unwrap();
     assert_eq!(line, "  problem bare GET     answered 503 by HTTP.sys");
-    assert!(text.contains("\n                       → The SCEP application pool is stopped"));
+    assert!(text.contains("\n                       → HTTP.sys answers 503, because the application pool SCEP is stopped"));
     let left_out = "\n  not looked at after that: GetCACaps, GetCACert, URL length, \
                     GetCACaps through the proxy, URL length through the proxy\n";
     assert!(text.contains(left_out), "{text}");

@@ -170,7 +170,7 @@ pub fn application(public_name: &str, stem: &str, upstream: SocketAddr) -> Strin
 name = "{stem}"
 public_names = ["{public_name}"]
 certificate = {{ chain = "{stem}.pem", key = "{stem}.key" }}
-[[application.upstreams[0]]]
+[[application.upstream]]
 url = "https://{INTERNAL}"
 address = "{upstream}"
 ca_roots = ["internal-root.pem"]

@@ -1,4 +1,4 @@
-"""Rules and dashboard against the README, their tests and a live Prometheus.
+"""Rules and dashboard against config/reference, their tests and a live Prometheus.
 
 usage: expressions.py form              what can be seen without Prometheus
        expressions.py live URL          every expression, on a Prometheus that scrapes under load
@@ -17,7 +17,7 @@ import urllib.request
 import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-README = (ROOT / "README.md").read_text()
+REFERENCE = "".join(file.read_text() for file in sorted((ROOT / "config/reference").glob("*.md")))
 RULES = [
     rule
     for group in yaml.safe_load((ROOT / "config/prometheus/rules.yml").read_text())["groups"]
@@ -49,6 +49,12 @@ def selectors(expr):
     return {name + (labels or "") for name, labels in SELECTOR.findall(expr)}
 
 
+def anchors(text):
+    """The anchors of the headings of a Markdown file, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", text, re.M)
+    return {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-") for heading in headings}
+
+
 def form():
     alerts = [rule for rule in RULES if "alert" in rule]
     tested = set()
@@ -56,31 +62,32 @@ def form():
         for question in test["promql_expr_test"]:
             for sample in question["exp_samples"]:
                 tested.add(tuple(sorted(re.findall(r'(alertname|severity)="(\w+)"', sample["labels"]))))
-    headings = {line.lstrip("# ") for line in README.splitlines() if line.startswith("#")}
     for rule in alerts:
         name, severity = rule["alert"], rule["labels"]["severity"]
         if (("alertname", name), ("severity", severity)) not in tested:
             yield f"{name}, {severity}: no test in which it fires"
         if set(rule["annotations"]) != {"summary", "cure", "runbook"}:
             yield f"{name}: its annotations are not summary, cure and runbook"
-        _, heading, *row = rule["annotations"]["runbook"].split(", ")
-        if heading not in headings:
-            yield f"{name}: the README has no heading {heading!r}"
+        link, *row = rule["annotations"]["runbook"].split(", ")
+        file, _, anchor = link.partition("#")
+        text = (ROOT / file).read_text()
+        if anchor not in anchors(text):
+            yield f"{name}: {file} has no heading {anchor!r}"
         for word in row:
-            if f"| `{word}` |" not in README:
-                yield f"{name}: the README has no row {word!r}"
+            if f"| `{word}` |" not in text:
+                yield f"{name}: {file} has no row {word!r}"
     for where, expr in expressions():
         for values in re.findall(r'(?:reason|result|pki_status|enrolment|role|purpose|operation)[!=]~?"([^"]+)"', expr):
             for value in values.split("|"):
-                if f"`{value}`" not in README:
-                    yield f"{where}: {value!r} is no label value in the README"
-    table = dict(re.findall(r"^\| `(Ndes\w+)` \| ([\w, ]+) \|", README, re.M))
+                if f"`{value}`" not in REFERENCE:
+                    yield f"{where}: {value!r} is no label value in config/reference"
+    table = dict(re.findall(r"^\| `(Ndes\w+)` \| ([\w, ]+) \|", REFERENCE, re.M))
     severities = {}
     for rule in alerts:
         severities.setdefault(rule["alert"], []).append(rule["labels"]["severity"])
     for name in table.keys() | severities.keys():
         if table.get(name) != ", ".join(severities.get(name, [])):
-            yield f"{name}: its severity in the README is {table.get(name)}"
+            yield f"{name}: its severity in config/reference is {table.get(name)}"
     taken = set()
     for panel in PANELS:
         place = panel["gridPos"]
@@ -95,7 +102,7 @@ def form():
         if not panel["description"] or panel["datasource"]["uid"] != "${datasource}":
             yield f"{panel['title']}: no description, or another data source"
     shown = "".join(target["expr"] for panel in PANELS for target in panel["targets"])
-    metrics = set(re.findall(r"^\| `(ndes_proxy_\w+)` \| \w+ \|", README, re.M))
+    metrics = set(re.findall(r"^\| `(ndes_proxy_\w+)` \| \w+ \|", REFERENCE, re.M))
     print(
         f"{len({rule['alert'] for rule in alerts})} alerts in {len(alerts)} rules, {len(PANELS)} panels; "
         f"{sum(name in shown for name in metrics)} of {len(metrics)} metrics have a picture"
