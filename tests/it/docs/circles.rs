@@ -1,5 +1,5 @@
-//! No two files use each other, neither directly nor through a third, so that a file can be read and
-//! changed without those that use it.
+//! No two files use each other, neither directly nor through a third, so that a file can be read
+//! and changed without those that use it.
 //!
 //! The graph is read from the text. Each `use`, and each path that begins with `crate`, `self`,
 //! `super`, a child module or an imported name, is followed through re-exports to the file that
@@ -7,13 +7,13 @@
 //! an item that an ancestor module defines, because a module and its children are one unit. Method
 //! calls are not followed, because that would need types.
 
-mod source;
+mod files;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::Path;
 
 use super::at;
-use source::Files;
+use files::Files;
 
 /// Circles that are allowed for now.
 const KNOWN: [&str; 8] = [
