@@ -1,5 +1,6 @@
-//! The audit event of a PKIOperation: enough to find it again in the IIS log and among the
-//! connector's events. Never the message itself; what a device made up is bounded and escaped.
+//! The audit event of a PKIOperation: enough to find it again in the IIS log and among the events
+//! of the connector. It never contains the message, and values that a device chose are bounded and
+//! escaped.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,21 +13,21 @@ use crate::scep::{
     Cipher, Digest, FailInfo, MessageType, Name, Oid, PkiStatus, Recipient, Signature, Unreadable,
 };
 
-/// What the event says beside the message: the rest of its request.
+/// The values of the event that are not from the message.
 pub struct Audit<'a> {
     pub request_id: RequestId,
     pub application: Option<&'a str>,
     pub client: IpAddr,
-    /// Where the proxy itself answered.
+    /// Set if the proxy itself answered.
     pub reason: Option<Reason>,
-    /// The device left before its answer.
+    /// Whether the device left before it received the response.
     pub client_gone: bool,
     pub duration: Duration,
     pub upstream: Option<Duration>,
 }
 
 impl Audit<'_> {
-    /// `insight`: none of a PKIOperation that was refused before its message was read.
+    /// `insight` is `None` for a PKIOperation that was refused before its message was read.
     pub fn write(&self, insight: Option<&Insight>, line: &mut Line) {
         let sent = insight.and_then(|insight| insight.message.as_deref());
         let message = sent.map(|sent| sent.message.as_ref());
@@ -79,7 +80,7 @@ impl Audit<'_> {
     }
 }
 
-/// Bytes of a text that a device chose.
+/// The most bytes of a text that a device chose.
 const MOST: usize = 200;
 
 fn cut(bytes: &[u8]) -> Cut<'_> {
@@ -90,7 +91,8 @@ fn name(text: &str) -> Cut<'_> {
     cut(text.as_bytes())
 }
 
-/// A number of RFC 8894 as its word, another one as it is; as the next two.
+/// Writes a number of RFC 8894 as its word, and another one as the number. The next two do the
+/// same.
 fn kind(kind: MessageType) -> Bare<u32> {
     match kind {
         MessageType::Other(number) => Bare::Other(number),
@@ -112,7 +114,7 @@ fn fail_info(info: FailInfo) -> Bare<u32> {
     }
 }
 
-/// A known algorithm as its word, another one as its OID; as the next two.
+/// Writes a known algorithm as its word, and another one as its OID. The next two do the same.
 fn digest(digest: Digest) -> Bare<Oid> {
     match digest {
         Digest::Other(oid) => Bare::Other(oid),
@@ -134,7 +136,7 @@ fn cipher(cipher: Cipher) -> Bare<Oid> {
     }
 }
 
-/// Two digits for each byte.
+/// Writes two hexadecimal digits for each byte.
 struct Hex<'a>(&'a [u8]);
 
 impl Value for Hex<'_> {
@@ -143,13 +145,13 @@ impl Value for Hex<'_> {
     }
 }
 
-/// Those whom a message is encrypted for, as `3eb CN=NDES CA,O=Corp; ...`.
+/// The certificates that a message is encrypted for, as `3eb CN=NDES CA,O=Corp; ...`.
 struct Recipients<'a>(&'a [Recipient]);
 
 impl Value for Recipients<'_> {
     fn write(self, line: &mut Line) {
         line.quoted(|line| {
-            // Most often one CA issued them all: its text is made once.
+            // One CA issued all of them as a rule, and its name is formatted once.
             let mut last: Option<(&Name, String)> = None;
             for (index, recipient) in self.0.iter().enumerate() {
                 if index > 0 {

@@ -16,17 +16,17 @@ use crate::scep::{FailInfo, Operation};
 use crate::upstream::Failure;
 pub use certificates::of_certificates;
 
-/// Who made an answer, by its Server field.
+/// Who sent a response, by its Server field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answerer {
-    /// The kernel: no request reached IIS, and its log has nothing of it.
+    /// The kernel: the request did not reach IIS, and the IIS log has nothing of it.
     HttpSys,
-    /// IIS, mscep.dll, or whatever hides its name.
+    /// IIS, mscep.dll, or something that hides its name.
     Other,
 }
 
 impl Answerer {
-    /// `fields` as they came from the upstream.
+    /// `fields` are the header fields as the upstream sent them.
     pub fn of(fields: &http::HeaderMap) -> Self {
         let is_http_sys = |server: &http::HeaderValue| {
             let name = server.as_bytes().get(..17);
@@ -39,7 +39,7 @@ impl Answerer {
     }
 }
 
-/// Whether the answer is a page for people.
+/// Returns whether the response is a web page.
 pub fn is_page(fields: &http::HeaderMap) -> bool {
     let html = |value: &http::HeaderValue| {
         let kind = value.as_bytes().get(..9);
@@ -48,11 +48,11 @@ pub fn is_page(fields: &http::HeaderMap) -> bool {
     fields.get(CONTENT_TYPE).is_some_and(html)
 }
 
-/// What was asked, as far as a diagnosis needs it.
+/// The facts about a request that a diagnosis needs.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestFacts {
     pub operation: Option<Operation>,
-    /// Of the URI as it went to NDES.
+    /// The length of the URI as it was sent to NDES.
     pub uri_bytes: usize,
     pub policy_module: PolicyModule,
 }
@@ -61,7 +61,8 @@ pub struct RequestFacts {
 /// <https://learn.microsoft.com/iis/configuration/system.webserver/security/requestfiltering/requestlimits/>
 const SMALLEST_DEFAULT_LIMIT: usize = 2_048;
 
-/// What the head of an answer says. None where it is healthy, or its body has to tell.
+/// Returns what the head of a response means. Returns `None` if it is healthy, or if only the body
+/// can tell.
 pub fn of_answer(request: RequestFacts, status: StatusCode, answerer: Answerer) -> Option<Reason> {
     use Reason as R;
     let long = request.uri_bytes > SMALLEST_DEFAULT_LIMIT;
@@ -75,7 +76,7 @@ pub fn of_answer(request: RequestFacts, status: StatusCode, answerer: Answerer) 
         (401, _) => R::WindowsAuthentication,
         (403, Some(Operation::PKIOperation)) => R::PkiOperationForbidden,
         (403, Some(_)) => R::Forbidden,
-        // What the policy module answers, and other modules may.
+        // The policy module answers 403, and other modules may.
         (403, None) => return None,
         (404, _) if long => R::RequestFiltering,
         (404, _) => R::MscepNotFound,
@@ -116,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn statuses_around_the_limits() {
+    fn statuses_on_both_sides_of_the_length_limit() {
         let seen = |uri_bytes, status, answerer| {
             let request = RequestFacts {
                 operation: Some(Operation::GetCACaps),
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn http_sys_is_known_by_its_server_field() {
+    fn http_sys_is_recognised_by_its_server_field() {
         for (server, expected) in [
             ("Microsoft-HTTPAPI/2.0", Answerer::HttpSys),
             ("microsoft-httpapi/9", Answerer::HttpSys),

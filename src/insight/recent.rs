@@ -1,21 +1,21 @@
-//! What was seen and is waited for: bounded in number and in time, whatever clients do.
+//! Keys that are remembered for a while, bounded in number and in time whatever clients do.
 
 use std::borrow::Borrow;
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
-/// Keys in the order of their arrival, each with the time of it.
+/// Keys in the order of their arrival, each with its time.
 pub(super) struct Recent<K> {
     since: HashMap<K, Instant>,
-    /// Holds each key of `since`, and until their time keys that were taken out.
+    /// Holds each key of `since`, and until they expire also keys that were taken out.
     order: VecDeque<(Instant, K)>,
     most: usize,
     time: Duration,
 }
 
 impl<K: Clone + Eq + Hash> Recent<K> {
-    /// At most `most` keys, each for `time`.
+    /// Remembers at most `most` keys, each for `time`.
     pub(super) fn new(most: usize, time: Duration) -> Self {
         Self {
             since: HashMap::new(),
@@ -25,8 +25,8 @@ impl<K: Clone + Eq + Hash> Recent<K> {
         }
     }
 
-    /// Remembers `key` since `now`, or as long as it is known already. Where there is no room, the
-    /// oldest is forgotten.
+    /// Remembers `key` since `now`, unless it is remembered already. If there is no room, the
+    /// oldest key is forgotten.
     pub(super) fn note(&mut self, key: K, now: Instant) {
         if self.since.contains_key(&key) {
             return;
@@ -38,20 +38,20 @@ impl<K: Clone + Eq + Hash> Recent<K> {
         self.since.insert(key, now);
     }
 
-    /// Takes `key` out and tells since when it was known.
+    /// Takes `key` out and returns since when it was remembered.
     pub(super) fn take<Q>(&mut self, key: &Q) -> Option<Instant>
     where
         K: Borrow<Q>,
         Q: Eq + Hash + ?Sized,
     {
-        // Most often there is none, and nothing to hash the key for.
+        // The map is empty as a rule, and hashing the key is not needed.
         if self.since.is_empty() {
             return None;
         }
         self.since.remove(key)
     }
 
-    /// Takes out whatever has been here for the whole time, and tells how many that were.
+    /// Removes every key that has been remembered for the whole time. Returns how many there were.
     pub(super) fn expire(&mut self, now: Instant) -> usize {
         let mut expired = 0;
         while let Some((since, _)) = self.order.front()
@@ -62,12 +62,12 @@ impl<K: Clone + Eq + Hash> Recent<K> {
         expired
     }
 
-    /// Forgets the oldest. False where it had been taken out before.
+    /// Forgets the oldest key. Returns `false` if it had been taken out before.
     fn pop(&mut self) -> bool {
         let Some((since, key)) = self.order.pop_front() else {
             return false;
         };
-        // Taken out and noted again, it stands further back too.
+        // A key that was taken out and remembered again is also further back in the queue.
         let still = self.since.get(&key) == Some(&since);
         if still {
             self.since.remove(&key);
@@ -83,7 +83,7 @@ mod tests {
     const MINUTE: Duration = Duration::from_secs(60);
 
     #[test]
-    fn what_is_not_taken_in_time_expires_once() {
+    fn a_key_that_is_not_taken_in_time_expires_once() {
         let (mut recent, start) = (Recent::new(10, MINUTE), Instant::now());
         recent.note("stays", start);
         recent.note("taken", start);
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn noted_again_counts_from_then() {
+    fn a_key_that_is_noted_again_counts_from_then() {
         let (mut recent, start) = (Recent::new(10, MINUTE), Instant::now());
         recent.note(1, start);
         recent.take(&1);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn never_more_than_the_most() {
+    fn there_are_never_more_keys_than_the_maximum() {
         let (mut recent, start) = (Recent::new(3, MINUTE), Instant::now());
         for key in 0..1_000 {
             recent.note(key, start);

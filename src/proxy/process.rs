@@ -1,4 +1,4 @@
-//! What lives as long as the process, through every reload.
+//! The state that lives as long as the process, through every reload.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,18 +25,18 @@ pub struct Process {
     pub rates: Rates,
     pub buffers: Arc<Buffers>,
     pub scep: ScepStates,
-    /// Requests answered by the proxy itself, by reason.
+    /// Requests that the proxy answered itself, by reason.
     pub refusals: Hour<Reasons>,
-    /// Enrolments whose clients have left, read to their end.
+    /// Enrolments whose clients have left, which are read to their end.
     pub detached: TaskTracker,
-    /// Keeps scanners from filling the disk: the counters still see each of them.
+    /// Keeps scanners from filling the disk. The counters still count every refusal.
     refusal_log: RateLimiter<NotKeyed, InMemoryState, MonotonicClock, NoOpMiddleware<Instant>>,
     started: u32,
     connections: AtomicU64,
     cutting: AtomicBool,
 }
 
-/// Access lines of refused requests a second.
+/// Access lines of refused requests per second.
 const REFUSALS_LOGGED: std::num::NonZeroU32 = std::num::NonZeroU32::new(100).expect("positive");
 
 impl Process {
@@ -66,7 +66,7 @@ impl Process {
         })
     }
 
-    /// To the second.
+    /// Returns the start of the process, accurate to the second.
     pub fn started(&self) -> SystemTime {
         UNIX_EPOCH + Duration::from_secs(self.started.into())
     }
@@ -78,7 +78,7 @@ impl Process {
         }
     }
 
-    /// From now on connections end because the time of the shutdown is over.
+    /// From now on connections are closed because the shutdown has taken its time.
     pub(crate) fn cut(&self) {
         self.cutting.store(true, Ordering::Relaxed);
     }

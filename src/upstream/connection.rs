@@ -1,8 +1,8 @@
-//! An HTTP/1.1 connection to the upstream, and one request at a time on it.
+//! An HTTP/1.1 connection to the upstream, with one request at a time on it.
 //!
-//! Our own instead of hyper's client: that runs each connection as a task and hands requests,
-//! answers and bodies over by channels, which cost as much as all the rest of a short request. Here
-//! who asks reads the answer.
+//! It is written here instead of taken from hyper, because hyper's client runs each connection as a
+//! task and passes requests, responses and bodies through channels, which cost as much as
+//! everything else in a short request. Here the task that sends the request reads the response.
 
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
@@ -22,31 +22,31 @@ use super::pool::IdleConnections;
 use super::wire::{Passed, Wire};
 use super::{Failure, Outgoing};
 
-/// A connection with no request on it, or with one.
+/// A connection with at most one request on it.
 pub(super) struct Connection {
-    /// Boxed, for connections move between the pool and those who use them.
+    /// Boxed, because connections move between the pool and their users.
     stream: Box<TlsStream<Wire>>,
-    /// Arrived and not used yet.
+    /// Bytes that have arrived and are not used yet.
     input: BytesMut,
-    /// Not its first request.
+    /// Whether the connection has served a request before.
     pub(super) reused: bool,
     pub(super) opened: Instant,
     pub(super) idle_since: Instant,
 }
 
-/// Why a request got no head of an answer.
+/// Why a request received no response head.
 pub(super) enum NoHead {
-    /// The connection failed, or ended.
+    /// The connection failed or closed.
     Io(io::Error),
-    /// What came is no answer.
+    /// The bytes that arrived are not a valid response.
     Answer(Failure),
 }
 
-/// Room for the head and the body of most answers: a CertRep is 2 to 5 KB.
+/// Room for the head and the body of most responses: a CertRep is 2 to 5 KB.
 const SHORT: usize = 8 << 10;
-/// Idle for less than this time, there is load.
+/// A connection that was idle for a shorter time is under load.
 const RECENT: Duration = Duration::from_millis(5);
-/// Most of a long body that is read at a time.
+/// The most bytes of a long body that are read at a time.
 const PIECE: usize = 32 << 10;
 
 impl Connection {
@@ -61,21 +61,22 @@ impl Connection {
         }
     }
 
-    /// What has passed on its socket so far.
+    /// Returns what has passed on the socket so far.
     pub(super) fn passed(&self) -> Passed {
         self.stream.get_ref().0.passed()
     }
 
-    /// Whether nothing has come since its last answer. The runtime has just heard what came before
-    /// this request did; only under little load, where it costs nothing, the socket is asked too.
+    /// Returns whether nothing has arrived since the last response. The runtime reported what
+    /// arrived before this request began. Under little load, where it costs nothing, the socket is
+    /// asked too.
     pub(super) fn is_quiet(&self, now: Instant) -> bool {
         let wire = self.stream.get_ref().0;
         let is_recent = now - self.idle_since < RECENT;
         (is_recent && wire.seems_quiet()) || wire.is_quiet()
     }
 
-    /// Writes `request` and reads the head of its answer; both at a time, for a server may answer a
-    /// long request before all of it has arrived, and read the rest no more.
+    /// Writes `request` and reads the head of the response. Both happen at the same time, because a
+    /// server may answer a long request before all of it has arrived and stop reading it.
     pub(super) async fn ask(&mut self, request: &Outgoing) -> Result<Head, NoHead> {
         let mut slices = request.on_the_wire().map(IoSlice::new);
         let mut unsent = &mut slices[..];
@@ -87,7 +88,7 @@ impl Connection {
                 let written = poll_write(Pin::new(&mut *self.stream), cx, &mut unsent);
                 writing = written.is_pending();
                 if let Poll::Ready(Err(error)) = written {
-                    // What it said before it closed may tell why.
+                    // What the server sent before it closed may say why.
                     failed = Some(error);
                 }
             }
@@ -118,14 +119,14 @@ impl Connection {
         }
     }
 
-    /// Reads once, at most `wanted` bytes. 0 where the server has closed.
+    /// Reads once, at most `wanted` bytes. Returns 0 if the server has closed the connection.
     fn poll_fill(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
         self.input.reserve(wanted);
         pin!(self.stream.read_buf(&mut self.input)).poll(cx)
     }
 }
 
-/// Writes all that is left of `unsent`, down to the socket.
+/// Writes the rest of `unsent` to the socket.
 fn poll_write(
     mut stream: Pin<&mut TlsStream<Wire>>,
     cx: &mut Context<'_>,
@@ -140,10 +141,10 @@ fn poll_write(
     stream.poll_flush(cx)
 }
 
-/// The body of an answer as it comes. At its end the connection goes back to the pool; dropped
-/// before, it closes the connection.
+/// The body of a response as it arrives. At its end the connection returns to the pool; dropping it
+/// before closes the connection.
 pub struct Incoming {
-    /// Until the end.
+    /// `None` after the end of the body.
     connection: Option<Connection>,
     left: Length,
     keep_alive: bool,
@@ -165,8 +166,8 @@ impl Incoming {
         }
     }
 
-    /// The next bytes, never empty; none at the end. Trailers are not passed on: no answer of SCEP
-    /// has one.
+    /// Returns the next bytes, which are never empty, or `None` at the end. Trailers are not passed
+    /// on, because no SCEP response has one.
     pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         loop {
             let Some(connection) = &mut self.connection else {
@@ -212,12 +213,13 @@ impl Incoming {
         }
     }
 
-    /// Whether the last byte has been handed on. An end that is not announced is seen later.
+    /// Returns whether the last byte has been handed on. An end that is not announced is noticed
+    /// later.
     pub fn is_end(&self) -> bool {
         self.connection.is_none()
     }
 
-    /// How much is still to come, where that is known.
+    /// Returns how many bytes are still to come, if that is known.
     pub fn left(&self) -> Option<u64> {
         match self.left {
             _ if self.is_end() => Some(0),
@@ -226,12 +228,12 @@ impl Incoming {
         }
     }
 
-    /// The next request may have the connection, if there is nothing on it that nobody asked for.
+    /// Returns the connection to the pool, unless bytes have arrived that no request asked for.
     fn ended(&mut self) {
         let Some(mut connection) = self.connection.take() else {
             return;
         };
-        // What TLS has deciphered and nobody has read makes it want no more.
+        // TLS does not want to read while it has decrypted bytes that nobody has read.
         let surplus = !connection.input.is_empty() || !connection.stream.get_ref().1.wants_read();
         if let (true, false, Some(idle)) = (self.keep_alive, surplus, &self.idle) {
             connection.input = BytesMut::new();
@@ -241,7 +243,7 @@ impl Incoming {
 }
 
 impl Length {
-    /// How much to read at a time.
+    /// Returns how many bytes to read at a time.
     fn next_piece(&self) -> usize {
         match self {
             Self::Left(left) => usize::try_from(*left).map_or(PIECE, |left| left.min(PIECE)),

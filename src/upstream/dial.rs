@@ -1,4 +1,4 @@
-//! Opens a connection: name, TCP, TLS with the certificate verified.
+//! Opens a connection: name, TCP, and TLS with the certificate verified.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,10 +20,10 @@ use crate::tls::certificate::Certificate;
 use crate::tls::refusal;
 
 impl Client {
-    /// A verified connection. Bounded in time by the caller.
+    /// Opens a verified connection. The caller bounds the time.
     pub(super) async fn connect(&self) -> Result<Connection, Failure> {
         let tcp = first_to_answer(&self.addresses().await?, self.settings.timeouts.connect).await?;
-        // A head and a body must not wait for each other's acknowledgement.
+        // A head and a body must not wait for the acknowledgement of each other.
         tcp.set_nodelay(true)
             .map_err(|error| Failure::Connect(error.to_string()))?;
         let tls = self.secure(Wire::new(tcp)).await?;
@@ -31,7 +31,8 @@ impl Client {
         Ok(Connection::new(tls))
     }
 
-    /// TLS on `wire`, with the certificate verified. Bounded in time by the caller.
+    /// Performs the TLS handshake on `wire` and verifies the certificate. The caller bounds the
+    /// time.
     pub async fn secure<W>(&self, wire: W) -> Result<TlsStream<W>, Failure>
     where
         W: AsyncRead + AsyncWrite + Unpin,
@@ -52,8 +53,8 @@ impl Client {
         }
     }
 
-    /// Resolved anew for each connection: the system's resolver minds the time to live, so an
-    /// answer is never used beyond it. Where the name server fails, the last answer serves.
+    /// Resolves the name anew for each connection. The resolver of the system respects the time to
+    /// live, so no result is used beyond it. While the name server fails, the last result is used.
     pub async fn addresses(&self) -> Result<Vec<SocketAddr>, Failure> {
         if let Some(address) = self.settings.address {
             return Ok(vec![address]);
@@ -76,8 +77,8 @@ impl Client {
     }
 }
 
-/// Tries each address in its turn, and gives it its share of `limit`, so that a dead one does not
-/// hide the others.
+/// Tries the addresses one after the other. Each has its share of `limit`, so that a dead one does
+/// not hide the others.
 pub async fn first_to_answer(
     addresses: &[SocketAddr],
     limit: Duration,

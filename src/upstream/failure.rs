@@ -1,4 +1,5 @@
-//! Why an upstream gave no answer. The client learns the kind of it, the log all of it.
+//! Why an upstream gave no response. The client learns the kind of failure; the log has the
+//! details.
 
 use std::error::Error as _;
 use std::io;
@@ -12,17 +13,19 @@ use crate::tls::refusal::{self, UpstreamTlsError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
-    #[error("its name is not resolved; check the name in `url`, or give its `address`")]
+    #[error("the name cannot be resolved; correct the name in `url`, or set `address`")]
     Name(#[source] io::Error),
-    #[error("no connection to {0}; is NDES running, and does the firewall let port 443 through?")]
+    #[error(
+        "no connection to {0}; check that NDES runs and that the firewall lets port 443 through"
+    )]
     Connect(String),
     #[error(
-        "no verified connection within upstream_connect; is NDES running, and does the firewall let port 443 through?"
+        "no verified connection within upstream_connect; check that NDES runs and that the firewall lets port 443 through"
     )]
     ConnectTimeout,
     #[error("{0}")]
     Tls(UpstreamTlsError),
-    /// The connection died before a byte of the request was written.
+    /// The connection closed before a byte of the request was written.
     #[error("the connection closed before the request was sent")]
     Unsent(#[source] io::Error),
     #[error(
@@ -32,36 +35,36 @@ pub enum Failure {
     Closed {
         #[source]
         error: io::Error,
-        /// It had served a request before.
+        /// The connection had served a request before.
         reused: bool,
     },
-    #[error("the answer is not valid HTTP/1.1")]
+    #[error("the response is not valid HTTP/1.1")]
     Invalid(#[source] httparse::Error),
-    #[error("the head of the answer is over 64 KB")]
+    #[error("the head of the response is longer than 64 KB")]
     HeadTooLarge,
-    #[error("the length of the answer is ambiguous: {0}")]
+    #[error("the length of the response is ambiguous: {0}")]
     Framing(&'static str),
-    #[error("the answer switches to another protocol, which nobody asked for")]
+    #[error("the response switches to another protocol, which no request asked for")]
     Upgrade,
     #[error(
-        "no answer in time: for PKIOperation see upstream_pki_operation, else upstream_response"
+        "no response in time; the limit is upstream_pki_operation for a PKIOperation, and upstream_response for other requests"
     )]
     ResponseTimeout,
 }
 
-/// What is known of a connection that failed with a request on it.
+/// The state of a connection that failed with a request on it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ConnectionFailure {
-    /// Not one byte of the request was written.
+    /// Whether no byte of the request was written.
     pub(super) unsent: bool,
-    /// The connection had served a request before.
+    /// Whether the connection had served a request before.
     pub(super) reused: bool,
-    /// The server began another handshake after the request.
+    /// Whether the server began another handshake after the request.
     pub(super) new_handshake: bool,
 }
 
 impl ConnectionFailure {
-    /// What an error on a verified connection to `server` means.
+    /// Returns what an error on a verified connection to `server` means.
     pub(super) fn failure(self, error: io::Error, server: &DnsName) -> Failure {
         if let Some(demand) = client_certificate_demanded(&error, server) {
             return Failure::Tls(demand);
@@ -96,7 +99,7 @@ impl Failure {
     /// Returns the metric label and log field `kind`.
     pub fn kind(&self) -> &'static str {
         let reason = self.reason();
-        reason.row().kind.unwrap_or(reason.word())
+        reason.row().kind.unwrap_or_else(|| reason.word())
     }
 
     pub fn rejection(&self) -> Rejection {
@@ -113,7 +116,7 @@ impl Failure {
         }
     }
 
-    /// The error and everything below it, for an admin.
+    /// Returns the error and all its sources, for an admin.
     pub fn explained(&self) -> String {
         let mut text = self.to_string();
         let mut below = self.source();
@@ -125,14 +128,14 @@ impl Failure {
     }
 }
 
-/// Under TLS 1.3 a server that wants a client certificate says so only after the handshake.
+/// Under TLS 1.3, a server that requires a client certificate says so only after the handshake.
 fn client_certificate_demanded(error: &io::Error, server: &DnsName) -> Option<UpstreamTlsError> {
     let name = ServerName::try_from(server.as_str()).ok()?;
     let refusal = refusal::classify(error, &name);
     (refusal.kind == refusal::Kind::ClientCertificateDemanded).then_some(refusal)
 }
 
-/// Under TLS 1.2 IIS asks for a client certificate by a new handshake once it knows the path.
+/// Under TLS 1.2, IIS requests a client certificate by a new handshake once it knows the path.
 fn handshake_demanded(server: &DnsName) -> UpstreamTlsError {
     UpstreamTlsError {
         kind: refusal::Kind::ClientCertificateDemanded,

@@ -1,5 +1,5 @@
-//! Which fields pass: of a request only those that NDES needs, of an answer all but those that
-//! are between NDES and the proxy, or that tell strangers about the inside.
+//! Which header fields pass: of a request only those that NDES needs; of a response all except
+//! those that concern only NDES and the proxy, or that describe the inside to strangers.
 
 use std::net::IpAddr;
 
@@ -14,12 +14,12 @@ use crate::base::head::Head;
 use crate::base::text::{digits, dotted};
 use crate::config::ClientAddress;
 
-/// The field lines of a request, as they go over the wire.
+/// The header field lines of a request, as they are written to the connection.
 #[derive(Debug, Default)]
 pub struct Lines(BytesMut);
 
 impl Lines {
-    /// Those of a request to `host`.
+    /// Starts the lines of a request to `host`.
     pub fn to(host: &HeaderValue) -> Self {
         let mut lines = Self(BytesMut::with_capacity(256));
         lines.add("host", host);
@@ -36,15 +36,16 @@ impl Lines {
         }
     }
 
-    /// The empty line behind them included.
+    /// Returns the lines with the empty line behind them.
     pub fn end(mut self) -> Bytes {
         self.0.extend_from_slice(b"\r\n");
         self.0.freeze()
     }
 }
 
-/// The fields of a request to `host`. Never more than the client sent, but Host, Content-Length
-/// and what `client_address` asks for: HTTP.sys bounds the whole head.
+/// Returns the header fields of a request to `host`. Only Host, Content-Length and what
+/// `client_address` asks for are added to those of the client, because HTTP.sys limits the size of
+/// the whole head.
 pub fn request(
     head: &Head,
     method: &Method,
@@ -64,7 +65,7 @@ pub fn request(
         }
     }
     if *method == Method::POST {
-        // IIS takes no chunks for an ISAPI extension.
+        // IIS does not accept a chunked body for an ISAPI extension.
         let (digits, count) = digits::<10>(body as u64);
         lines.line(&[b"content-length: ", &digits[..count]]);
     }
@@ -83,7 +84,7 @@ pub fn request(
     match tell {
         ClientAddress::None => {}
         ClientAddress::XForwardedFor => lines.line(&[b"x-forwarded-for: ", text]),
-        // RFC 7239 §6: IPv6 in brackets and quotes.
+        // IPv6 addresses are in brackets and quotes (RFC 7239 §6).
         ClientAddress::Forwarded if client.is_ipv6() => {
             lines.line(&[b"forwarded: for=\"[", text, b"]\""]);
         }
@@ -92,8 +93,8 @@ pub fn request(
     lines.end()
 }
 
-/// Takes out of an answer what is not for the client, and turns a Location of the internal name
-/// into one of the public name.
+/// Removes from a response what is not for the client, and replaces the internal name in Location
+/// by the public name.
 pub fn clean_response(
     fields: &mut HeaderMap,
     internal: &[impl AsRef<str>],
@@ -105,7 +106,7 @@ pub fn clean_response(
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        // The length and the type describe the answer itself.
+        // The length and the type describe the response itself.
         .filter(|name| ![CONTENT_LENGTH, CONTENT_TYPE].contains(name))
         .collect();
     let gone: Vec<HeaderName> = fields
@@ -136,7 +137,7 @@ pub fn clean_response(
     }
 }
 
-/// Hop-by-hop (RFC 9110 §7.6.1), or a description of the server.
+/// Returns whether a header field is hop-by-hop (RFC 9110 §7.6.1) or describes the server.
 fn is_internal(name: &HeaderName) -> bool {
     const NAMES: [&str; 8] = [
         "keep-alive",
@@ -153,7 +154,8 @@ fn is_internal(name: &HeaderName) -> bool {
         || name.as_str().starts_with("x-aspnet")
 }
 
-/// Windows logon cannot pass a proxy that ends TLS, and its challenge names the domain.
+/// Windows authentication cannot pass a proxy that terminates TLS, and its challenge names the
+/// domain.
 fn is_windows_auth(value: &HeaderValue) -> bool {
     let mut schemes = value.as_bytes().split(|b| *b == b',').map(|challenge| {
         let scheme = challenge.trim_ascii().split(|b| *b == b' ').next();
@@ -191,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_loses_what_is_internal_and_nothing_else() {
+    fn a_response_loses_internal_fields_and_no_others() {
         let mut fields = HeaderMap::new();
         for (name, value) in [
             ("content-type", "text/html"),
@@ -232,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn other_locations_stay() {
+    fn other_locations_are_not_changed() {
         for location in [
             "/relative",
             "https://elsewhere.test/",

@@ -1,5 +1,5 @@
-//! Reads the head of an answer, and with it where its body ends: what two parties could read in two
-//! ways is no answer.
+//! Reads the head of a response, and where its body ends. A response that two parties could read in
+//! two ways is refused.
 
 use std::mem::MaybeUninit;
 
@@ -12,38 +12,38 @@ use super::Failure;
 use crate::base::chunked::Chunked;
 use crate::base::head::Framing;
 
-/// What a head may take; NDES's are below 1 KB.
+/// The most bytes of a head. Those of NDES are below 1 KB.
 const MOST_BYTES: usize = 64 << 10;
-/// Field lines.
+/// The most header fields.
 const MOST_FIELDS: usize = 100;
 
-/// The head of a final answer.
+/// The head of a final response.
 #[derive(Debug)]
 pub struct Head {
     pub parts: response::Parts,
     pub body: Length,
-    /// The connection can carry another request behind the body.
+    /// Whether the connection can carry another request after the body.
     pub keep_alive: bool,
 }
 
-/// Where a body ends (RFC 9112 §6.3).
+/// How the end of a body is determined (RFC 9112 §6.3).
 #[derive(Debug)]
 pub enum Length {
-    /// So many bytes are still to come.
+    /// This many bytes are still to come.
     Left(u64),
     Chunks(Chunked),
-    /// With the connection, whose TLS must say so.
+    /// The body ends with the connection, and TLS must confirm that (close_notify).
     UntilClosed,
 }
 
-/// Takes a whole head from the beginning of `input`; interim ones are skipped. None where the
-/// rest of it is still to come.
+/// Takes a complete head from the beginning of `input` and skips interim responses. Returns `None`
+/// while it is incomplete.
 ///
-/// `to_head`: it answers a HEAD, and so has no body.
+/// `to_head`: the response answers a HEAD and so has no body.
 pub fn take(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Failure> {
     while let Some(end) = end(input)? {
         let parts = parse(&input.split_to(end).freeze())?;
-        // Nobody asked for another protocol.
+        // No request asked for another protocol.
         if parts.status == StatusCode::SWITCHING_PROTOCOLS {
             return Err(Failure::Upgrade);
         }
@@ -66,14 +66,14 @@ pub fn take(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, Failure
     Ok(None)
 }
 
-/// Why what came before the end of the connection is no answer.
+/// Returns why the bytes before the end of the connection are not a response.
 pub(super) fn cut_off(input: &[u8]) -> Option<Failure> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let parsed = httparse::Response::new(&mut fields).parse(input);
     parsed.err().map(Failure::Invalid)
 }
 
-/// Behind the empty line.
+/// The position behind the empty line.
 fn end(input: &[u8]) -> Result<Option<usize>, Failure> {
     let end = memchr::memchr_iter(b'\n', input).find_map(|at| match input[at + 1..] {
         [b'\n', ..] => Some(at + 2),
@@ -112,8 +112,8 @@ fn parse(head: &Bytes) -> Result<response::Parts, Failure> {
     Ok(parts)
 }
 
-/// Refuses an answer with other than one framing (RFC 9112 §6.3): a Transfer-Encoding that is not
-/// exactly one `chunked`, Content-Length beside it, several Content-Length or one that is no
+/// Refuses a response with other than one framing (RFC 9112 §6.3): a Transfer-Encoding that is not
+/// exactly one `chunked`, Content-Length beside it, several Content-Length, or one that is not a
 /// number.
 fn length(answer: &response::Parts) -> Result<Length, Failure> {
     let mut codings = answer.headers.get_all(TRANSFER_ENCODING).iter();
@@ -154,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn one_framing_is_enough_and_two_are_none() {
+    fn exactly_one_framing_is_accepted() {
         for (fields, is_sound) in [
             ("", true),
             ("Content-Length: 0\r\n", true),
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_is_read_once_it_is_whole() {
+    fn a_head_is_read_once_it_is_complete() {
         let text = "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\nServer: x\r\nContent-Length: 2\r\n\r\n";
         for cut in 0..text.len() {
             assert!(read(&text[..cut]).unwrap().is_none(), "{cut}");
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn too_long_a_head_is_refused_whole_or_not() {
+    fn a_head_over_the_limit_is_refused_complete_or_not() {
         let head = |bytes: usize| {
             let start = "HTTP/1.1 200 OK\r\nX: ";
             format!("{start}{}\r\n\r\n", "a".repeat(bytes - start.len() - 4))
@@ -216,7 +216,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, line in "HTTP/1.[01] [0-9]{3} ?[ -~]{0,9}\r\n") {
+        fn arbitrary_bytes_never_panic(bytes: Vec<u8>, line in "HTTP/1.[01] [0-9]{3} ?[ -~]{0,9}\r\n") {
             _ = take(&mut BytesMut::from(&bytes[..]), false);
             let whole = [line.as_bytes(), &bytes, b"\r\n\r\n"].concat();
             _ = take(&mut BytesMut::from(&whole[..]), true);

@@ -1,24 +1,24 @@
-//! Counts the handshake records in what a TLS server sends.
+//! Counts the handshake records in the bytes that a TLS server sends.
 //!
-//! rustls declines a new handshake within a connection and says nothing about it. IIS begins one
-//! under TLS 1.2 to ask for a client certificate once it knows the path, and then breaks off: only
-//! the type of its record, which is not encrypted (RFC 5246 §6.2.1), tells that from any other
-//! broken connection. TLS 1.3 hides the types, and has no such handshake.
+//! rustls declines a new handshake within a connection and does not report it. IIS begins one under
+//! TLS 1.2 to request a client certificate once it knows the path, and then closes the connection.
+//! Only the record type, which is not encrypted (RFC 5246 §6.2.1), distinguishes that from any
+//! other broken connection. TLS 1.3 hides the types, and has no such handshake.
 
-/// Where in the stream of records the bytes so far have ended.
+/// The position within the stream of records.
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    /// Type, version, length; `have` bytes of it are there.
+    /// Reading type, version and length, of which `have` bytes have arrived.
     header: [u8; 5],
     have: usize,
-    /// Bytes of the record that are still to come.
+    /// Skipping the record, of which this many bytes are still to come.
     left: usize,
 }
 
 const HANDSHAKE: u8 = 22;
 
 impl Records {
-    /// Goes over the bytes that came next. Returns how many handshake records begin in them.
+    /// Processes the next bytes. Returns how many handshake records begin in them.
     pub(super) fn handshakes(&mut self, mut bytes: &[u8]) -> u64 {
         let mut found = 0;
         loop {
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn handshake_records_are_counted_however_the_bytes_are_cut() {
+    fn handshake_records_are_counted_however_the_bytes_are_split() {
         let record = |kind: u8, length: u16| {
             let mut bytes = vec![kind, 3, 3];
             bytes.extend(length.to_be_bytes());

@@ -1,4 +1,4 @@
-//! The TCP connection under TLS: counts what passes, and can be asked whether it still lives.
+//! The TCP connection below TLS. It counts what passes and can be asked whether it still lives.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::records::Records;
 
-/// What TLS reads from and writes to.
+/// The stream that TLS reads from and writes to.
 pub(super) struct Wire {
     tcp: TcpStream,
     records: Records,
@@ -23,7 +23,7 @@ pub(super) struct Wire {
 pub(super) struct Passed {
     /// Bytes written to the socket.
     pub(super) written: u64,
-    /// TLS records of handshakes that came.
+    /// TLS handshake records that were received.
     pub(super) handshakes: u64,
 }
 
@@ -40,15 +40,15 @@ impl Wire {
         self.passed
     }
 
-    /// Whether the runtime has heard of nothing that arrived on this idle connection. Where it has,
-    /// that may have been read long ago.
+    /// Returns whether the runtime has not reported anything to read on this idle connection. What
+    /// it reported may have been read long ago.
     pub(super) fn seems_quiet(&self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         self.tcp.poll_read_ready(&mut nobody).is_pending()
     }
 
-    /// Whether nothing has arrived on this idle connection: not its end, and no data either, which
-    /// nobody asked for. Asks the socket itself, which knows before the runtime does.
+    /// Returns whether nothing has arrived on this idle connection: neither its end, nor data that
+    /// no request asked for. Asks the socket itself, which knows before the runtime does.
     pub(super) fn is_quiet(&self) -> bool {
         let peeked = SockRef::from(&self.tcp).peek(&mut [MaybeUninit::uninit()]);
         matches!(peeked, Err(error) if error.kind() == io::ErrorKind::WouldBlock)

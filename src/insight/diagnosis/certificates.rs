@@ -1,9 +1,9 @@
-//! The certificates that NDES hands out, as devices will judge them.
+//! Judges the certificates that GetCACert returns as devices will judge them.
 
 use super::Reason;
 use crate::scep::{Certificate, Role};
 
-/// What a device may stumble over in an answer to GetCACert, at `now` (seconds since 1970).
+/// Returns what makes devices fail in a response to GetCACert at `now` (seconds since 1970).
 pub fn of_certificates(certificates: &[Certificate], now: i64) -> Vec<Reason> {
     let (ra, cas): (Vec<_>, Vec<_>) = certificates
         .iter()

@@ -1,10 +1,10 @@
-//! What an application refuses of SCEP beyond the gate. Off by default.
+//! Which SCEP messages an application refuses. Nothing by default.
 
 use crate::base::rejection::Rejection;
 use crate::config::{OnUnreadable, ScepPolicy};
 use crate::scep::{Message, Unreadable};
 
-/// Judges the message of a PKIOperation; `message` is none for other operations.
+/// Judges the message of a PKIOperation. `message` is `None` for other operations.
 pub fn check(
     policy: &ScepPolicy,
     message: Option<&Result<Message, Unreadable>>,

@@ -1,4 +1,4 @@
-//! Request rates: token buckets by governor, keyed by client, in memory that does not grow.
+//! Request rates: token buckets of governor, keyed by client, in memory that does not grow.
 
 mod store;
 
@@ -18,7 +18,7 @@ use crate::config::RateLimit;
 use crate::config::types::Quota;
 use store::ClientStore;
 
-/// All buckets of one process. `C` is the clock, which tests move by hand.
+/// All buckets of one process. `C` is the clock, which tests advance by hand.
 pub struct Rates<C: Clock = MonotonicClock> {
     everyone: Class<C>,
     /// The narrowest network first.
@@ -26,7 +26,7 @@ pub struct Rates<C: Clock = MonotonicClock> {
     global: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
 }
 
-/// Two buckets a client: a scanner behind an office's address uses up the second one only.
+/// Two buckets per client: a scanner behind the address of an office uses up only the second one.
 struct Class<C: Clock> {
     admitted: ByClient<C>,
     refused: ByClient<C>,
@@ -34,9 +34,9 @@ struct Class<C: Clock> {
 
 type ByClient<C> = RateLimiter<ClientKey, ClientStore, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
-/// Clients that a bucket store remembers: 65536 of 32 bytes, 2 MB a store.
+/// Clients that a bucket store remembers: 65536 of 32 bytes, which is 2 MB per store.
 const CLIENTS: usize = 1 << 16;
-/// A configured network has fewer of them.
+/// The same for a configured network, which has fewer clients.
 const NETWORK_CLIENTS: usize = 1 << 12;
 
 impl Rates {
@@ -70,7 +70,7 @@ impl<C: Clock + Clone> Rates<C> {
         }
     }
 
-    /// Pays for a request that the gate admits.
+    /// Charges a request that the gate admits.
     pub fn admitted(&self, key: ClientKey) -> Result<(), Rejection> {
         let bucket = &self.class(key).admitted;
         bucket
@@ -80,7 +80,8 @@ impl<C: Clock + Clone> Rates<C> {
             })
     }
 
-    /// Pays for a request that is refused as `rejection`; beyond the rate it is refused as too many.
+    /// Charges a request that is refused as `rejection`. Returns `RateRefused` instead if the
+    /// client has used up its rate.
     pub fn refused(&self, key: ClientKey, rejection: Rejection) -> Rejection {
         let bucket = &self.class(key).refused;
         match bucket.check_key(&key) {
@@ -91,7 +92,7 @@ impl<C: Clock + Clone> Rates<C> {
         }
     }
 
-    /// Pays for a request that goes to an upstream.
+    /// Charges a request that is forwarded to an upstream.
     pub fn forwarded(&self) -> Result<(), Rejection> {
         let clock = self.global.clock();
         self.global.check().map_err(|until| Rejection::RateGlobal {
@@ -118,7 +119,7 @@ fn quota(quota: Quota) -> governor::Quota {
     governor::Quota::per_second(quota.per_second).allow_burst(quota.burst)
 }
 
-/// Whole seconds, rounded up: whoever waits that long is let in.
+/// Returns whole seconds, rounded up: a client that waits that long is admitted.
 fn wait<C: Clock>(until: &NotUntil<C::Instant>, clock: &C) -> u64 {
     let wait = until.wait_time_from(clock.now());
     let rounded = wait + Duration::from_nanos(999_999_999);

@@ -1,4 +1,4 @@
-//! The limits of a head, and of the body as far as its head announces it.
+//! The limits of a request head, and of the body as far as the head announces it.
 
 use crate::base::head::{Framing, Head};
 use crate::base::rejection::Rejection;

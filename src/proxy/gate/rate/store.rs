@@ -1,9 +1,9 @@
 //! Where governor keeps a number per client: a table of fixed size.
 //!
-//! governor's own keyed stores grow with every address until they are swept; an attacker with an
-//! IPv6 /32 has four thousand million /64s. Here a client has eight places it may stand in. Where
-//! all are taken, the client whose bucket has been full the longest, or is nearest to it, makes
-//! way: it loses nothing, or the least of the eight.
+//! governor's own keyed stores grow with every address until they are swept, and an attacker with
+//! an IPv6 /32 has four thousand million /64s. Here a client can be in one of eight entries. If all
+//! are taken, the client whose bucket has been full for the longest time, or is nearest to it, is
+//! replaced: it loses nothing, or the least of the eight.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -16,21 +16,21 @@ use crate::base::client::ClientKey;
 const PLACES: usize = 8;
 
 pub(super) struct ClientStore {
-    /// Keyed with a random seed, so that nobody can choose addresses that meet in one set.
+    /// Keyed with a random seed, so that nobody can choose addresses that share a set.
     hasher: RandomState,
-    /// A power of two of them, each with a lock of its own.
+    /// A power of two sets, each with its own lock.
     sets: Box<[Mutex<[Option<Entry>; PLACES]>]>,
 }
 
 #[derive(Clone, Copy)]
 struct Entry {
     key: ClientKey,
-    /// governor's theoretical arrival time: the lower, the fuller the bucket.
+    /// governor's theoretical arrival time: the lower it is, the fuller the bucket.
     arrival: Nanos,
 }
 
 impl ClientStore {
-    /// Room for `clients`, all of it taken now.
+    /// Makes room for `clients`, all of it allocated now.
     pub(super) fn new(clients: usize) -> Self {
         let sets = (clients / PLACES).next_power_of_two();
         Self {
@@ -41,7 +41,7 @@ impl ClientStore {
 
     fn set(&self, key: ClientKey) -> MutexGuard<'_, [Option<Entry>; PLACES]> {
         let index = self.hasher.hash_one(key) as usize & (self.sets.len() - 1);
-        // A set is never left half-written: whoever panicked had not touched it.
+        // A set is never left half-written, so a panic while the lock was held did no harm.
         self.sets[index]
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_million_clients_take_no_more_room_than_the_table_has() {
+    fn a_million_clients_take_no_more_memory_than_the_table() {
         let store = ClientStore::new(1 << 10);
         for client in 0..1_000_000 {
             assert_eq!(spend(&store, client, client + 1), None);
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_emptiest_bucket_stays_when_others_come() {
+    fn the_emptiest_bucket_stays_if_other_clients_come() {
         let store = ClientStore::new(PLACES);
         assert_eq!(spend(&store, 0, u64::MAX), None);
         for client in 1..1_000 {

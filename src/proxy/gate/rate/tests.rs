@@ -39,7 +39,7 @@ fn passes(rates: &Rates<FakeRelativeClock>, address: &str) -> usize {
 }
 
 #[test]
-fn burst_passes_and_one_more_does_not() {
+fn a_burst_passes_and_one_more_request_does_not() {
     let rates = rates(&FakeRelativeClock::default());
     assert_eq!(passes(&rates, "192.0.2.1"), 3);
     assert_eq!(
@@ -50,7 +50,7 @@ fn burst_passes_and_one_more_does_not() {
 }
 
 #[test]
-fn who_waits_as_told_is_let_in_and_not_before() {
+fn a_client_is_admitted_after_retry_after_and_not_before() {
     let clock = FakeRelativeClock::default();
     let rates = rates(&clock);
     assert_eq!(passes(&rates, "192.0.2.1"), 3);
@@ -64,7 +64,7 @@ fn who_waits_as_told_is_let_in_and_not_before() {
 }
 
 #[test]
-fn refused_requests_do_not_pay_for_admitted_ones() {
+fn refused_and_admitted_requests_have_separate_buckets() {
     let rates = rates(&FakeRelativeClock::default());
     let refuse = || rates.refused(key("192.0.2.1"), Rejection::PathNotPublished);
     assert_eq!(refuse(), Rejection::PathNotPublished);
@@ -74,7 +74,7 @@ fn refused_requests_do_not_pay_for_admitted_ones() {
 }
 
 #[test]
-fn the_narrowest_network_counts() {
+fn the_narrowest_network_applies() {
     let rates = rates(&FakeRelativeClock::default());
     assert_eq!(passes(&rates, "203.0.113.1"), 2);
     assert_eq!(passes(&rates, "203.0.113.129"), 1);
@@ -83,7 +83,7 @@ fn the_narrowest_network_counts() {
 }
 
 #[test]
-fn the_global_rate_is_one_for_all() {
+fn the_global_rate_is_shared_by_all_clients() {
     let rates = rates(&FakeRelativeClock::default());
     assert_eq!(
         (0..100).take_while(|_| rates.forwarded().is_ok()).count(),
