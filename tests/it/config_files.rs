@@ -314,7 +314,7 @@ ca_roots = []
         ),
         (
             "13: application[0].upstream[0].url",
-            "write https://ndes.corp.local",
+            "write it as \"https://ndes.corp.local\"",
         ),
         (
             "14: application[0].upstream[0].ca_roots",
@@ -595,7 +595,11 @@ fn errors_of_toml_syntax_are_reported_alone() {
             "7",
             "in 'single quotes'",
         ),
-        ("{A}{U}url = \"https://twice\"", "7", "duplicate key"),
+        (
+            "{A}{U}url = \"https://twice\"",
+            "7",
+            "duplicate key; write each key and each [table] only once",
+        ),
         ("{A}name = \n{U}", "4", "this is not valid TOML"),
         ("[application]\n{A}{U}", "2", "this is not valid TOML"),
         ("<xml>\n{A}{U}", "1", "this is not valid TOML"),
