@@ -189,7 +189,7 @@ fn what_cannot_be_scep_is_left_with_its_reason() {
         ),
         (
             url("ExternalUrl", "https://10.0.0.1/certsrv/mscep/"),
-            "is an address",
+            "is an IP address",
         ),
         (url("ExternalUrl", "scep.example.test"), "is no URL"),
         (
