@@ -47,7 +47,7 @@ impl Trigger {
 
 /// How long a client may take to notice that it is to go: to send what it had begun to send, and to
 /// read what is written.
-pub const FAREWELL: Duration = Duration::from_secs(2);
+pub const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 impl Shutdown {
     pub fn has_begun(&self) -> bool {
@@ -62,10 +62,10 @@ impl Shutdown {
 
     /// Returns when a connection without a request has nothing more to wait for. A request that was
     /// on its way when the shutdown began is still answered: closed at once, it would be lost.
-    pub async fn farewell(&self) {
+    pub async fn grace_period(&self) {
         self.begun().await;
         let deadline = self.deadline();
-        sleep_until(deadline.min(Instant::now() + FAREWELL)).await;
+        sleep_until(deadline.min(Instant::now() + GRACE_PERIOD)).await;
     }
 
     /// When what is in flight is cut. Now, where the shutdown has not begun.

@@ -1,5 +1,5 @@
-//! Workers: each a thread with a runtime of its own that accepts connections and serves them to
-//! their end. Nothing of a request ever moves between threads.
+//! The workers: each is a thread with its own runtime, which accepts connections and serves them to
+//! their end. Nothing of a request moves between threads.
 
 use std::future::poll_fn;
 use std::io;
@@ -31,7 +31,7 @@ use crate::proxy::generation::Generation;
 use crate::proxy::peer::Peer;
 use crate::proxy::process::Process;
 
-/// What all workers share.
+/// The state that all workers share.
 #[derive(Clone)]
 pub struct Edge {
     pub process: Arc<Process>,
@@ -39,12 +39,13 @@ pub struct Edge {
     pub limit: Arc<ConnectionLimit>,
     pub dispatcher: Dispatcher,
     pub heartbeat: Heartbeat,
-    /// Where connections begin with a PROXY protocol header: whose is believed.
+    /// The networks whose PROXY protocol header is believed. `None` if connections begin without
+    /// one.
     pub proxies: Option<Arc<[IpNet]>>,
     pub shutdown: Shutdown,
 }
 
-/// One thread's part of the public side.
+/// The part of the public side that one thread serves.
 pub struct Worker {
     pub index: usize,
     pub edge: Edge,
@@ -53,12 +54,12 @@ pub struct Worker {
     pub inbox: UnboundedReceiver<Dispatched>,
 }
 
-/// Connections that wait to be accepted, a listener.
+/// Connections per listener that may wait to be accepted.
 const BACKLOG: i32 = 4_096;
 
 impl Edge {
-    /// Binds `address`; the same socket serves all workers, so the kernel gives a connection to
-    /// whichever is free, and none is lost when one of them ends.
+    /// Binds `address`. The same socket serves all workers, so the kernel gives a connection to any
+    /// worker that is free, and no connection is lost when a worker ends.
     pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -67,7 +68,7 @@ impl Edge {
         )?;
         socket.set_reuse_address(true)?;
         if address.is_ipv6() {
-            // `[::]` serves IPv4 too, whatever the system's default.
+            // `[::]` also serves IPv4, whatever the default of the system is.
             socket.set_only_v6(false)?;
         }
         socket.set_nonblocking(true)?;
@@ -78,8 +79,8 @@ impl Edge {
 }
 
 impl Worker {
-    /// Serves until shutdown, then until the last connection has ended or `deadline` has passed.
-    /// Returns how many connections were cut.
+    /// Serves until shutdown, then until the last connection has closed or the deadline of the
+    /// shutdown has passed. Returns how many connections were cut.
     pub async fn run(mut self) -> io::Result<usize> {
         let listeners = self
             .listeners
@@ -97,22 +98,23 @@ impl Worker {
                         self.edge.process.metrics.panics.inc();
                     }
                 }
-                Some(dispatched) = self.inbox.recv() => if let Ok(arrived) = dispatched.into_current_runtime() {
-                    connections.spawn(serve(self.index, self.edge.clone(), arrived));
+                Some(dispatched) = self.inbox.recv() => if let Ok(connection) = dispatched.into_current_runtime() {
+                    connections.spawn(serve(self.index, self.edge.clone(), connection));
                 },
                 accepted = accept(&listeners) => match accepted {
                     Ok((tcp, address)) => {
-                        // Without a slot the socket is dropped, and with it the connection.
+                        // Without a permit the socket is dropped, which closes the connection.
                         let permit = self.edge.limit.take(&self.edge.process);
-                        let own = permit.and_then(|permit| self.edge.dispatcher.assign(self.index, tcp, address, permit));
-                        if let Some(arrived) = own {
-                            connections.spawn(serve(self.index, self.edge.clone(), arrived));
+                        let connection = permit.and_then(|permit| self.edge.dispatcher.assign(self.index, tcp, address, permit));
+                        if let Some(connection) = connection {
+                            connections.spawn(serve(self.index, self.edge.clone(), connection));
                         }
                     }
-                    // Gone before it was accepted: no reason to keep the next one waiting.
+                    // The connection closed before it was accepted, which is no reason to delay the
+                    // next one.
                     Err(error) if is_of_one_connection(&error) => {}
                     Err(error) => {
-                        // Out of file descriptors: a moment later one may be free.
+                        // There is no file descriptor left; one may be free a moment later.
                         warn!("a connection cannot be accepted: {error}; raise the open-file limit (LimitNOFILE=)");
                         sleep(Duration::from_millis(100)).await;
                     }
@@ -120,11 +122,11 @@ impl Worker {
             }
         }
         drop(listeners);
-        // What others have accepted for this one; they keep what comes now.
+        // Serves the connections that others have accepted for this worker. They keep later ones.
         self.inbox.close();
         while let Some(dispatched) = self.inbox.recv().await {
-            if let Ok(arrived) = dispatched.into_current_runtime() {
-                connections.spawn(serve(self.index, self.edge.clone(), arrived));
+            if let Ok(connection) = dispatched.into_current_runtime() {
+                connections.spawn(serve(self.index, self.edge.clone(), connection));
             }
         }
         let detached = self.edge.process.detached.clone();
@@ -149,7 +151,7 @@ impl Worker {
     }
 }
 
-/// The next connection of any listener.
+/// Returns the next connection of any listener.
 async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)> {
     poll_fn(|cx| {
         let ready = listeners
@@ -161,7 +163,7 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
     .await
 }
 
-/// Linux hands out what has happened to a connection in the queue as an error of accept(2).
+/// Linux returns the error of a connection in the backlog as an error of accept(2).
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
@@ -174,31 +176,31 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     )
 }
 
-/// A connection from its first byte to its last.
-async fn serve(worker: usize, edge: Edge, arrived: NewConnection) {
+/// Serves a connection from its first byte to its last.
+async fn serve(worker: usize, edge: Edge, connection: NewConnection) {
     let NewConnection {
         tcp,
         from,
         mut permit,
         load: _load,
-    } = arrived;
+    } = connection;
     let shutdown = edge.shutdown.clone();
-    let greeted = tokio::select! {
-        // Boxed: its room is given back once it is done.
-        greeted = Box::pin(greet(worker, edge, tcp, from, &mut permit)) => greeted,
-        // It has asked for nothing yet; silent connections are not worth a longer wait.
-        () = shutdown.farewell() => return,
+    let ready = tokio::select! {
+        // Boxed, so that its memory is freed once it is done.
+        ready = Box::pin(establish(worker, edge, tcp, from, &mut permit)) => ready,
+        // The client has sent no request yet, and is not worth a longer wait.
+        () = shutdown.grace_period() => return,
     };
-    match greeted {
+    match ready {
         Some((exchange, stream, true)) => h2::serve(exchange, stream, permit, shutdown).await,
         Some((exchange, stream, false)) => h1::serve(exchange, stream, permit, shutdown).await,
         None => {}
     }
 }
 
-/// All that comes before the first request, and whether that will be HTTP/2. None where the
-/// connection is to be closed.
-async fn greet(
+/// Performs everything that comes before the first request. The flag is whether HTTP/2 follows.
+/// Returns `None` if the connection is to be closed.
+async fn establish(
     worker: usize,
     edge: Edge,
     mut tcp: TcpStream,
@@ -206,7 +208,7 @@ async fn greet(
     permit: &mut ConnectionPermit,
 ) -> Option<(Exchange, Stream, bool)> {
     let generation = edge.current.load_full();
-    // Answers are written whole; waiting for more to send would only delay them.
+    // Responses are written whole; waiting for more bytes would only delay them.
     _ = tcp.set_nodelay(true);
     let deadline = Instant::now() + generation.timeouts.tls_handshake;
     let source = match edge.proxies.as_deref() {
@@ -220,22 +222,22 @@ async fn greet(
         }
     };
     let address = match source {
-        Source::Client(address) if permit.belongs_to(address.ip().into()) => address,
+        Source::Client(address) if permit.count_for(address.ip().into()) => address,
         Source::Client(_) => return None,
-        // Its health checks are nobody's traffic.
+        // The health checks of a load balancer are not counted.
         Source::Balancer => from,
     };
-    let shaken = handshake::accept(&generation, tcp, deadline).await;
+    let established = handshake::accept(&generation, tcp, deadline).await;
     if matches!(source, Source::Client(_)) {
-        handshake::count(&edge.process, &shaken, address);
+        handshake::count(&edge.process, &established, address);
     }
-    let shaken = shaken.ok()?;
+    let established = established.ok()?;
     let peer = Peer {
         connection: edge.process.next_connection(),
         address,
         key: ClientKey::from(address.ip()),
-        tls: shaken.version,
-        sni: shaken.sni.map(Arc::new),
+        tls: established.version,
+        sni: established.sni.map(Arc::new),
     };
     let exchange = Exchange {
         process: edge.process,
@@ -245,10 +247,10 @@ async fn greet(
         peer: Arc::new(peer),
         worker,
     };
-    Some((exchange, shaken.stream, shaken.h2))
+    Some((exchange, established.stream, established.h2))
 }
 
-/// Whom the PROXY protocol header names. None where the connection is to be closed.
+/// Reads the PROXY protocol header. Returns `None` if the connection is to be closed.
 async fn proxied(
     tcp: &mut TcpStream,
     from: SocketAddr,

@@ -1,4 +1,5 @@
-//! Reads the body of a request whole: no slow client may hold one of NDES's few threads.
+//! Reads the whole body of a request before NDES receives it, so that no slow client occupies one
+//! of the few threads of NDES.
 
 use std::io;
 use std::time::Duration;
@@ -13,10 +14,10 @@ use crate::base::head::{Framing, Head};
 use crate::base::rejection::Rejection;
 use crate::proxy::exchange::RequestBody;
 
-/// As much of the next request is read while the client waits for its turn.
+/// The most bytes of the next request that are read while the client waits for a permit.
 const NEXT_REQUEST: usize = 2_048;
 
-/// HTTP/1: what follows the head on the connection.
+/// The body of an HTTP/1 request: what follows the head on the connection.
 pub(super) struct Http1Body<'c> {
     connection: &'c mut Connection,
     framing: Framing,
@@ -37,7 +38,7 @@ impl<'c> Http1Body<'c> {
         }
     }
 
-    /// Whether all of it was read, so that the next head can follow.
+    /// Returns whether the whole body was read, so that the next head can follow.
     pub(super) fn ended(&self) -> bool {
         self.ended
     }
@@ -67,7 +68,8 @@ impl<'c> Http1Body<'c> {
             if arrived == length {
                 return Ok(self.connection.take(length));
             }
-            // Twice what has come: memory follows what was sent, not what was announced.
+            // Twice what has arrived, so that memory grows with what was sent and not with what was
+            // announced.
             self.fill(length.min(arrived * 2 + 4_096)).await?;
         }
     }
@@ -107,7 +109,7 @@ impl RequestBody for Http1Body<'_> {
     }
 
     async fn left(&mut self) {
-        // What comes instead of the end is the next request, for later.
+        // Bytes that arrive instead of the end belong to the next request.
         while self.connection.buffered() < NEXT_REQUEST {
             if self.fill(NEXT_REQUEST).await.is_err() {
                 return;

@@ -1,4 +1,4 @@
-//! A public connection after its handshake: the bytes that have arrived, and deadlines on those
+//! A public connection after its handshake: the bytes that have arrived, and deadlines for those
 //! that have not.
 
 use std::future::poll_fn;
@@ -19,20 +19,21 @@ use crate::config::Limits;
 
 pub(super) struct Connection {
     stream: Stream,
-    /// NewConnection and not used yet. While the connection is idle there is none.
+    /// Bytes that have arrived and are not used yet. Empty and without memory while the connection
+    /// is idle.
     buffer: BytesMut,
 }
 
-/// Enough for a short GET, and for most PKIOperations by POST with their body; a longer head gets
-/// the whole of `LONG` at once, so that its bytes are moved once and not at every doubling.
+/// Enough for a short GET and for most PKIOperations by POST with their body. A longer head gets
+/// all of `LONG` at once, so that its bytes are moved once and not at each doubling.
 const SHORT: usize = 6 << 10;
 const LONG: usize = 80 * 1_024;
 
-/// How long and how much a client may still send after its last answer, before the connection is
-/// reset under it. Long enough to read the answer.
+/// How long and how much a client may still send after its last response, before the connection is
+/// reset. Long enough to read the response.
 pub(super) const LINGER_TIME: Duration = Duration::from_secs(10);
 pub(super) const LINGER_BYTES: usize = 32 << 20;
-/// Where all was read, only the client's own close is waited for.
+/// If everything was read, only the close of the client is awaited.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 impl Connection {
@@ -47,12 +48,13 @@ impl Connection {
         self.buffer.len()
     }
 
-    /// Waits until the next request has begun. False where the client has closed instead.
-    pub(super) async fn begun(&mut self) -> io::Result<bool> {
+    /// Waits until the next request has begun. Returns `false` if the client has closed the
+    /// connection instead.
+    pub(super) async fn wait_for_request(&mut self) -> io::Result<bool> {
         Ok(!self.buffer.is_empty() || self.fill(SHORT).await? > 0)
     }
 
-    /// The next head, all of it within `time`.
+    /// Reads the next head, all of it within `time`.
     pub(super) async fn head(
         &mut self,
         limits: &Limits,
@@ -83,12 +85,13 @@ impl Connection {
         }
     }
 
-    /// Reads once, with room for `wanted` bytes in the buffer in all. 0 where the client has closed.
-    /// Waits without a buffer where there was nothing in it: most connections do nothing else.
+    /// Reads once, with room for `wanted` bytes in the buffer in total. Returns 0 if the client has
+    /// closed the connection. Waits without a buffer if it was empty, because most connections are
+    /// idle.
     pub(super) async fn fill(&mut self, wanted: usize) -> io::Result<usize> {
         poll_fn(|cx| {
             let (tcp, tls) = self.stream.get_ref();
-            // What TLS has deciphered already does not wait for the socket.
+            // Bytes that TLS has decrypted already do not wait for the socket.
             if tls.wants_read() {
                 ready!(tcp.poll_read_ready(cx))?;
             }
@@ -103,7 +106,7 @@ impl Connection {
         .await
     }
 
-    /// The first `length` bytes of those that have arrived.
+    /// Takes the first `length` bytes of those that have arrived.
     pub(super) fn take(&mut self, length: usize) -> Bytes {
         self.buffer.split_to(length).freeze()
     }
@@ -120,9 +123,9 @@ impl Connection {
         self.stream.flush().await
     }
 
-    /// Closes so that the client can read the last answer: close_notify and FIN first, then what
-    /// it still sends is read and thrown away. A close over unread bytes would reset the
-    /// connection, and a reset takes an unread answer with it (RFC 9112 §9.6).
+    /// Closes so that the client can read the last response: close_notify and FIN first; then what
+    /// it still sends is read and discarded. Closing a socket with unread bytes would reset the
+    /// connection, and a reset discards an unread response (RFC 9112 §9.6).
     ///
     /// `unread`: the client may be in the middle of sending.
     pub(super) async fn close(mut self, unread: bool) {
@@ -141,7 +144,7 @@ impl Connection {
             }
             io::Result::Ok(())
         };
-        // Late or broken, there is nobody left to tell.
+        // If this is late or fails, there is nobody left to inform.
         _ = timeout(time, lingering).await;
     }
 }
@@ -150,6 +153,6 @@ impl Connection {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeadError {
     Rejected(Rejection),
-    /// The client left in the middle: there is nobody to answer.
+    /// The client left in the middle, so there is nobody to answer.
     Gone,
 }

@@ -1,7 +1,8 @@
-//! Who serves a new connection: the worker with the fewest.
+//! Gives each new connection to the worker with the fewest connections.
 //!
-//! All workers wait on the same listeners, and whoever wakes first takes all that wait there. A
-//! burst of devices would end on one thread while the others sleep.
+//! All workers wait on the same listeners, and the one that wakes first takes all connections that
+//! wait there. Without dispatching, a burst of devices would be served by one thread while the
+//! others sleep.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,17 +14,17 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::limit::ConnectionPermit;
 
-/// The way to each worker.
+/// The inboxes of all workers.
 #[derive(Clone)]
 pub struct Dispatcher(Arc<[WorkerInbox]>);
 
 struct WorkerInbox {
     open: Arc<AtomicUsize>,
-    // Not bounded by itself: what waits in it holds a slot.
+    // Not bounded by itself, because every connection in it holds a permit.
     inbox: UnboundedSender<Dispatched>,
 }
 
-/// A connection on its way to another thread: its socket belongs to no runtime.
+/// A connection on its way to another thread. Its socket belongs to no runtime.
 pub struct Dispatched {
     tcp: std::net::TcpStream,
     from: SocketAddr,
@@ -31,7 +32,7 @@ pub struct Dispatched {
     load: WorkerLoad,
 }
 
-/// A new connection with all that it holds.
+/// A new connection with everything that it holds.
 pub(super) struct NewConnection {
     pub(super) tcp: TcpStream,
     pub(super) from: SocketAddr,
@@ -43,7 +44,8 @@ pub(super) struct NewConnection {
 pub(super) struct WorkerLoad(Arc<AtomicUsize>);
 
 impl Dispatcher {
-    /// For so many workers, with the end that each of them reads.
+    /// Returns the dispatcher for `workers` workers, and the end of the inbox that each of them
+    /// reads.
     pub fn new(workers: usize) -> (Self, Vec<UnboundedReceiver<Dispatched>>) {
         let share = || {
             let (inbox, receiver) = unbounded_channel();
@@ -54,7 +56,7 @@ impl Dispatcher {
         (Self(dispatcher.into()), receivers)
     }
 
-    /// The connection itself where `worker` is to serve it, none where another one got it.
+    /// Returns the connection if `worker` is to serve it, or `None` if another worker received it.
     pub(super) fn assign(
         &self,
         worker: usize,
@@ -63,7 +65,7 @@ impl Dispatcher {
         permit: ConnectionPermit,
     ) -> Option<NewConnection> {
         let open = |index: &usize| self.0[*index].open.load(Ordering::Relaxed);
-        // Among equals it stays where it is.
+        // If several have the fewest, the connection stays where it is.
         let least = (0..self.0.len()).min_by_key(|index| (open(index), *index != worker))?;
         let share = &self.0[least];
         let load = WorkerLoad::of(&share.open);
@@ -81,14 +83,14 @@ impl Dispatcher {
             permit,
             load,
         };
-        // A worker that is about to end takes no more: then it stays here.
+        // A worker that is shutting down takes no more connections; then it stays here.
         let refused = share.inbox.send(dispatched).err()?;
         refused.0.into_current_runtime().ok()
     }
 }
 
 impl Dispatched {
-    /// Takes the connection into the runtime of the calling thread.
+    /// Moves the connection into the runtime of the calling thread.
     pub(super) fn into_current_runtime(self) -> io::Result<NewConnection> {
         let Self {
             tcp,

@@ -1,4 +1,4 @@
-//! An HTTP/1 connection: one request after the other, each read, answered and written in turn.
+//! An HTTP/1 connection: requests are read, answered and written one after the other.
 
 use std::io;
 use std::pin::pin;
@@ -25,64 +25,65 @@ pub(super) async fn serve(
     shutdown: Shutdown,
 ) {
     let mut connection = Connection::new(stream);
-    // One for all waits: to enlist and to leave again would be a lock each for every request.
-    let mut told_to_end = pin!(async {
+    // One future for all waits: registering and deregistering would take a lock for each request.
+    let mut closing = pin!(async {
         tokio::select! {
-            () = permit.ended() => {}
-            () = shutdown.farewell() => {}
+            () = permit.evicted() => {}
+            () = shutdown.grace_period() => {}
         }
     });
     let opened = Instant::now();
     let mut number = 0;
     let unread = loop {
-        let begun = begun(&exchange, &mut connection, &permit, number == 0);
-        let begun = tokio::select! {
+        let wait_for_request = wait_for_request(&exchange, &mut connection, &permit, number == 0);
+        let wait_for_request = tokio::select! {
             biased;
-            begun = begun => begun,
-            () = &mut told_to_end => false,
+            wait_for_request = wait_for_request => wait_for_request,
+            () = &mut closing => false,
         };
-        if !begun {
+        if !wait_for_request {
             break false;
         }
         exchange.renew();
         let mut time = exchange.generation.timeouts.request_head;
         if number == 0 {
-            // A new connection has the time of one head in all.
+            // The first head of a connection must be complete within one head timeout from its
+            // start.
             time = time.saturating_sub(opened.elapsed());
         }
         let Some(next) = next(&exchange, &mut connection, time).await else {
             break false;
         };
         number += 1;
-        // Boxed: idle connections would keep the room for it.
+        // Boxed, because idle connections would keep the memory for it.
         let answered = answer(&exchange, &mut connection, number, next, &shutdown);
         match Box::pin(answered).await {
-            Ok(After::Next) => {}
-            Ok(After::Close { unread }) => break unread,
-            // The answer broke off: without close_notify the client knows that it is not whole.
+            Ok(AfterResponse::Next) => {}
+            Ok(AfterResponse::Close { unread }) => break unread,
+            // The response broke off. Without close_notify the client knows that it is incomplete.
             Err(_) => return,
         }
     };
     connection.close(unread).await;
 }
 
-enum After {
+enum AfterResponse {
     Next,
     Close {
-        /// The client may still be sending what nobody reads.
+        /// The client may still be sending bytes that nobody reads.
         unread: bool,
     },
 }
 
-/// Waits for the next request. False where the connection has ended, or had its time.
-async fn begun(
+/// Waits for the next request. Returns `false` if the connection has closed, or at the timeout.
+async fn wait_for_request(
     exchange: &Exchange,
     connection: &mut Connection,
     permit: &ConnectionPermit,
     first: bool,
 ) -> bool {
     let timeouts = &exchange.generation.timeouts;
-    let patience = if first {
+    let limit = if first {
         timeouts.request_head
     } else {
         timeouts.keep_alive
@@ -90,12 +91,12 @@ async fn begun(
     let now = Instant::now();
     let _idle = permit.idle(now);
     matches!(
-        timeout_at(now + patience, connection.begun()).await,
+        timeout_at(now + limit, connection.wait_for_request()).await,
         Ok(Ok(true))
     )
 }
 
-/// The next head, or why it is refused. None where the connection has ended.
+/// Returns the next head, or why it is refused. Returns `None` if the connection has closed.
 async fn next(
     exchange: &Exchange,
     connection: &mut Connection,
@@ -114,7 +115,7 @@ async fn answer(
     number: u64,
     next: Result<Head, Rejection>,
     shutdown: &Shutdown,
-) -> io::Result<After> {
+) -> io::Result<AfterResponse> {
     let (response, form, unread) = match next {
         Err(rejection) => {
             let form = Form {
@@ -143,8 +144,8 @@ async fn answer(
     let writing = writer::write(connection, response, Form { keep_alive, ..form });
     let kept = within(exchange.generation.timeouts.response_write, writing).await??;
     Ok(if kept {
-        After::Next
+        AfterResponse::Next
     } else {
-        After::Close { unread }
+        AfterResponse::Close { unread }
     })
 }

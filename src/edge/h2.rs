@@ -1,6 +1,7 @@
-//! An HTTP/2 connection: the library speaks the protocol, the same gate judges the requests.
+//! An HTTP/2 connection: the h2 crate implements the protocol, and the same gate judges the
+//! requests.
 //!
-//! Each request is a task of its own (`stream`), the connection is another (`session`).
+//! Each request is a task of its own (`stream`), and the connection is another one (`session`).
 
 mod budget;
 pub mod frames;
@@ -24,16 +25,16 @@ use crate::base::shutdown::Shutdown;
 use crate::config::Limits;
 use crate::proxy::exchange::Exchange;
 
-/// Requests at a time on one connection: what clients take for granted before they have read the
-/// SETTINGS (RFC 9113 §6.5.2); fewer, and their first burst is refused in part.
+/// Concurrent requests of one connection. Clients assume as many before they have read the SETTINGS
+/// (RFC 9113 §6.5.2); with fewer, part of their first burst would be refused.
 const STREAMS: u32 = 100;
-/// Body bytes that may arrive before they are read, of one request and of all together.
+/// Body bytes that may arrive before they are read, of one request and of all requests together.
 const WINDOW: u32 = 64 << 10;
 const WINDOW_OF_ALL: u32 = 1 << 20;
-/// Answer bytes in the library's hands, a stream.
+/// Response bytes per stream that the library may hold.
 const UNSENT: usize = 64 << 10;
-/// Streams that the client may reset before they are looked at (rapid reset, CVE-2023-44487), and
-/// those that it may have reset by errors of its own (CVE-2025-8671).
+/// Streams that the client may reset before they are accepted (rapid reset, CVE-2023-44487), and
+/// streams that its own errors may reset (CVE-2025-8671).
 const RESETS: usize = 20;
 const RESETS_BY_ERRORS: usize = 64;
 
@@ -43,17 +44,18 @@ pub(super) async fn serve(
     permit: ConnectionPermit,
     shutdown: Shutdown,
 ) {
-    let (return_on_drop, back) = return_on_drop(stream);
-    // Boxed: connections of HTTP/1 need not have room for it.
-    let broken = Box::pin(converse(exchange, return_on_drop, &permit, &shutdown)).await;
-    if let Ok(stream) = back.await {
-        // A client that is told to go away may be in the middle of sending.
+    let (return_on_drop, returned) = return_on_drop(stream);
+    // Boxed, so that HTTP/1 connections do not reserve memory for it.
+    let broken = Box::pin(run(exchange, return_on_drop, &permit, &shutdown)).await;
+    if let Ok(stream) = returned.await {
+        // A client that receives GOAWAY may be in the middle of sending.
         Connection::new(stream).close(broken).await;
     }
 }
 
-/// All of the connection but its close. True where the client may be in the middle of sending.
-async fn converse(
+/// Serves the connection except for its close. Returns `true` if the client may be in the middle of
+/// sending.
+async fn run(
     exchange: Exchange,
     stream: ReturnOnDrop<Stream>,
     permit: &ConnectionPermit,
@@ -62,10 +64,10 @@ async fn converse(
     let observed = SharedObserver::new();
     let io = ObservedStream::new(stream, observed.clone());
     let handshake = builder(&exchange.generation.limits).handshake(io);
-    let greeting = timeout(exchange.generation.timeouts.request_head, handshake);
+    let preface = timeout(exchange.generation.timeouts.request_head, handshake);
     let idle = permit.idle(Instant::now());
     let connection = tokio::select! {
-        greeted = greeting => match greeted {
+        result = preface => match result {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) if error.is_io() => return false,
             Ok(Err(_)) => {
@@ -74,9 +76,10 @@ async fn converse(
             }
             Err(_) => return false,
         },
-        () = permit.ended() => return false,
-        // Nothing is to be finished, and a client that does not even greet would hold this up.
-        () = shutdown.farewell() => return false,
+        () = permit.evicted() => return false,
+        // There is nothing to complete, and a client that has sent no preface would delay the
+        // shutdown.
+        () = shutdown.grace_period() => return false,
     };
     drop(idle);
     Session::new(exchange, observed, connection)

@@ -1,5 +1,5 @@
-//! The TLS handshake: which application the client asks for, under its certificate; and who was
-//! refused, so that an admin can find the device.
+//! The TLS handshake: which application the client requests, with its certificate. A refused client
+//! is logged, so that an admin can find the device.
 
 use std::io;
 use std::net::SocketAddr;
@@ -21,56 +21,65 @@ use crate::proxy::site::Sni;
 use crate::tls::hello::{self, Hello};
 use crate::tls::server::UNRECOGNIZED_NAME_ALERT;
 
-/// A public connection. Boxed: it is large, and the futures that hold it one after the other would
-/// each have room for it, in every idle connection.
+/// A public connection. Boxed because it is large: each future that holds it in turn would reserve
+/// memory for it, in every idle connection.
 pub(super) type Stream = Box<TlsStream<TcpStream>>;
 
-/// A connection whose handshake is done.
-pub(super) struct Shaken {
+/// A connection whose handshake is complete.
+pub(super) struct Established {
     pub(super) stream: Stream,
     result: Handshake,
     pub(super) version: &'static str,
     pub(super) sni: Option<Sni>,
-    /// ALPN agreed on HTTP/2.
+    /// Whether ALPN selected HTTP/2.
     pub(super) h2: bool,
 }
 
 /// A handshake that failed.
-pub(super) struct Refused {
+pub(super) struct FailedHandshake {
     result: Handshake,
-    /// None where the client sent nothing at all, as a TCP probe does.
+    /// `None` if the client sent nothing, as a TCP health check does.
     hello: Option<Hello>,
     error: Option<io::Error>,
 }
 
-/// A hello is longer with post-quantum keys, but old clients' are short.
+/// The most bytes of a ClientHello that are kept. With post-quantum keys it is longer, but old
+/// clients send short ones.
 const FIRST_BYTES: usize = 2_048;
-/// As much as rustls takes in one call, so that nothing behind the hello is left over.
+/// As much as rustls takes in one call, so that no bytes behind the ClientHello are left over.
 const PIECE: usize = 4_096;
 
-/// Certificate by SNI; without SNI that of the first application (old printers, load balancers).
+/// Performs the handshake. The certificate is selected by SNI; without SNI it is that of the first
+/// application (old printers, load balancers).
 pub(super) async fn accept(
     generation: &Generation,
     tcp: TcpStream,
     deadline: Instant,
-) -> Result<Shaken, Refused> {
-    // Kept for whoever fails: rustls consumes what it reads.
+) -> Result<Established, FailedHandshake> {
+    // Kept for a failed handshake, because rustls consumes what it reads.
     let mut first = Vec::new();
-    match timeout_at(deadline, shake(generation, tcp, &mut first)).await {
-        Ok(Ok(shaken)) => Ok(shaken),
-        Ok(Err(failure)) => Err(Refused::new(failure, &first)),
-        Err(_elapsed) => Err(Refused::new(Failure::Known(Handshake::TimedOut), &first)),
+    match timeout_at(deadline, perform(generation, tcp, &mut first)).await {
+        Ok(Ok(established)) => Ok(established),
+        Ok(Err(failure)) => Err(FailedHandshake::new(failure, &first)),
+        Err(_elapsed) => Err(FailedHandshake::new(
+            Failure::Known(Handshake::TimedOut),
+            &first,
+        )),
     }
 }
 
-/// Counts a handshake; one that failed is logged with what the client offered.
-pub(super) fn count(process: &Process, shaken: &Result<Shaken, Refused>, client: SocketAddr) {
-    let refused = match shaken {
-        Ok(shaken) => return process.metrics.handshake(shaken.result),
-        Err(refused) => refused,
+/// Counts a handshake. A failed one is logged with what the client offered.
+pub(super) fn count(
+    process: &Process,
+    established: &Result<Established, FailedHandshake>,
+    client: SocketAddr,
+) {
+    let failed = match established {
+        Ok(established) => return process.metrics.handshake(established.result),
+        Err(failed) => failed,
     };
-    process.metrics.handshake(refused.result);
-    let Some(hello) = &refused.hello else { return };
+    process.metrics.handshake(failed.result);
+    let Some(hello) = &failed.hello else { return };
     if !process.may_log_refusal() {
         return process.metrics.log_lines_suppressed.inc();
     }
@@ -80,10 +89,10 @@ pub(super) fn count(process: &Process, shaken: &Result<Shaken, Refused>, client:
         target: "tls",
         client = %client.ip().to_canonical(),
         port = client.port(),
-        result = refused.result.as_str(),
+        result = failed.result.as_str(),
         offered = hello.version_text(),
         sni,
-        error = refused.error.as_ref().map(tracing::field::display),
+        error = failed.error.as_ref().map(tracing::field::display),
         "handshake refused"
     );
 }
@@ -93,11 +102,11 @@ enum Failure {
     Tls(io::Error),
 }
 
-async fn shake(
+async fn perform(
     generation: &Generation,
     mut tcp: TcpStream,
     first: &mut Vec<u8>,
-) -> Result<Shaken, Failure> {
+) -> Result<Established, Failure> {
     let accepted = client_hello(&mut tcp, first).await.map_err(Failure::Tls)?;
     let name = accepted
         .client_hello()
@@ -113,7 +122,7 @@ async fn shake(
         Some(Sni {
             application: None, ..
         }) => {
-            // rustls would say access_denied; this says what is wrong (RFC 6066 §3).
+            // rustls would send access_denied; this alert says what is wrong (RFC 6066 §3).
             _ = tcp.write_all(&UNRECOGNIZED_NAME_ALERT).await;
             _ = tcp.shutdown().await;
             return Err(Failure::Known(Handshake::UnknownName));
@@ -129,7 +138,7 @@ async fn shake(
         _ => (Handshake::Tls12, "1.2"),
     };
     let h2 = tls.alpn_protocol() == Some(b"h2");
-    Ok(Shaken {
+    Ok(Established {
         stream: Box::new(stream),
         result,
         version,
@@ -138,8 +147,8 @@ async fn shake(
     })
 }
 
-/// Reads until the ClientHello is whole, and keeps its beginning in `first`, in however many
-/// pieces it comes. rustls bounds its length to 64 KB; what is none gets the alert that says why.
+/// Reads until the ClientHello is complete and keeps its beginning in `first`, in however many
+/// pieces it arrives. rustls limits it to 64 KB. Anything else receives the alert that says why.
 async fn client_hello(tcp: &mut TcpStream, first: &mut Vec<u8>) -> io::Result<Accepted> {
     let mut acceptor = Acceptor::default();
     let mut piece = vec![0; PIECE];
@@ -166,7 +175,7 @@ async fn client_hello(tcp: &mut TcpStream, first: &mut Vec<u8>) -> io::Result<Ac
     }
 }
 
-impl Refused {
+impl FailedHandshake {
     fn new(failure: Failure, first: &[u8]) -> Self {
         let hello = (!first.is_empty()).then(|| hello::read(first));
         let (result, error) = match failure {

@@ -1,5 +1,5 @@
-//! Reads the head of an HTTP/1 request strictly: what two readers could understand differently
-//! is refused (RFC 9112). Pure functions of bytes; `connection` brings them.
+//! Parses the head of an HTTP/1 request strictly: whatever two parsers could understand differently
+//! is refused (RFC 9112). Pure functions of bytes, which `connection` reads.
 
 use bytes::Bytes;
 use http::HeaderValue;
@@ -8,22 +8,23 @@ use crate::base::head::{Framing, Head, Host, Method, Size, Target, Version, fiel
 use crate::base::rejection::Rejection;
 use crate::config::Limits;
 
-/// Looks for the end of a head that arrives in pieces. Every byte is looked at once.
+/// Finds the end of a head that arrives in pieces. Each byte is examined once.
 #[derive(Debug, Default)]
 pub struct Scan {
-    /// All before it was looked at.
+    /// Everything before this position was examined.
     seen: usize,
-    /// Start of the current line.
+    /// The start of the current line.
     line: usize,
-    /// Complete lines so far, the request line included.
+    /// Complete lines so far, including the request line.
     lines: usize,
-    /// Where the request line starts: behind an empty line that some clients send after a body.
+    /// Where the request line starts: after the empty line that some clients send behind a body.
     start: usize,
 }
 
 impl Scan {
-    /// The range of the head in `bytes`, its final empty line included, once it is complete.
-    /// `bytes` must be all that has arrived, so what earlier calls saw and more.
+    /// Returns the range of the head in `bytes`, including its final empty line, once it is
+    /// complete. `bytes` must be everything that has arrived, starting with what earlier calls
+    /// received.
     pub fn advance(
         &mut self,
         bytes: &[u8],
@@ -31,7 +32,7 @@ impl Scan {
     ) -> Result<Option<std::ops::Range<usize>>, Rejection> {
         while let Some(found) = memchr::memchr(b'\n', &bytes[self.seen..]) {
             let end = self.seen + found;
-            // A line feed alone ends a line for some readers and not for others.
+            // A line feed alone ends a line for some parsers and not for others.
             let Some(line) = bytes[self.line..end].strip_suffix(b"\r") else {
                 return Err(Rejection::MalformedHead);
             };
@@ -41,7 +42,8 @@ impl Scan {
                 (true, 0) if self.start == 0 => self.start = end + 1,
                 (true, 0) => return Err(Rejection::MalformedHead),
                 (true, _) => return Ok(Some(self.start..end + 1)),
-                // Told at once: a client that speaks something else would wait for the time-out.
+                // Reported at once, because a client that speaks another protocol would wait for
+                // the timeout.
                 (false, 0) => _ = request_line(line)?,
                 (false, _) => {}
             }
@@ -59,7 +61,7 @@ impl Scan {
     }
 }
 
-/// Reads a complete head, from the request line to the empty line.
+/// Parses a complete head, from the request line to the empty line.
 pub fn parse(head: &Bytes) -> Result<Head, Rejection> {
     let mut lines = Lines { rest: head };
     let line = lines.next().ok_or(Rejection::MalformedHead)?;
@@ -93,7 +95,7 @@ pub fn parse(head: &Bytes) -> Result<Head, Rejection> {
     })
 }
 
-/// `method SP target SP version`, single spaces (RFC 9112 §3).
+/// Parses `method SP target SP version` with single spaces (RFC 9112 §3).
 fn request_line(line: &[u8]) -> Result<(Method, &[u8], Version), Rejection> {
     let version = match line.last_chunk::<9>() {
         Some(b" HTTP/1.1") => Version::Http11,
@@ -109,7 +111,7 @@ fn request_line(line: &[u8]) -> Result<(Method, &[u8], Version), Rejection> {
     Ok((Method::parse(method), target, version))
 }
 
-/// The lines of a complete head up to the empty one, without their ends.
+/// Returns the lines of a complete head up to the empty one, without their ends.
 struct Lines<'h> {
     rest: &'h [u8],
 }
@@ -125,7 +127,7 @@ impl<'h> Iterator for Lines<'h> {
     }
 }
 
-/// The fields that mean something to the proxy; all others end here.
+/// The header fields that the proxy uses. All others are discarded.
 #[derive(Default)]
 struct Fields {
     host: Option<Host>,
@@ -138,7 +140,7 @@ struct Fields {
     user_agent: Forwarded,
 }
 
-/// A field that goes on, unless Connection names it (RFC 9110 §7.6.1).
+/// A header field that is forwarded, unless Connection names it (RFC 9110 §7.6.1).
 #[derive(Default)]
 struct Forwarded {
     value: Option<HeaderValue>,
@@ -169,7 +171,7 @@ impl Fields {
             6 if is(b"expect") => {
                 self.expects_continue = value.eq_ignore_ascii_case(b"100-continue")
             }
-            // Neither h2c nor any other protocol is to be had here.
+            // Neither h2c nor any other protocol is available.
             7 if is(b"upgrade") => return Err(Rejection::MalformedHead),
             10 if is(b"user-agent") => self.user_agent.set(head, value)?,
             10 if is(b"connection") => self.add_connection(value),
@@ -207,7 +209,7 @@ impl Fields {
         }
     }
 
-    /// Exactly one length (RFC 9112 §6.3).
+    /// Requires exactly one length (RFC 9112 §6.3).
     fn framing(&self, method: Method, version: Version) -> Result<Framing, Rejection> {
         let framing = match (self.content_length, self.chunked) {
             (Some(_), true) => return Err(Rejection::MalformedFraming),

@@ -1,11 +1,12 @@
-//! Whether every worker still turns: the watchdog asks, the loop that accepts connections answers.
+//! Checks that every worker still runs: the watchdog asks, and the loop that accepts connections
+//! answers.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-/// Clones share it.
+/// Clones share the state.
 #[derive(Clone)]
 pub struct Heartbeat(Arc<Rounds>);
 
@@ -15,7 +16,7 @@ struct Rounds {
     answered: Vec<AtomicU64>,
 }
 
-/// One worker's end of it.
+/// The part of one worker.
 pub(super) struct WorkerHeartbeat {
     heartbeat: Heartbeat,
     worker: usize,
@@ -30,8 +31,8 @@ impl Heartbeat {
         }))
     }
 
-    /// Whether all have answered since the last call. Asks them again.
-    pub fn beats(&self) -> bool {
+    /// Returns whether all workers have answered since the last call, and asks them again.
+    pub fn all_answered(&self) -> bool {
         let last = *self.0.asked.borrow();
         let is_last = |answered: &AtomicU64| answered.load(Ordering::Relaxed) == last;
         let all = self.0.answered.iter().all(is_last);
@@ -49,9 +50,9 @@ impl Heartbeat {
 }
 
 impl WorkerHeartbeat {
-    /// Answers when it is asked, and returns then.
+    /// Waits for the next question and answers it.
     pub(super) async fn answer(&mut self) {
-        // It never ends: the other end is held here too.
+        // This never fails, because the sender is held here too.
         _ = self.asked.changed().await;
         let round = *self.asked.borrow_and_update();
         if let Some(answered) = self.heartbeat.0.answered.get(self.worker) {
@@ -65,15 +66,15 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn one_that_does_not_answer_is_missed() {
+    async fn a_worker_that_does_not_answer_is_noticed() {
         let heartbeat = Heartbeat::new(2);
         let (mut first, mut second) = (heartbeat.of(0), heartbeat.of(1));
-        assert!(heartbeat.beats(), "nobody has been asked before");
+        assert!(heartbeat.all_answered(), "no worker was asked before");
         tokio::join!(first.answer(), second.answer());
-        assert!(heartbeat.beats());
+        assert!(heartbeat.all_answered());
         first.answer().await;
-        assert!(!heartbeat.beats());
+        assert!(!heartbeat.all_answered());
         tokio::join!(first.answer(), second.answer());
-        assert!(heartbeat.beats());
+        assert!(heartbeat.all_answered());
     }
 }

@@ -1,4 +1,4 @@
-//! Which public connections are open, and room for one more.
+//! The limit of public connections: which are open, and whether there is room for one more.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -19,30 +19,31 @@ pub struct ConnectionLimit {
     open: AtomicUsize,
     next: AtomicU64,
     epoch: Instant,
-    /// Taken at the start and the end of a connection, never during a request.
+    /// Locked at the start and the end of a connection, never during a request.
     table: Mutex<Table>,
 }
 
 #[derive(Default)]
 struct Table {
     clients: HashMap<ClientKey, usize>,
-    crowd: BalancerDetector,
+    balancer: BalancerDetector,
     connections: HashMap<u64, Arc<Idle>>,
 }
 
-/// Watches whether most connections come from one private address: the sign of a load balancer
-/// that hides the clients. The majority vote of Boyer and Moore, so one counter is enough.
+/// Detects that most connections come from one private address, which is the sign of a load
+/// balancer that hides the clients. Uses the majority vote of Boyer and Moore, so that one counter
+/// is enough.
 #[derive(Default)]
 struct BalancerDetector {
     seen: u64,
     candidate: Option<ClientKey>,
-    /// Votes for the candidate above those against it.
+    /// Votes for the candidate minus votes against it.
     lead: u64,
-    told: bool,
+    is_reported: bool,
 }
 
 impl BalancerDetector {
-    /// Counts one more connection. True once, where the warning is due.
+    /// Counts one more connection. Returns `true` once, when the warning is due.
     fn is_one_balancer(&mut self, client: ClientKey) -> bool {
         self.seen += 1;
         match self.candidate {
@@ -50,24 +51,24 @@ impl BalancerDetector {
             Some(_) if self.lead > 0 => self.lead -= 1,
             _ => (self.candidate, self.lead) = (Some(client), 1),
         }
-        let most = self.seen >= CROWD && self.lead * 2 > self.seen;
-        let due = most && !self.told && self.candidate.is_some_and(ClientKey::is_private);
-        self.told |= due;
+        let most = self.seen >= BALANCER_SAMPLE && self.lead * 2 > self.seen;
+        let due = most && !self.is_reported && self.candidate.is_some_and(ClientKey::is_private);
+        self.is_reported |= due;
         due
     }
 }
 
-/// Connections before anything is said about where they come from.
-const CROWD: u64 = 1_000;
+/// Connections that are counted before the warning.
+const BALANCER_SAMPLE: u64 = 1_000;
 
-/// Whether a connection is idle, and its way to be told to end.
+/// Whether a connection is idle, and how it is asked to close.
 struct Idle {
-    /// Milliseconds since `epoch`, plus one; 0 while it is busy.
+    /// Milliseconds since `epoch`, plus one. 0 while the connection is busy.
     since: AtomicU64,
-    end: Notify,
+    evict: Notify,
 }
 
-/// An open connection; given back when dropped.
+/// An open connection. Dropping it makes room for another one.
 pub struct ConnectionPermit {
     limit: Arc<ConnectionLimit>,
     process: Arc<Process>,
@@ -95,14 +96,14 @@ impl ConnectionLimit {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Room for one more connection, or none: then it is to be closed at once. It counts for its
-    /// client once that is known, see `ConnectionPermit::belongs_to`.
+    /// Returns a permit for one more connection, or `None` if it must be closed at once. The permit
+    /// counts for its client once that is known, see `ConnectionPermit::count_for`.
     pub fn take(self: &Arc<Self>, process: &Arc<Process>) -> Option<ConnectionPermit> {
         let metrics = &process.metrics;
         let mut table = self.table();
         let open = table.connections.len();
         if open >= self.limit * NEARLY_FULL.0 / NEARLY_FULL.1 {
-            table.end_oldest_idle(metrics);
+            table.evict_oldest_idle(metrics);
         }
         if open >= self.limit {
             metrics.connection(Accepted::LimitReached);
@@ -111,7 +112,7 @@ impl ConnectionLimit {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         let idle = Arc::new(Idle {
             since: AtomicU64::new(0),
-            end: Notify::new(),
+            evict: Notify::new(),
         });
         table.connections.insert(id, idle.clone());
         self.open.store(open + 1, Ordering::Relaxed);
@@ -131,7 +132,7 @@ impl ConnectionLimit {
 }
 
 impl Table {
-    fn leaves(&mut self, client: ClientKey) {
+    fn remove_client(&mut self, client: ClientKey) {
         if let Some(count) = self.clients.get_mut(&client) {
             *count -= 1;
             if *count == 0 {
@@ -140,25 +141,25 @@ impl Table {
         }
     }
 
-    /// Looks at every connection: some 10 us for 8000, and only when nearly all are open.
-    fn end_oldest_idle(&self, metrics: &Metrics) {
+    /// Looks at every connection: about 10 us for 8000, and only while nearly all are open.
+    fn evict_oldest_idle(&self, metrics: &Metrics) {
         let idle = self
             .connections
             .values()
             .filter(|idle| idle.since.load(Ordering::Relaxed) != 0);
         if let Some(oldest) = idle.min_by_key(|idle| idle.since.load(Ordering::Relaxed)) {
-            // Told once: until it has gone, the next oldest is the one to choose.
+            // Asked once: until it has closed, the next oldest is chosen.
             oldest.since.store(0, Ordering::Relaxed);
-            oldest.end.notify_one();
+            oldest.evict.notify_one();
             metrics.connection(Accepted::IdleClosed);
         }
     }
 }
 
 impl ConnectionPermit {
-    /// Counts the connection for `client`. False where that has its share already: then it is to
-    /// be closed at once.
-    pub fn belongs_to(&mut self, client: ClientKey) -> bool {
+    /// Counts the connection for `client`. Returns `false` if the client has its share already and
+    /// the connection must be closed at once.
+    pub fn count_for(&mut self, client: ClientKey) -> bool {
         let mut table = self.limit.table();
         let of_client = table.clients.entry(client).or_default();
         if *of_client >= self.limit.per_client {
@@ -170,7 +171,7 @@ impl ConnectionPermit {
         *of_client += 1;
         self.client = Some(client);
         self.process.metrics.connection(Accepted::Served);
-        if table.crowd.is_one_balancer(client) {
+        if table.balancer.is_one_balancer(client) {
             let client = client.to_string();
             warn!(
                 client,
@@ -181,9 +182,9 @@ impl ConnectionPermit {
         true
     }
 
-    /// Returns when the connection is to make room for others.
-    pub async fn ended(&self) {
-        self.idle.end.notified().await;
+    /// Returns when the connection must make room for others.
+    pub async fn evicted(&self) {
+        self.idle.evict.notified().await;
     }
 
     /// Marks the connection idle, from `now` until the result is dropped.
@@ -199,7 +200,7 @@ impl Drop for ConnectionPermit {
         let mut table = self.limit.table();
         table.connections.remove(&self.id);
         if let Some(client) = self.client {
-            table.leaves(client);
+            table.remove_client(client);
         }
         self.limit
             .open
@@ -221,21 +222,21 @@ mod tests {
     use super::*;
 
     fn warned(clients: impl Iterator<Item = &'static str>) -> usize {
-        let mut crowd = BalancerDetector::default();
+        let mut balancer = BalancerDetector::default();
         let key = |client: &str| ClientKey::from(client.parse::<std::net::IpAddr>().unwrap());
         clients
-            .filter(|client| crowd.is_one_balancer(key(client)))
+            .filter(|client| balancer.is_one_balancer(key(client)))
             .count()
     }
 
     #[test]
-    fn one_private_address_for_most_of_the_traffic_is_told_once() {
+    fn one_private_address_for_most_connections_is_reported_once() {
         let balancer = ["10.0.0.1", "10.0.0.1", "10.0.0.1", "10.0.0.1", "192.0.2.1"];
         assert_eq!(warned(balancer.into_iter().cycle().take(5_000)), 1);
         assert_eq!(
             warned(balancer.into_iter().cycle().take(999)),
             0,
-            "too early to tell"
+            "too few connections"
         );
         let public = ["192.0.2.1"];
         assert_eq!(

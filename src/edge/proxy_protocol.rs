@@ -1,5 +1,5 @@
-//! The PROXY protocol, version 1 and 2: behind a load balancer that speaks it, the client is
-//! whom its header names. Parsed by the `ppp` crate; here it is only found where it ends.
+//! The PROXY protocol, versions 1 and 2: behind a load balancer that uses it, the header names the
+//! client. The `ppp` crate parses the header; this module only finds its end.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use ppp::{v1, v2};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
-/// Who a connection comes from.
+/// The source of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     Client(SocketAddr),
-    /// The load balancer itself (LOCAL, UNKNOWN): a health check.
+    /// The load balancer itself (LOCAL, UNKNOWN), as in a health check.
     Balancer,
 }
 
@@ -24,12 +24,12 @@ pub enum HeaderError {
     Io(#[from] io::Error),
 }
 
-/// Version 1 is one line of at most so many bytes.
+/// The most bytes of the line of version 1.
 const MOST_LINE: usize = 107;
-/// Addresses take 216 bytes at most; the rest are extensions, of which none is needed.
+/// Addresses take at most 216 bytes; the rest are extensions, none of which is needed.
 const MOST_V2: usize = 2_048;
 
-/// Takes exactly the header off the stream.
+/// Reads exactly the header from the stream.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Source, HeaderError> {
     let signature = v2::PROTOCOL_PREFIX;
     let mut header = vec![0; signature.len()];
@@ -59,7 +59,7 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Source, Heade
 }
 
 fn parse_v1(line: &[u8]) -> Result<Source, HeaderError> {
-    // The parser ends the line at a CR or LF alone, too, where this reader goes on.
+    // The parser also ends the line at a CR or LF alone, which this reader does not.
     let (text, _) = line.split_at(line.len() - b"\r\n".len());
     if text.iter().any(u8::is_ascii_control) {
         return Err(HeaderError::Malformed);
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn both_versions_are_read_and_nothing_behind_them() {
+    async fn both_versions_are_read_and_no_byte_behind_them() {
         let source = Source::Client("203.0.113.7:1234".parse().unwrap());
         let v1 = b"PROXY TCP4 203.0.113.7 10.0.0.1 1234 443\r\n\x16\x03";
         assert_eq!(header(v1).await, (Some(source), 2));
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn anything_else_is_malformed() {
+    async fn every_other_header_is_malformed() {
         let long = format!("PROXY UNKNOWN {}\r\n", "a".repeat(MOST_LINE));
         let huge = [V2, &[0x21, 0x11, 0xFF, 0xFF][..], &[0; 70_000]].concat();
         let cut = [V2, &[0x21, 0x11, 0, 12, 1, 2][..]].concat();

@@ -1,5 +1,5 @@
-//! A stream that is lent to the HTTP/2 library and comes back when that lets go of it, so that it
-//! can be closed as every other: the library drops it, over bytes that nobody has read.
+//! A stream that returns to its owner when it is dropped. The HTTP/2 library drops its stream
+//! although bytes are unread; with this wrapper the connection can then be closed like any other.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,10 +8,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::oneshot;
 
-/// The stream while it is lent.
+/// The stream while the library has it.
 pub(super) struct ReturnOnDrop<S>(Option<(S, oneshot::Sender<S>)>);
 
-/// The receiver gets `stream` back when the first of the two is dropped.
+/// Returns the wrapper, and the receiver of `stream` once the wrapper is dropped.
 pub(super) fn return_on_drop<S>(stream: S) -> (ReturnOnDrop<S>, oneshot::Receiver<S>) {
     let (sender, receiver) = oneshot::channel();
     (ReturnOnDrop(Some((stream, sender))), receiver)
@@ -28,7 +28,7 @@ impl<S: Unpin> ReturnOnDrop<S> {
 impl<S> Drop for ReturnOnDrop<S> {
     fn drop(&mut self) {
         if let Some((stream, sender)) = self.0.take() {
-            // Where nobody waits for it any more, it ends here.
+            // If the receiver is gone, the stream is dropped here.
             _ = sender.send(stream);
         }
     }

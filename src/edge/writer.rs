@@ -1,4 +1,4 @@
-//! Writes an HTTP/1 answer (RFC 9112 §6).
+//! Writes an HTTP/1 response (RFC 9112 §6).
 
 use std::fmt::Write;
 use std::io;
@@ -16,7 +16,7 @@ use crate::base::head::Version;
 use crate::base::text::digits;
 use crate::proxy::body::Body;
 
-/// Gathered before it is written: one TLS record instead of many.
+/// Bytes that are gathered before they are written, as one TLS record instead of many.
 const RECORD: usize = 16 << 10;
 
 /// Room for a head.
@@ -25,14 +25,14 @@ const HEAD: usize = 1_024;
 /// How the client learns where the body ends.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Delimiter {
-    /// There is none, whatever the fields say.
+    /// There is no body, whatever the header fields say.
     NoBody,
     Length(u64),
     Chunks,
     Close,
 }
 
-/// What a request means for the form of its answer.
+/// What a request determines about its response.
 #[derive(Clone, Copy)]
 pub(super) struct Form {
     pub(super) version: Version,
@@ -40,7 +40,7 @@ pub(super) struct Form {
     pub(super) keep_alive: bool,
 }
 
-/// Writes all of `response`. True where the connection can carry another request.
+/// Writes all of `response`. Returns `true` if the connection can carry another request.
 pub(super) async fn write(
     connection: &mut Connection,
     response: Response<Body>,
@@ -64,7 +64,7 @@ pub(super) async fn write(
         out.extend_from_slice(piece.as_bytes());
     }
     for (name, value) in &parts.headers {
-        // Ours to say; a HEAD keeps the length that a GET would have.
+        // The proxy sets these fields; a response to HEAD keeps the length that a GET would have.
         if [CONNECTION, TRANSFER_ENCODING].contains(name)
             || (*name == CONTENT_LENGTH && delimiter != Delimiter::NoBody)
         {
@@ -113,7 +113,7 @@ async fn write_body(
         Delimiter::NoBody | Delimiter::Chunks | Delimiter::Close => u64::MAX,
     };
     loop {
-        // What is there is gathered; before a wait all of it goes out.
+        // Pieces that are there are gathered; before a wait all of them are written.
         let frame = match std::future::poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx))).await
         {
             Poll::Ready(frame) => frame,
@@ -143,7 +143,8 @@ async fn write_body(
     }
     match delimiter {
         Delimiter::Chunks => out.extend_from_slice(b"0\r\n\r\n"),
-        // The upstream promised more than it sent: no client may take this for whole.
+        // The upstream sent less than it announced, and no client may take this for a complete
+        // response.
         Delimiter::Length(_) if left > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
         Delimiter::Length(_) | Delimiter::NoBody | Delimiter::Close => {}
     }
@@ -164,7 +165,7 @@ fn delimiter(status: StatusCode, body: &Body, form: Form) -> Delimiter {
     }
 }
 
-/// Small pieces are gathered in `out`, large ones go straight to TLS without another copy.
+/// Gathers small pieces in `out`; large ones go to TLS without another copy.
 async fn gather(connection: &mut Connection, out: &mut BytesMut, data: &Bytes) -> io::Result<()> {
     if out.len() + data.len() <= RECORD {
         out.extend_from_slice(data);

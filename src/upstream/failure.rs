@@ -99,7 +99,7 @@ impl Failure {
     /// Returns the metric label and log field `kind`.
     pub fn kind(&self) -> &'static str {
         let reason = self.reason();
-        reason.row().kind.unwrap_or(reason.word())
+        reason.row().kind.unwrap_or_else(|| reason.word())
     }
 
     pub fn rejection(&self) -> Rejection {

@@ -71,6 +71,6 @@ print(*summaries, sep="\n")
 sys.exit(not summaries)' "$1"
 }
 wait_for 60 "NdesUnhealthy" fires NdesUnhealthy
-[ "$(fires NdesUnhealthy)" = "NDES of ndes is ill: upstream_closed, as 127.0.0.1:9465 sees it" ] ||
+[ "$(fires NdesUnhealthy)" = "NDES of ndes is unhealthy: upstream_closed, as observed by 127.0.0.1:9465" ] ||
     fail "NdesUnhealthy says: $(fires NdesUnhealthy)"
 pass "NdesUnhealthy fires only for the unhealthy NDES: $(fires NdesUnhealthy)"

@@ -1,9 +1,10 @@
-//! How many frames that carry no work a client may send: so many at once, so many a second, and
-//! some more for each request and each DATA frame that it gets.
+//! How many frames without work a client may send: a burst, a rate, and some more for each request
+//! and each DATA frame that it receives.
 
 use tokio::time::Instant;
 
-/// Frames left: SETTINGS, PING, WINDOW_UPDATE, PRIORITY, RST_STREAM, empty and unknown ones.
+/// The remaining frames of the types SETTINGS, PING, WINDOW_UPDATE, PRIORITY and RST_STREAM, empty
+/// frames and unknown ones.
 pub(super) struct FrameBudget {
     left: u32,
     filled: Instant,
@@ -25,7 +26,7 @@ impl FrameBudget {
         self.left = (self.left + EARNED).min(AT_ONCE);
     }
 
-    /// The clock is asked only where nothing is left.
+    /// Reads the clock only if no frame is left.
     pub(super) fn spend(&mut self, now: impl FnOnce() -> Instant) -> bool {
         if self.left == 0 {
             let now = now();
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_burst_then_so_many_a_second_and_more_for_work() {
+    fn a_burst_passes_then_a_rate_and_work_earns_more() {
         let mut now = Instant::now();
         let mut budget = FrameBudget::new(now);
         let mut spend = |now: Instant, most: usize, work: u32| {

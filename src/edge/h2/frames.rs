@@ -1,11 +1,11 @@
-//! Finds the frames in the bytes of an HTTP/2 connection (RFC 9113 §4.1), wherever reads and
-//! writes cut them. Used by the ledger of a connection.
+//! Finds the frames in the bytes of an HTTP/2 connection (RFC 9113 §4.1), wherever reads and writes
+//! split them.
 
 /// One direction of a connection.
 pub struct Frames {
     /// Bytes before the first frame.
     preface: usize,
-    /// Head and start of the payload of the frame that passes.
+    /// The head and the start of the payload of the current frame.
     start: [u8; HEAD + KEPT],
     kept: usize,
     /// Bytes of its payload that are still to come.
@@ -17,9 +17,9 @@ pub struct Frame<'f> {
     pub kind: u8,
     pub flags: u8,
     pub stream: u32,
-    /// Of the payload, in bytes.
+    /// The length of the payload in bytes.
     pub length: usize,
-    /// The first bytes of the payload; none yet where the frame only begins.
+    /// The first bytes of the payload. Empty while the frame only begins.
     pub payload: &'f [u8],
 }
 
@@ -31,11 +31,11 @@ pub enum Passed {
 }
 
 const HEAD: usize = 9;
-/// Enough for all of RST_STREAM, and for GOAWAY with the words that the library adds.
+/// Enough for all of RST_STREAM, and for GOAWAY with the text that the library adds.
 const KEPT: usize = 40;
 
 impl Frames {
-    /// The first frame comes after `preface` bytes.
+    /// The first frame follows `preface` bytes.
     pub fn after(preface: usize) -> Self {
         Self {
             preface,
@@ -45,7 +45,7 @@ impl Frames {
         }
     }
 
-    /// Tells of each frame twice: when its head has passed, and when all of it has.
+    /// Calls back twice for each frame: when its head has passed, and when all of it has.
     pub fn pass(&mut self, bytes: &[u8], mut tell: impl FnMut(Passed, &Frame<'_>)) {
         let preface = self.preface.min(bytes.len());
         self.preface -= preface;
@@ -74,7 +74,7 @@ impl Frames {
         }
     }
 
-    /// Moves bytes to `start` until there are `wanted` in it.
+    /// Moves bytes to `start` until it has `wanted` of them.
     fn keep(&mut self, bytes: &mut &[u8], wanted: usize) {
         let count = (wanted - self.kept).min(bytes.len());
         let (kept, rest) = bytes.split_at(count);
@@ -88,7 +88,7 @@ impl Frames {
         Frame {
             kind,
             flags,
-            // Its first bit is reserved.
+            // The first bit is reserved.
             stream: u32::from_be_bytes([s & 0x7F, t, u, v]),
             length: u32::from_be_bytes([0, a, b, c]) as usize,
             payload: &self.start[HEAD..self.kept],
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn frames_are_found_however_the_bytes_are_cut() {
+    fn frames_are_found_however_the_bytes_are_split() {
         let long = [vec![0, 1, 0, 1, 5, 0x80, 0, 0, 7], vec![b'x'; 256]].concat();
         let bytes = [&b"PRE"[..], &[0, 0, 0, 4, 1, 0, 0, 0, 0], &long, &[0, 0, 2]].concat();
         for piece in 1..bytes.len() {

@@ -1,5 +1,5 @@
-//! The head of an HTTP/2 request as the gate reads it, and what RFC 9113 §8 forbids that the
-//! library lets through.
+//! Converts the head of an HTTP/2 request for the gate, and refuses what RFC 9113 §8 forbids and
+//! the library accepts.
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, USER_AGENT};
@@ -11,13 +11,13 @@ use crate::base::head::{Framing, Head, Host, Method, Size, Target, Version};
 use crate::base::rejection::Rejection;
 
 /// `ended`: no DATA follows.
-pub(super) fn parse(parts: &Parts, ended: bool) -> Result<Head, Rejection> {
+pub(super) fn parse(parts: &Parts, evicted: bool) -> Result<Head, Rejection> {
     let (uri, fields) = (&parts.uri, &parts.headers);
     if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTPS) || fields.values().any(padded) {
         return Err(Rejection::MalformedHead);
     }
     let path = uri.path_and_query().ok_or(Rejection::MalformedHead)?;
-    // Copied: the library's bytes would keep all of the header block in memory.
+    // Copied, because the bytes of the library would keep the whole header block in memory.
     let target = Target::parse(Bytes::copy_from_slice(path.as_str().as_bytes()))
         .filter(|target| target.authority.is_none())
         .ok_or(Rejection::MalformedHead)?;
@@ -27,8 +27,8 @@ pub(super) fn parse(parts: &Parts, ended: bool) -> Result<Head, Rejection> {
         version: Version::H2,
         method,
         host: host(uri.authority().map(|authority| authority.as_str()), fields),
-        framing: framing(method, fields, ended)?,
-        expects_continue: !ended
+        framing: framing(method, fields, evicted)?,
+        expects_continue: !evicted
             && fields
                 .get(EXPECT)
                 .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
@@ -41,16 +41,16 @@ pub(super) fn parse(parts: &Parts, ended: bool) -> Result<Head, Rejection> {
     })
 }
 
-/// RFC 9113 §8.2.1: no space before or after a value.
+/// No white space before or after a value (RFC 9113 §8.2.1).
 fn padded(value: &HeaderValue) -> bool {
     value.as_bytes().trim_ascii().len() != value.len()
 }
 
-/// One length at most, and none for GET and HEAD. That DATA keeps to it is for the library to see.
-fn framing(method: Method, fields: &HeaderMap, ended: bool) -> Result<Framing, Rejection> {
+/// At most one length, and none for GET and HEAD. The library verifies that DATA has this length.
+fn framing(method: Method, fields: &HeaderMap, evicted: bool) -> Result<Framing, Rejection> {
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
     let framing = match (lengths.next(), lengths.next()) {
-        (None, _) if ended => Framing::Length(0),
+        (None, _) if evicted => Framing::Length(0),
         (None, _) => Framing::Unknown,
         (Some(length), None) => {
             let length = Framing::content_length(length.as_bytes());
@@ -61,7 +61,7 @@ fn framing(method: Method, fields: &HeaderMap, ended: bool) -> Result<Framing, R
     framing.of(method).ok_or(Rejection::MalformedFraming)
 }
 
-/// `:authority` and Host must agree where both are there (RFC 9113 §8.3.1).
+/// `:authority` and Host must agree if both are present (RFC 9113 §8.3.1).
 fn host(authority: Option<&str>, fields: &HeaderMap) -> Host {
     let mut hosts = fields.get_all(HOST).iter().map(HeaderValue::as_bytes);
     let one = |value: &[u8]| Host::One(Bytes::copy_from_slice(value));
@@ -76,7 +76,7 @@ fn host(authority: Option<&str>, fields: &HeaderMap) -> Host {
     }
 }
 
-/// As RFC 9113 §6.5.2 counts, without its 32 bytes a field.
+/// The size as RFC 9113 §6.5.2 counts it, without its 32 bytes per field.
 fn size(target: &Target, fields: &HeaderMap) -> Size {
     let lines = || {
         fields

@@ -1,4 +1,4 @@
-//! The stream below the library, with a ledger of the frames that pass.
+//! The stream below the library, with an observer of the frames that pass.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use super::observer::{Events, FrameObserver};
 
-/// A stream whose frames are watched.
+/// A stream whose frames are observed.
 pub(super) struct ObservedStream<S> {
     stream: S,
     observed: SharedObserver,
 }
 
-/// What is known of the frames of one connection. Clones share it.
+/// The observer of one connection. Clones share it.
 #[derive(Clone)]
 pub(super) struct SharedObserver(Arc<Mutex<FrameObserver>>);
 
@@ -25,17 +25,19 @@ impl SharedObserver {
         Self(Arc::new(Mutex::new(FrameObserver::new())))
     }
 
-    /// Notes that the library has handed out this request. False where it has refused it already.
+    /// Records that the library has handed out this request. Returns `false` if it has refused the
+    /// request already.
     pub(super) fn handed_out(&self, stream: u32) -> bool {
         self.observer().close(stream).is_some()
     }
 
-    /// None where nothing is new; a header block is, when it is another one than `block_since`.
+    /// Returns `None` if nothing has happened. A header block counts if it is another one than
+    /// `block_since`.
     pub(super) fn events(&self, block_since: Option<Instant>) -> Option<Events> {
         self.observer().events(block_since)
     }
 
-    /// The connection is ended by an error that is known.
+    /// Records that a known error closes the connection.
     pub(super) fn end(&self) {
         self.observer().ended = true;
     }
@@ -59,7 +61,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         if this.observed.observer().ended {
-            // The connection's task has seen the news, or does when this returns.
+            // The task of the connection has seen the events, or sees them when this returns.
             return Poll::Pending;
         }
         let before = buffer.filled().len();

@@ -1,5 +1,5 @@
-//! What the frames of a connection tell about what the library does by itself: requests that it
-//! refuses and never hands out, header blocks that do not end, frames that carry no work.
+//! Observes in the frames of a connection what the library does by itself: requests that it refuses
+//! and never hands out, header blocks that do not end, frames that carry no work.
 
 use tokio::time::Instant;
 
@@ -11,45 +11,45 @@ use crate::base::rejection::Rejection;
 pub(super) struct FrameObserver {
     received: Frames,
     sent: Frames,
-    /// The client's first frame has come: SETTINGS (RFC 9113 §3.4), which the library takes at
-    /// any time.
+    /// Whether the first frame of the client has arrived. It must be SETTINGS (RFC 9113 §3.4),
+    /// which the library accepts at any time.
     greeted: bool,
     newest: u32,
     /// Requests that the library has not handed out, the oldest first.
     opened: Vec<Opened>,
-    /// A header block has begun and not ended.
+    /// Whether a header block has begun and not ended.
     in_block: bool,
     block_since: Option<Instant>,
     budget: FrameBudget,
     refused: Vec<Rejection>,
     ending: Option<Rejection>,
-    /// The connection ends by an error: what follows is no news, and nothing more is read.
+    /// An error closes the connection: nothing that follows is an event, and nothing more is read.
     pub(super) ended: bool,
 }
 
 pub(super) struct Opened {
     stream: u32,
-    /// Bytes of its header block, compressed.
+    /// The compressed bytes of its header block.
     block: usize,
 }
 
-/// What happened since the last look.
+/// What has happened since the last call.
 #[derive(Default)]
 pub(super) struct Events {
     /// Requests and connections that the library has refused.
     pub(super) refused: Vec<Rejection>,
-    /// Why the connection is to be ended, which the library has not seen.
+    /// Why the connection must be closed, if the library has not noticed.
     pub(super) ending: Option<Rejection>,
     /// Since when a header block has not ended.
     pub(super) block_since: Option<Instant>,
 }
 
-/// Length of the client's preface (RFC 9113 §3.4).
+/// The length of the preface of the client (RFC 9113 §3.4).
 const PREFACE: usize = 24;
-/// Requests wait here only until the library's next turn.
+/// The most requests that wait for the library to hand them out.
 const OPENED: usize = 1_024;
-/// A path of 65535 bytes, one more than the library takes, in the five bits a byte that Huffman
-/// coding needs at least (RFC 7541 Appendix B).
+/// A path of 65535 bytes, one more than the library accepts, with the five bits per byte that
+/// Huffman coding needs at least (RFC 7541 Appendix B).
 const LONG_BLOCK: usize = 65_535 * 5 / 8;
 
 mod kind {
@@ -93,7 +93,7 @@ impl FrameObserver {
         })
     }
 
-    /// Forgets a request, which is answered or handed out.
+    /// Forgets a request that was answered or handed out.
     pub(super) fn close(&mut self, stream: u32) -> Option<Opened> {
         let at = self.opened.iter().position(|o| o.stream == stream)?;
         Some(self.opened.remove(at))
@@ -134,7 +134,7 @@ impl FrameObserver {
         let carries_work = match frame.kind {
             kind::DATA => frame.length > 0 || frame.flags & END_STREAM != 0,
             kind::HEADERS => is_new,
-            // Bounded by the library, a header block at a time.
+            // The library limits the frames of one header block.
             kind::CONTINUATION => true,
             _ => false,
         };
@@ -179,7 +179,7 @@ impl FrameObserver {
         match frame.kind {
             // Each may be answered by a WINDOW_UPDATE for the stream and one for the connection.
             kind::DATA => self.budget.earn(),
-            // An answer to what was never handed out is the library's own 431.
+            // A response to a request that was never handed out is the library's own 431.
             kind::HEADERS if self.close(frame.stream).is_some() => {
                 self.refused.push(Rejection::HeadTooLarge);
             }
@@ -202,7 +202,7 @@ impl FrameObserver {
     }
 }
 
-/// `words`: what the library adds to its GOAWAY.
+/// `words` is the text that the library adds to its GOAWAY.
 fn connection_error(code: h2::Reason, words: &[u8]) -> Rejection {
     let is = |known: &[u8]| words.starts_with(known);
     match code {

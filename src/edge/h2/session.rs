@@ -1,4 +1,4 @@
-//! Drives a connection and ends it: when it is idle, at shutdown, and where its client uses it
+//! Drives a connection, and closes it when it is idle, at shutdown, and if its client uses it
 //! beyond its limits.
 
 use std::future::poll_fn;
@@ -17,38 +17,38 @@ use super::super::limit::ConnectionPermit;
 use super::super::return_on_drop::ReturnOnDrop;
 use super::observed::{ObservedStream, SharedObserver};
 use super::observer::Events;
-use super::stream::{self, Ended};
+use super::stream::{self, RequestEnd};
 use crate::base::rejection::Rejection;
-use crate::base::shutdown::{FAREWELL, Shutdown};
+use crate::base::shutdown::{GRACE_PERIOD, Shutdown};
 use crate::observe::metrics::Metrics;
 use crate::proxy::exchange::Exchange;
 
 pub(super) type Io = ObservedStream<ReturnOnDrop<Stream>>;
 type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Error>>;
 
-/// A connection whose client has greeted.
+/// A connection after the preface of its client.
 pub(super) struct Session {
     exchange: Exchange,
     observed: SharedObserver,
     connection: Connection<Io, Bytes>,
-    streams: JoinSet<Ended>,
-    /// Requests so far, refused ones included.
+    streams: JoinSet<RequestEnd>,
+    /// Requests so far, including refused ones.
     number: u64,
     block_since: Option<Instant>,
     phase: Phase,
-    /// Of this phase.
+    /// When this phase began.
     since: Instant,
     /// When the last request ended.
-    quiet_since: Instant,
+    idle_since: Instant,
     broken: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// The client is told to open no more streams; those that it has are answered.
-    Leaving,
-    /// All that is left is to write the last frames.
+    /// The client has received GOAWAY; the streams that it has opened are still answered.
+    GoingAway,
+    /// Only the last frames are still to be written.
     Closing,
 }
 
@@ -68,12 +68,13 @@ impl Session {
             block_since: None,
             phase: Phase::Open,
             since: now,
-            quiet_since: now,
+            idle_since: now,
             broken: false,
         }
     }
 
-    /// Serves to the end. True where the client may be in the middle of sending.
+    /// Serves until the connection closes. Returns `true` if the client may be in the middle of
+    /// sending.
     pub(super) async fn run(mut self, permit: &ConnectionPermit, shutdown: &Shutdown) -> bool {
         self.drive(permit, shutdown).await;
         self.broken
@@ -81,7 +82,7 @@ impl Session {
 
     async fn drive(&mut self, permit: &ConnectionPermit, shutdown: &Shutdown) {
         let mut shutdown = pin!(shutdown.begun());
-        let mut make_room = pin!(permit.ended());
+        let mut make_room = pin!(permit.evicted());
         let mut timer = pin!(sleep_until(self.since));
         let mut idle = None;
         loop {
@@ -98,7 +99,7 @@ impl Session {
             tokio::select! {
                 (accepted, events) = next(&mut self.connection, &self.observed, self.block_since) => {
                     if let Some(events) = events {
-                        self.learn(events);
+                        self.process(events);
                     }
                     match accepted {
                         Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
@@ -110,52 +111,52 @@ impl Session {
                         Poll::Pending => {}
                     }
                 }
-                Some(ended) = self.streams.join_next() => {
+                Some(request_ended) = self.streams.join_next() => {
                     if self.streams.is_empty() {
-                        self.quiet_since = Instant::now();
+                        self.idle_since = Instant::now();
                     }
-                    self.ended(ended);
+                    self.request_ended(request_ended);
                 }
-                () = &mut make_room, if open && idle.is_some() => self.leave(),
-                () = &mut shutdown, if open => self.leave(),
-                () = &mut timer, if deadline.is_some() => if self.late() { return },
+                () = &mut make_room, if open && idle.is_some() => self.go_away(),
+                () = &mut shutdown, if open => self.go_away(),
+                () = &mut timer, if deadline.is_some() => if self.on_deadline() { return },
             }
         }
     }
 
-    /// When patience ends: with a header block, with an idle client, with one that is to leave.
-    /// Requests have deadlines of their own.
+    /// Returns the next deadline: of a header block, of an idle client, or of a client that
+    /// received GOAWAY. Requests have deadlines of their own.
     fn deadline(&self) -> Option<Instant> {
         let timeouts = &self.exchange.generation.timeouts;
-        let quiet = self.streams.is_empty().then_some(self.quiet_since);
+        let idle_since = self.streams.is_empty().then_some(self.idle_since);
         match self.phase {
             Phase::Open => {
-                let patience = match self.number {
+                let limit = match self.number {
                     0 => timeouts.request_head,
                     _ => timeouts.keep_alive,
                 };
-                let idle = quiet.map(|since| since + patience);
+                let idle = idle_since.map(|since| since + limit);
                 let block = self.block_since.map(|since| since + timeouts.request_head);
                 block.into_iter().chain(idle).min()
             }
-            Phase::Leaving => quiet.map(|since| since.max(self.since) + FAREWELL),
-            Phase::Closing => Some(self.since + FAREWELL),
+            Phase::GoingAway => idle_since.map(|since| since.max(self.since) + GRACE_PERIOD),
+            Phase::Closing => Some(self.since + GRACE_PERIOD),
         }
     }
 
-    /// True where the connection is to be dropped.
-    fn late(&mut self) -> bool {
-        let patience = self.exchange.generation.timeouts.request_head;
+    /// Handles a deadline. Returns `true` if the connection must be dropped.
+    fn on_deadline(&mut self) -> bool {
+        let limit = self.exchange.generation.timeouts.request_head;
         match self.phase {
             Phase::Open
                 if self
                     .block_since
-                    .is_some_and(|since| since.elapsed() >= patience) =>
+                    .is_some_and(|since| since.elapsed() >= limit) =>
             {
-                self.abuse(Rejection::HeadTimeout);
+                self.close_with(Rejection::HeadTimeout);
             }
-            Phase::Open => self.leave(),
-            Phase::Leaving => self.close(Reason::NO_ERROR),
+            Phase::Open => self.go_away(),
+            Phase::GoingAway => self.close(Reason::NO_ERROR),
             Phase::Closing => return true,
         }
         false
@@ -163,14 +164,14 @@ impl Session {
 
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         if !self.observed.handed_out(respond.stream_id().as_u32()) {
-            // Reset by the library in the meantime, and counted.
+            // The library has reset the request in the meantime, and it is counted.
             return;
         }
         if self.phase == Phase::Closing {
             return;
         }
-        if self.phase == Phase::Leaving && self.since.elapsed() > FAREWELL {
-            // It was told long ago.
+        if self.phase == Phase::GoingAway && self.since.elapsed() > GRACE_PERIOD {
+            // The client received GOAWAY long ago.
             respond.send_reset(Reason::REFUSED_STREAM);
             if !self.exchange.charge_refusal() {
                 self.close(Reason::ENHANCE_YOUR_CALM);
@@ -183,33 +184,36 @@ impl Session {
         self.streams
             .spawn(stream::serve(exchange, self.number, request, respond));
         if self.exchange.outdated {
-            self.leave();
+            self.go_away();
         }
     }
 
-    fn ended(&mut self, joined: Result<Ended, JoinError>) {
+    fn request_ended(&mut self, joined: Result<RequestEnd, JoinError>) {
         match outcome(joined, &self.exchange.process.metrics) {
-            Ended::Answered => {}
-            Ended::Last => self.leave(),
-            // A reset costs what a refused request does: else it would be a way around the rates.
-            Ended::Reset if self.phase != Phase::Closing && !self.exchange.charge_refusal() => {
-                self.abuse(Rejection::Http2Limit);
+            RequestEnd::Answered => {}
+            RequestEnd::Last => self.go_away(),
+            // A reset is charged like a refused request; otherwise it would be a way around the
+            // rates.
+            RequestEnd::Reset
+                if self.phase != Phase::Closing && !self.exchange.charge_refusal() =>
+            {
+                self.close_with(Rejection::Http2Limit);
             }
-            Ended::Reset => {}
+            RequestEnd::Reset => {}
         }
     }
 
-    fn learn(&mut self, events: Events) {
+    fn process(&mut self, events: Events) {
         self.block_since = events.block_since;
         for rejection in events.refused {
             self.refused(rejection);
         }
         if let Some(rejection) = events.ending {
-            self.abuse(rejection);
+            self.close_with(rejection);
         }
     }
 
-    fn abuse(&mut self, rejection: Rejection) {
+    fn close_with(&mut self, rejection: Rejection) {
         self.refused(rejection);
         self.close(match rejection {
             Rejection::MalformedHead => Reason::PROTOCOL_ERROR,
@@ -217,7 +221,7 @@ impl Session {
         });
     }
 
-    /// What was refused without an answer of ours.
+    /// Records a request that was refused without a response of the proxy.
     fn refused(&mut self, rejection: Rejection) {
         self.number += 1;
         if !self.exchange.record_refusal(self.number, rejection) {
@@ -225,9 +229,9 @@ impl Session {
         }
     }
 
-    fn leave(&mut self) {
+    fn go_away(&mut self) {
         if self.phase == Phase::Open {
-            (self.phase, self.since) = (Phase::Leaving, Instant::now());
+            (self.phase, self.since) = (Phase::GoingAway, Instant::now());
             self.connection.graceful_shutdown();
         }
     }
@@ -242,7 +246,7 @@ impl Session {
     }
 }
 
-/// Drives the connection until there is a request, an end or news.
+/// Drives the connection until there is a request, its end, or an event.
 async fn next(
     connection: &mut Connection<Io, Bytes>,
     observed: &SharedObserver,
@@ -259,13 +263,13 @@ async fn next(
     .await
 }
 
-/// A panic ends its own request; the library resets the stream.
-fn outcome(joined: Result<Ended, JoinError>, metrics: &Metrics) -> Ended {
+/// A panic ends only its own request; the library resets the stream.
+fn outcome(joined: Result<RequestEnd, JoinError>, metrics: &Metrics) -> RequestEnd {
     joined.unwrap_or_else(|error| {
         if error.is_panic() {
             metrics.panics.inc();
         }
-        Ended::Answered
+        RequestEnd::Answered
     })
 }
 
@@ -279,7 +283,7 @@ mod tests {
         let (metrics, mut streams) = (Metrics::new().unwrap(), JoinSet::new());
         streams.spawn(async { panic!("a defect") });
         let joined = streams.join_next().await.unwrap();
-        assert_eq!(outcome(joined, &metrics), Ended::Answered);
+        assert_eq!(outcome(joined, &metrics), RequestEnd::Answered);
         assert_eq!(metrics.panics.get(), 1);
     }
 }

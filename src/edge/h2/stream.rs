@@ -1,4 +1,4 @@
-//! One request of an HTTP/2 connection, from its head to the last byte of its answer.
+//! One request of an HTTP/2 connection, from its head to the last byte of its response.
 
 use std::future::poll_fn;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -23,15 +23,16 @@ use crate::proxy::exchange::{Exchange, RequestBody};
 
 /// What the end of a request means for its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(super) enum RequestEnd {
     Answered,
-    /// By the client, before its answer began.
+    /// The client reset the request before its response began.
     Reset,
-    /// The client takes no answer, or no more requests are taken from it.
+    /// The client does not take the response, or no more requests are accepted from it.
     Last,
 }
 
-/// Given out in pieces of this size, so that one answer does not take the window of all others.
+/// Data is written in pieces of this size, so that one response does not use the window of all
+/// others.
 const PIECE: usize = 16 << 10;
 
 pub(super) async fn serve(
@@ -39,32 +40,32 @@ pub(super) async fn serve(
     number: u64,
     request: Request<RecvStream>,
     respond: SendResponse<Bytes>,
-) -> Ended {
+) -> RequestEnd {
     let (parts, mut body) = request.into_parts();
     let respond = Responder(Mutex::new(respond));
     let head_only = parts.method == Method::HEAD;
-    // A connection may have many requests, each with a long URI: what they take is limited.
+    // A connection may have many requests, each with a long URI, so their memory is limited.
     let mut lease = exchange.process.buffers.lease();
     let response = tokio::select! {
         response = answer(&exchange, number, parts, &mut body, &respond, &mut lease) => response,
-        () = respond.reset() => return Ended::Reset,
+        () = respond.reset() => return RequestEnd::Reset,
     };
-    // Whoever has used up its refusals shall not go on.
+    // A client that has used up its rate of refusals must not continue.
     let last = response.status() == StatusCode::TOO_MANY_REQUESTS
         && response.headers().contains_key(CONNECTION);
     let limit = exchange.generation.timeouts.response_write;
     let sent = timeout(limit, send(response, head_only, respond)).await;
     if last || sent.is_err() {
-        return Ended::Last;
+        return RequestEnd::Last;
     }
     drop(lease);
-    _ = timeout(LINGER_TIME, take_rest(body)).await;
-    Ended::Answered
+    _ = timeout(LINGER_TIME, discard_rest(body)).await;
+    RequestEnd::Answered
 }
 
-/// Takes what the client still sends, as after an answer of HTTP/1: the library would reset the
-/// stream, and there are clients that then throw away an answer which they have not read yet.
-async fn take_rest(mut body: RecvStream) {
+/// Reads what the client still sends, as after an HTTP/1 response. The library would reset the
+/// stream, and some clients then discard a response that they have not read yet.
+async fn discard_rest(mut body: RecvStream) {
     let mut left = LINGER_BYTES;
     while let Some(Ok(data)) = body.data().await {
         left = left.saturating_sub(data.len());
@@ -100,7 +101,7 @@ async fn answer(
     }
 }
 
-/// Where the answer goes; shared with the body, which may have to say `100 Continue`.
+/// Sends the response. Shared with the body, which may have to send `100 Continue`.
 struct Responder(Mutex<SendResponse<Bytes>>);
 
 impl Responder {
@@ -108,16 +109,16 @@ impl Responder {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Returns when the client has reset the stream, or the connection has ended.
+    /// Returns when the client has reset the stream, or the connection has closed.
     async fn reset(&self) {
         _ = poll_fn(|cx| self.get().poll_reset(cx)).await;
     }
 }
 
-/// The body of a request, read whole.
+/// The body of a request, which is read whole.
 struct Http2Body<'r> {
     stream: &'r mut RecvStream,
-    /// Where the client waits to be told to go on.
+    /// Set if the client waits for `100 Continue`.
     respond: Option<&'r Responder>,
     time: Duration,
 }
@@ -125,13 +126,13 @@ struct Http2Body<'r> {
 impl Http2Body<'_> {
     async fn whole(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
         if let Some(respond) = self.respond.take() {
-            let mut go_on = Response::new(());
-            *go_on.status_mut() = StatusCode::CONTINUE;
-            let said = respond.get().send_informational(go_on);
-            said.map_err(|_| Rejection::BodyAborted)?;
+            let mut interim = Response::new(());
+            *interim.status_mut() = StatusCode::CONTINUE;
+            let sent = respond.get().send_informational(interim);
+            sent.map_err(|_| Rejection::BodyAborted)?;
         }
         let mut body = BytesMut::new();
-        // Trailers, which would come next, end here.
+        // Trailers, which would follow, are not read.
         while let Some(data) = self.stream.data().await {
             let data = data.map_err(broken)?;
             let released = self.stream.flow_control().release_capacity(data.len());
@@ -155,12 +156,12 @@ impl RequestBody for Http2Body<'_> {
     }
 
     async fn left(&mut self) {
-        // A request that its client resets is dropped, and with it whatever it waits for.
+        // A request that its client resets is dropped together with everything that it waits for.
         std::future::pending().await
     }
 }
 
-/// The library resets a stream whose DATA is not as long as Content-Length says.
+/// The library resets a stream whose DATA differs from Content-Length.
 fn broken(error: h2::Error) -> Rejection {
     if error.is_library() && error.is_reset() {
         Rejection::MalformedFraming
@@ -169,12 +170,12 @@ fn broken(error: h2::Error) -> Rejection {
     }
 }
 
-/// Writes all of the answer, or as much of it as the client takes.
+/// Writes the whole response, or as much of it as the client takes.
 async fn send(response: Response<Body>, head_only: bool, respond: Responder) {
     let (mut parts, body) = response.into_parts();
     let no_content = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&parts.status);
     let fields = &mut parts.headers;
-    // HTTP/2 knows no such field (RFC 9113 §8.2.2).
+    // HTTP/2 forbids this field (RFC 9113 §8.2.2).
     fields.remove(CONNECTION);
     if !fields.contains_key(DATE) {
         let date = httpdate::fmt_http_date(SystemTime::now());
@@ -188,29 +189,30 @@ async fn send(response: Response<Body>, head_only: bool, respond: Responder) {
             None => fields.remove(CONTENT_LENGTH),
         };
     }
-    let mut taking = Taking { body, all: false };
-    let ends = head_only || no_content || taking.body.is_end_stream();
+    let mut tracked = TrackedBody { body, all: false };
+    let ends = head_only || no_content || tracked.body.is_end_stream();
     let response = Response::from_parts(parts, ());
     let Ok(mut stream) = respond.get().send_response(response, ends) else {
         return;
     };
-    taking.all = match ends {
-        // Read to its end, which is also that of the record.
+    tracked.all = match ends {
+        // Reading the body to its end also completes its record.
         true => {
-            while let Some(Ok(_)) = taking.body.frame().await {}
+            while let Some(Ok(_)) = tracked.body.frame().await {}
             true
         }
-        false => write(&mut taking.body, &mut stream).await.is_ok(),
+        false => write(&mut tracked.body, &mut stream).await.is_ok(),
     };
 }
 
-/// A body that the client takes. Dropped before it has all, the answer is not complete.
-struct Taking {
+/// A body that the client takes. If it is dropped before the client has all of it, the response is
+/// incomplete.
+struct TrackedBody {
     body: Body,
     all: bool,
 }
 
-impl Drop for Taking {
+impl Drop for TrackedBody {
     fn drop(&mut self) {
         if !self.all {
             self.body.not_taken();
@@ -229,7 +231,7 @@ async fn write(body: &mut Body, stream: &mut SendStream<Bytes>) -> Result<(), h2
             return stream.send_data(Bytes::new(), true);
         };
         let Ok(frame) = frame else {
-            // No client may take this for whole. The record says who broke it.
+            // No client may take this for a complete response. The record says why it broke off.
             stream.send_reset(Reason::INTERNAL_ERROR);
             return Ok(());
         };
@@ -241,7 +243,7 @@ async fn write(body: &mut Body, stream: &mut SendStream<Bytes>) -> Result<(), h2
     }
 }
 
-/// Dispatched over only as the client makes room: the library would keep all of it.
+/// Hands data over only as the client makes room, because the library would buffer all of it.
 async fn write_data(
     stream: &mut SendStream<Bytes>,
     mut data: Bytes,

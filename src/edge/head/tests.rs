@@ -33,7 +33,7 @@ fn refused(head: &str) -> Rejection {
 }
 
 #[test]
-fn a_head_is_read_the_same_in_any_pieces() {
+fn a_head_is_parsed_alike_in_any_pieces() {
     let text = b"\r\nPOST /a?b=/+%2B HTTP/1.1\r\nhOST:  x.test \r\nContent-Length: 12\r\nExpect: 100-Continue\r\n\
                  Accept: */*\r\nUser-Agent: caf\xE9\tx\r\nConnection: TE , Accept\r\nX-Any: 1\r\n\r\nrest";
     for step in [1, 2, 3, 7, 1000] {
@@ -70,7 +70,7 @@ fn http_1_0_closes_and_knows_neither_chunks_nor_100_continue() {
 }
 
 #[test]
-fn malformed_heads() {
+fn malformed_heads_are_refused() {
     for head in [
         "GET /\r\n",
         "GET / HTTP/1.2\r\n",
@@ -105,7 +105,7 @@ fn malformed_heads() {
 }
 
 #[test]
-fn ambiguous_lengths() {
+fn ambiguous_lengths_are_refused() {
     for fields in [
         "Content-Length: +1",
         "Content-Length: 1,1",

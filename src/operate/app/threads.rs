@@ -23,7 +23,7 @@ pub(super) async fn watch(
     let mut rounds = tokio::time::interval(time / 4);
     loop {
         rounds.tick().await;
-        if shutdown.has_begun() || heartbeat.beats() {
+        if shutdown.has_begun() || heartbeat.all_answered() {
             manager.alive();
         } else {
             warn!("a worker does not answer; systemd restarts the process unless it soon does");

@@ -8,7 +8,7 @@ use ndes_proxy::commands::demo::enrolment::Enrolment;
 use ndes_proxy::commands::demo::ndes::{self, Options, SimulatedNdes};
 use ndes_proxy::commands::demo::pki::{Issued, Key};
 use ndes_proxy::commands::demo::ra::ScepCertificates;
-use ndes_proxy::commands::demo::record::Seen;
+use ndes_proxy::commands::demo::record::RecordedRequest;
 use tokio::runtime::Runtime;
 
 use super::pki::pki;
@@ -72,7 +72,7 @@ impl Ndes {
         self.simulated.set_certificates(&renewed).unwrap();
     }
 
-    pub fn requests(&self) -> Vec<Seen> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.simulated.requests()
     }
 }
