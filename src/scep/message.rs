@@ -191,7 +191,7 @@ impl Attributes {
 fn text(value: &[u8]) -> String {
     let start = &value[..value.len().min(MAX_FAIL_INFO_TEXT)];
     let mut text = String::from_utf8_lossy(start).into_owned();
-    name::cut(&mut text, MAX_FAIL_INFO_TEXT);
+    text.truncate(cut(&text, MAX_FAIL_INFO_TEXT).len());
     text
 }
 

@@ -86,6 +86,17 @@ impl Value for Cut<'_> {
     }
 }
 
+/// A text that somebody else chose: at most so many bytes of it, cut at a character, with
+/// invisible characters escaped. The format of the log escapes it once more, as every string.
+pub struct Text<'a>(pub &'a str, pub usize);
+
+impl Value for Text<'_> {
+    fn write(self, line: &mut Line) {
+        let Self(text, most) = self;
+        line.quoted(|line| line.string(text, most));
+    }
+}
+
 /// One of a closed list as its word, another one as it shows itself: nothing that could pass for
 /// another field, so that it stands without quotes in a line of text.
 pub enum Bare<T> {
