@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use super::ber::{BIT_STRING, BOOLEAN, CONTEXT_0, CONTEXT_3, INTEGER, OID, Reader, SEQUENCE};
 use super::inline_bytes::InlineBytes;
-use super::{Name, Oid, Recipient, Serial, Signature, Unreadable, name};
+use super::{Name, Oid, Serial, Signature, Unreadable, name};
 use crate::base::hash::sha256;
 
 mod key;
@@ -55,7 +55,7 @@ pub type KeyId = InlineBytes<MAX_KEY_ID>;
 
 pub const MAX_EXT_KEY_USAGES: usize = 16;
 /// More names than any certificate has; public CAs allow 100.
-pub const MAX_SANS: usize = 1_000;
+const MAX_SANS: usize = 1_000;
 pub const MAX_KEY_ID: usize = 64;
 
 impl Certificate {
@@ -88,17 +88,6 @@ impl Certificate {
             _ => true,
         };
         same_key && self.issuer.is_same(&ca.subject)
-    }
-
-    /// Returns whether an envelope for `recipient` is for this certificate.
-    pub fn is(&self, recipient: &Recipient) -> bool {
-        match recipient {
-            Recipient::IssuerAndSerial { issuer, serial } => {
-                *serial == self.serial && self.issuer.is_same(issuer)
-            }
-            Recipient::KeyId(id) => self.subject_key_id == Some(*id),
-            Recipient::Other => false,
-        }
     }
 
     /// Reads a certificate. Returns `None` if the bytes have not even the shape of one. An extension

@@ -224,7 +224,8 @@ const BMP_STRING: u8 = 0x1e;
 fn push_escaped(text: &mut String, value: &str) {
     let is_special = |byte| matches!(byte, b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\');
     let at_end = value.starts_with(['#', ' ']) || value.ends_with(' ');
-    let is_plain = value.is_ascii() && !value.bytes().any(|b| is_special(b) || b.is_ascii_control());
+    let is_plain =
+        value.is_ascii() && !value.bytes().any(|b| is_special(b) || b.is_ascii_control());
     if !at_end && is_plain {
         return text.push_str(value);
     }
@@ -297,7 +298,10 @@ mod tests {
                 r#"CN=a\,b\+c\"d\\e\;f\<g\>h=\00"#,
             ),
             (&[(CN, 0x0c, b"a\nb\x7f")], r"CN=a\0Ab\7F"),
-            (&[(CN, 0x0c, "a\u{85}\u{202e}b".as_bytes())], r"CN=a\C2\85\E2\80\AEb"),
+            (
+                &[(CN, 0x0c, "a\u{85}\u{202e}b".as_bytes())],
+                r"CN=a\C2\85\E2\80\AEb",
+            ),
             // Not text, or not the text that it says it is.
             (&[(CN, 0x04, b"\x01")], "CN=#040101"),
             (&[(CN, 0x0c, b"\xff")], "CN=#0c01ff"),

@@ -14,8 +14,8 @@ pub use crate::scep::Key;
 
 mod text;
 
-pub(super) use text::{name_text, printable};
 pub use text::{MAX_NAMES, MAX_TEXT, date, hex, seconds};
+pub(super) use text::{name_text, printable};
 
 /// One certificate. All text is cut to [`MAX_TEXT`] characters and has no control characters,
 /// because it may come from a stranger and is logged.
@@ -65,7 +65,9 @@ impl Certificate {
             subject: name_text(&read.subject),
             issuer: name_text(&read.issuer),
             common_name: read.subject.common_name().map(|name| printable(&name)),
-            dns_names: dns_names.map(|name| printable(&name.to_lowercase())).collect(),
+            dns_names: dns_names
+                .map(|name| printable(&name.to_lowercase()))
+                .collect(),
             addresses: read.addresses.clone(),
             not_before,
             not_after,

@@ -14,7 +14,7 @@ use super::der::{
     element, integer, sequence, set_of,
 };
 use super::pki::Issued;
-use crate::scep::{FailInfo, MessageType, PkiStatus};
+use crate::scep::{Certificate, FailInfo, MessageType, PkiStatus};
 
 /// What a CertRep says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,8 +90,8 @@ fn attribute(id: &[u8], value: &[u8]) -> Vec<u8> {
 
 /// RFC 5652 §5.3, the signer named by issuer and serial number.
 fn signer_info(attributes: Vec<Vec<u8>>, signer: &Issued) -> Result<Vec<u8>, rcgen::Error> {
-    let certificate = Certificate::read(signer.certificate())
-        .ok_or(rcgen::Error::CouldNotParseCertificate)?;
+    let certificate =
+        Certificate::read(signer.certificate()).ok_or(rcgen::Error::CouldNotParseCertificate)?;
     let serial = element(INTEGER, &[certificate.serial.as_bytes()]);
     let signer_id = sequence(&[certificate.issuer.as_der(), &serial]);
 

@@ -6,9 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
-use super::value::{Name, Value};
 use crate::base::client::{escaped, is_plain};
-use crate::base::text::{digit_of, digits, cut, is_invisible};
+use crate::base::text::{cut, digit_of, digits, is_invisible};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +56,6 @@ impl Line {
             Format::Json => {}
         }
         line
-    }
-
-    /// For [`put!`].
-    pub fn put(&mut self, name: Name, value: impl Value) {
-        value.put(name, self);
     }
 
     pub(super) fn end(mut self) -> Vec<u8> {
@@ -138,7 +132,9 @@ impl Line {
                 match c {
                     '"' | '\\' => self.bytes.extend([b'\\', c as u8]),
                     c if is_invisible(c) => self.show(format_args!("\\\\u{{{:x}}}", u32::from(c))),
-                    c => self.bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                    c => self
+                        .bytes
+                        .extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
                 }
             }
         }

@@ -20,7 +20,8 @@ pub struct Name {
 /// Adds fields to a [`Line`], in their order; one whose value is none is left out.
 macro_rules! put {
     ($line:expr, $($name:literal = $value:expr),+ $(,)?) => {{ $(
-        $line.put(
+        $crate::observe::log::Value::put(
+            $value,
             const {
                 $crate::observe::log::Name {
                     text: concat!(" ", $name, "="),
@@ -28,7 +29,7 @@ macro_rules! put {
                     json: concat!(",\"", $name, "\":"),
                 }
             },
-            $value,
+            $line,
         );
     )+ }};
 }

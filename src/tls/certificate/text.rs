@@ -40,7 +40,9 @@ pub const MAX_NAMES: usize = 20;
 
 /// Returns a name in the format of RFC 4514, which has no control characters.
 pub(in crate::tls) fn name_text(name: &Name) -> String {
-    let mut text = name.text().unwrap_or_else(|| "(unreadable name)".to_owned());
+    let mut text = name
+        .text()
+        .unwrap_or_else(|| "(unreadable name)".to_owned());
     if let Some((end, _)) = text.char_indices().nth(MAX_TEXT) {
         text.truncate(end);
         text.push_str("...");
