@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use ndes_proxy::config::Limits;
-use ndes_proxy::edge::head::{Scan, parse};
+use ndes_proxy::edge::head::{HeadScanner, parse};
 use ndes_proxy::proxy::gate::{self, Admitted};
 use ndes_proxy::base::head::{Framing, Head, Version};
 use ndes_proxy::base::rejection::Rejection;
@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
 /// The request that may go on; none where the head has no end.
 fn judge<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Result<Option<Admitted<Rules>>, Rejection> {
     let (site, limits) = &*PUBLISHED;
-    let (mut scan, mut arrived) = (Scan::default(), Vec::new());
+    let (mut scan, mut arrived) = (HeadScanner::default(), Vec::new());
     for piece in pieces {
         arrived.extend_from_slice(piece);
         let Some(range) = scan.advance(&arrived, limits)? else {
