@@ -18,7 +18,7 @@ use crate::support::{Connection, End, MSCEP, Origin, PUBLIC, Proxy, Received};
 struct Lab {
     origin: Origin,
     proxy: Proxy,
-    seen: Box<dyn Fn() -> usize>,
+    request_count: Box<dyn Fn() -> usize>,
     /// The number of cases so far, which also marks the target of the next one.
     cases: usize,
     /// A connection that carries requests as long as none is refused.
@@ -32,7 +32,7 @@ impl Lab {
         });
         Self {
             proxy: Proxy::start(origin.address, |_| {}),
-            seen: Box::new(origin.probe()),
+            request_count: Box::new(origin.probe()),
             origin,
             cases: 0,
             open: None,
@@ -58,7 +58,7 @@ impl Lab {
     #[track_caller]
     fn refused(&mut self, name: &str, bytes: impl AsRef<[u8]>) {
         let mut connection = self.connection();
-        let before = (self.seen)();
+        let before = (self.request_count)();
         connection.send([bytes.as_ref(), &smuggled()].concat());
         let response = connection.response();
         assert_eq!(response.status, 400, "{name}: {}", response.text());
@@ -70,7 +70,7 @@ impl Lab {
         assert_eq!(response.field("connection"), Some("close"), "{name}");
         assert_eq!(connection.end(), End::CloseNotify, "{name}");
         assert_eq!(
-            (self.seen)(),
+            (self.request_count)(),
             before,
             "{name}: the origin received a request"
         );

@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::origin::answer;
 use crate::support::proxy::target_of;
-use crate::support::{Connect, MSCEP, OTHER, Origin, PATIENCE, PUBLIC, Proxy};
+use crate::support::{Connect, MAX_WAIT, MSCEP, OTHER, Origin, PUBLIC, Proxy};
 
 fn offered(config: &mut Config) {
     config.listen.protocols = vec![Protocol::Http1, Protocol::H2];
@@ -455,6 +455,6 @@ fn idle_connections_make_room_near_the_limit() {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, ended).await.expect("one ends");
+        timeout(MAX_WAIT, ended).await.expect("one ends");
     });
 }

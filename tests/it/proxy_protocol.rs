@@ -66,13 +66,13 @@ fn the_client_of_the_header_is_forwarded_to_ndes() {
         (extensions, "203.0.113.9"),
         (v1("2001:db8::7"), "2001:db8::7"),
         (v2_of("2001:db8::8"), "2001:db8::8"),
-        // The same client in each version and notation of the header.
+        // An IPv4-mapped address is the IPv4 client.
         (v1("::ffff:203.0.113.10"), "203.0.113.10"),
         (v2_of("::ffff:203.0.113.11"), "203.0.113.11"),
     ] {
         assert_eq!(behind(&proxy, header).get(MSCEP).status, 200, "{client}");
-        let told = origin.last_requests(1)[0].field("x-forwarded-for");
-        assert_eq!(told.as_deref(), Some(client));
+        let forwarded = origin.last_requests(1)[0].field("x-forwarded-for");
+        assert_eq!(forwarded.as_deref(), Some(client));
     }
     let served = [("result", "served")];
     assert_eq!(proxy.metric(COUNT, &served), 7.0);

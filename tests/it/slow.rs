@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::origin::answer;
-use crate::support::{Connect, Connection, MSCEP, Origin, PATIENCE, PUBLIC, Proxy, eventually};
+use crate::support::{Connect, Connection, MAX_WAIT, MSCEP, Origin, PUBLIC, Proxy, eventually};
 
 const EACH: usize = 1_000;
 /// The length of every timeout in these tests.
@@ -153,7 +153,7 @@ fn a_thousand_slow_clients_of_each_kind_do_not_delay_others() {
             let ended = client.is_closed();
             let took = client.began.elapsed();
             // The first request of a connection begins when its handshake is complete.
-            assert!(ended || took < TIME * 2 + PATIENCE / 2, "{name}: {took:?}");
+            assert!(ended || took < TIME * 2 + MAX_WAIT / 2, "{name}: {took:?}");
             !ended
         });
         normal.ask();
@@ -299,7 +299,7 @@ fn bodies_in_memory_never_exceed_their_limit() {
         // Either the whole body is buffered, or the client is told that there is no memory.
         let mut answered = false;
         eventually("taken or refused", || {
-            answered = answered || connection.comes_within(Duration::from_millis(1));
+            answered = answered || connection.receives_within(Duration::from_millis(1));
             answered || buffered() >= held + LENGTH as f64 - 1.0
         });
         assert!(buffered() <= BOUND as f64);

@@ -12,7 +12,7 @@ const SHORT: Duration = Duration::from_millis(300);
 fn trickle(connection: &mut Connection, start: &str, more: &str) {
     let began = Instant::now();
     connection.send(start);
-    while !connection.comes_within(Duration::from_millis(20)) {
+    while !connection.receives_within(Duration::from_millis(20)) {
         connection.send(more);
         assert!(began.elapsed() < Duration::from_secs(10), "no end");
     }

@@ -61,7 +61,7 @@ fn ends(raw: &mut Raw) -> Outcome {
     }
 }
 
-/// A POST whose body follows, and which is refused once the body has arrived.
+/// Returns the HEADERS of a POST whose body must follow. It is refused once the body has arrived.
 fn open_stream(id: u32) -> Vec<u8> {
     headers(
         0,
@@ -70,7 +70,7 @@ fn open_stream(id: u32) -> Vec<u8> {
     )
 }
 
-/// DATA that is too short for the next frame of a case to come to an ended stream.
+/// Returns the header block of a GET for `target`.
 fn block_of(target: &str) -> Vec<u8> {
     block(&of("GET", target))
 }

@@ -105,10 +105,10 @@ fn after_a_reload_the_next_request_is_the_last_and_earlier_ones_complete() {
     origin.await_requests(1);
     binary.reload();
     raw.send(&[get(3)]);
-    let (mut told, mut answered) = (false, false);
-    while !told || !answered {
+    let (mut goaway_received, mut answered) = (false, false);
+    while !goaway_received || !answered {
         let frame = raw.frame().expect("the connection stays open");
-        told |= frame.kind == GOAWAY && frame.code() == 0;
+        goaway_received |= frame.kind == GOAWAY && frame.code() == 0;
         answered |= frame.kind == HEADERS && frame.stream == 3;
         if frame.kind == PING && frame.flags == 0 {
             raw.send(&[super::wire::frame(PING, ACK, 0, &frame.payload)]);

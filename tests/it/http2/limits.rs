@@ -8,7 +8,7 @@ use super::offered;
 use super::wire::*;
 use crate::support::origin::answer;
 use crate::support::proxy::{metric, target_of};
-use crate::support::{Connect, Gate, MSCEP, Origin, PATIENCE, Proxy, eventually};
+use crate::support::{Connect, Gate, MAX_WAIT, MSCEP, Origin, Proxy, eventually};
 
 const SHORT: Duration = Duration::from_millis(200);
 const ENHANCE_YOUR_CALM: u32 = 11;
@@ -33,14 +33,14 @@ fn quota(burst: u32) -> Quota {
 /// Sends `more` every 20 ms until the connection closes.
 fn closes_in_spite_of(raw: &mut Raw, more: &[u8]) {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < MAX_WAIT {
         if raw.try_send(&[more.to_vec()]).is_err() {
             return;
         }
         let next = Instant::now() + Duration::from_millis(20);
         loop {
             let left = next.saturating_duration_since(Instant::now());
-            if left.is_zero() || !raw.connection.comes_within(left) {
+            if left.is_zero() || !raw.connection.receives_within(left) {
                 break;
             }
             if raw.frame().is_none() {
@@ -167,10 +167,10 @@ fn a_body_that_trickles_is_a_body_timeout() {
     let mut raw = Raw::open(&proxy);
     raw.send(&[post(1, &[])]);
     let began = Instant::now();
-    while !raw.connection.comes_within(Duration::from_millis(20))
+    while !raw.connection.receives_within(Duration::from_millis(20))
         || raw.is_quiet(Duration::from_millis(1))
     {
-        assert!(began.elapsed() < PATIENCE, "it goes on");
+        assert!(began.elapsed() < MAX_WAIT, "it goes on");
         raw.send(&[frame(DATA, 0, 1, b"x")]);
     }
     proxy.await_refusals("body_timeout", 1);
@@ -383,7 +383,7 @@ fn a_scanner_gets_429_and_goaway() {
                     Some(_) => {}
                 }
             }
-            if raw.connection.comes_within(Duration::from_millis(1)) && raw.frame().is_none() {
+            if raw.connection.receives_within(Duration::from_millis(1)) && raw.frame().is_none() {
                 break true;
             }
             if streams > 100_000 {

@@ -145,7 +145,7 @@ impl Raw {
 
     /// Returns whether only SETTINGS and WINDOW_UPDATE arrive within `time`.
     pub fn is_quiet(&mut self, time: Duration) -> bool {
-        while self.connection.comes_within(time) {
+        while self.connection.receives_within(time) {
             match self.frame() {
                 Some(frame) if [SETTINGS, WINDOW_UPDATE].contains(&frame.kind) => {}
                 _ => return false,
