@@ -67,8 +67,8 @@ pub enum Condition {
 }
 
 impl Condition {
-    /// Returns the response of mscep.dll, IIS or HTTP.sys in this condition. Returns `None` if it is
-    /// that of a healthy NDES. `operation` is the value in the query.
+    /// Returns the response of mscep.dll, IIS or HTTP.sys in this condition. Returns `None` if it
+    /// is that of a healthy NDES. `operation` is the value in the query.
     pub(super) fn response(self, operation: Option<&[u8]>) -> Option<FullResponse> {
         Some(match (self, operation) {
             (Self::PolicyModuleMissing, None) => enrollment_page(),

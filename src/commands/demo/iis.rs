@@ -23,8 +23,8 @@ pub enum Resource {
 }
 
 impl Resource {
-    /// Reads the path of a request as IIS does: percent-decodes it once, treats `\` as `/`, resolves
-    /// empty and dot segments, and ignores case.
+    /// Reads the path of a request as IIS does: percent-decodes it once, treats `\` as `/`,
+    /// resolves empty and dot segments, and ignores case.
     pub fn of(raw_path: &str) -> Self {
         let decoded = percent_decode(raw_path).to_ascii_lowercase();
         let mut segments: Vec<&[u8]> = Vec::new();

@@ -90,16 +90,16 @@ async fn try_one(
     collector: &mut Collector<'_>,
 ) -> Option<LengthFailure> {
     collector.begin(Step::UrlLength, &format!("a URI of {size} bytes"));
-    let asked = RequestFacts {
+    let facts = RequestFacts {
         operation: Some(Operation::GetCACaps),
         // The same path with a shorter query passed, so any anomaly is due to the length.
         uri_bytes: usize::MAX,
         policy_module: context.application.policy_module,
     };
     let response = direct
-        .get(asked.operation, &query(&direct.path, size))
+        .get(facts.operation, &query(&direct.path, size))
         .await;
-    LengthFailure::of(asked, response)
+    LengthFailure::of(facts, response)
 }
 
 /// Returns a query that makes the whole URI with `path` `size` bytes long. The padding is harmless,

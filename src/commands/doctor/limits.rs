@@ -37,10 +37,10 @@ pub(super) struct HeadLayout {
 
 impl LengthFailure {
     /// Returns `None` if NDES responds as it should.
-    pub(super) fn of(asked: RequestFacts, response: Result<Response, DirectError>) -> Option<Self> {
+    pub(super) fn of(facts: RequestFacts, response: Result<Response, DirectError>) -> Option<Self> {
         match response {
             Ok(response) => {
-                of_answer(asked, response.status, response.answerer()).map(|anomaly| Self {
+                of_answer(facts, response.status, response.answerer()).map(|anomaly| Self {
                     anomaly,
                     summary: Some(response.summary()),
                     answerer: response.answerer(),

@@ -103,13 +103,13 @@ fn anomaly_of(
     response: &Response,
     direct: &Direct,
 ) -> Option<Reason> {
-    let asked = RequestFacts {
+    let facts = RequestFacts {
         operation,
         // The queries are short, so the length cannot be the cause.
         uri_bytes: direct.path.len(),
         policy_module: context.application.policy_module,
     };
-    of_answer(asked, response.status, response.answerer())
+    of_answer(facts, response.status, response.answerer())
 }
 
 fn bare_finding(context: &Context<'_>, response: &Response, anomaly: Option<Reason>) -> Finding {

@@ -230,13 +230,13 @@ fn bare_finding(
         }
         None => {}
     }
-    let asked = RequestFacts {
+    let facts = RequestFacts {
         operation: None,
         uri_bytes: 0,
         policy_module: context.application.policy_module,
     };
     // The proxy removes the Server field. A 503 is most often from HTTP.sys.
-    match of_answer(asked, response.status, Answerer::HttpSys) {
+    match of_answer(facts, response.status, Answerer::HttpSys) {
         Some(anomaly) => Finding::anomaly(step, anomaly, format!("answered {status}")),
         None => Finding::ok(step, format!("{status}: NDES responds through the proxy")),
     }

@@ -211,8 +211,8 @@ fn url(url: &Option<String>) -> String {
     quoted(url.as_deref().unwrap_or_default())
 }
 
-/// Returns the thumbprint (SHA-1) of the certificate in capitals. Ignores spaces between the digits.
-/// Returns `None` if it is missing or malformed.
+/// Returns the thumbprint (SHA-1) of the certificate in capitals. Ignores spaces between the
+/// digits. Returns `None` if it is missing or malformed.
 fn thumbprint(publication: &Publication) -> Option<String> {
     let text = publication.external_certificate_thumbprint.as_ref()?;
     let digits: String = text.chars().filter(|c| *c != ' ').collect();
