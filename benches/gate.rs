@@ -10,7 +10,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ndes_proxy::base::client::ClientKey;
 use ndes_proxy::config::Config;
 use ndes_proxy::config::types::DnsName;
-use ndes_proxy::edge::head::{Scan, parse};
+use ndes_proxy::edge::head::{HeadScanner, parse};
 use ndes_proxy::proxy::gate;
 use ndes_proxy::proxy::gate::rate::Rates;
 use ndes_proxy::proxy::rules::Rules;
@@ -30,7 +30,7 @@ fn admission(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(head.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &head, |bencher, head| {
             bencher.iter(|| {
-                let range = Scan::default().advance(black_box(head), &config.limits);
+                let range = HeadScanner::default().advance(black_box(head), &config.limits);
                 let range = range.expect("well-formed").expect("complete");
                 let head = parse(&head.slice(range)).expect("well-formed");
                 gate::admit(&head, Some(&sni), &site, &config.limits).expect("published")

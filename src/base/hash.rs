@@ -1,6 +1,6 @@
-//! The one hash that is used: to tell keys, files and messages apart.
+//! The only hash function of this crate, which distinguishes keys, files and messages.
 
-/// SHA-256 (FIPS 180-4).
+/// Returns the SHA-256 digest of `bytes` (FIPS 180-4).
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let mut out = [0; 32];

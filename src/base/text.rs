@@ -1,10 +1,10 @@
-//! Text: files as Windows writes them, and numbers without the cost of `fmt`.
+//! Decodes text files as Windows writes them, and formats numbers without the cost of `fmt`.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-/// The text of a file: UTF-8 or UTF-16 (what PowerShell's `>` and `Out-File` write), with or
-/// without byte order mark. None where it is neither.
+/// Decodes the text of a file in UTF-8 or UTF-16 (which `>` and `Out-File` of PowerShell write), with
+/// or without byte order mark. Returns `None` if it is neither.
 pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
         let (pairs, odd) = rest.as_chunks::<2>();
@@ -16,7 +16,7 @@ pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     match bytes {
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        // Without a mark: the zero byte of an ASCII character.
+        // Without a mark, an ASCII character in UTF-16 has a zero byte.
         [1..=0xFF, 0, ..] => utf16(bytes, u16::from_le_bytes),
         [0, 1..=0xFF, ..] => utf16(bytes, u16::from_be_bytes),
         [0xEF, 0xBB, 0xBF, rest @ ..] => std::str::from_utf8(rest).ok().map(Cow::Borrowed),
@@ -48,7 +48,7 @@ pub fn cut(text: &str, most: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// As many digits as a number needs, and how many that are; zeros behind them.
+/// Returns the digits of `number`, followed by zero bytes, and the number of digits.
 pub fn digits<const BASE: u64>(mut number: u64) -> ([u8; 20], usize) {
     let count = number.checked_ilog(BASE).unwrap_or(0) as usize + 1;
     let mut digits = [0; 20];
@@ -59,12 +59,12 @@ pub fn digits<const BASE: u64>(mut number: u64) -> ([u8; 20], usize) {
     (digits, count)
 }
 
-/// The last digit, in lower case.
+/// Returns the last digit of `number` as ASCII, in lower case.
 pub fn digit_of<const BASE: u64>(number: u64) -> u8 {
     b"0123456789abcdef"[(number % BASE) as usize]
 }
 
-/// An address in its usual form, and its length; zeros behind it.
+/// Returns `address` in dotted decimal form, followed by zero bytes, and its length.
 pub fn dotted(address: Ipv4Addr) -> ([u8; 15], usize) {
     let (mut text, mut end) = ([0; 15], 0);
     for (index, octet) in address.octets().into_iter().enumerate() {
@@ -91,7 +91,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn numbers_and_addresses_are_as_fmt_writes_them(number: u64, address: u32) {
+        fn numbers_and_addresses_equal_the_output_of_fmt(number: u64, address: u32) {
             for number in [number, number >> 40, 0, u64::MAX] {
                 let (text, count) = digits::<10>(number);
                 assert_eq!(&text[..count], number.to_string().as_bytes());
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn every_form_that_windows_writes_is_read() {
+    fn every_encoding_that_windows_writes_is_decoded() {
         let little: Vec<u8> = [0xFF, 0xFE]
             .into_iter()
             .chain("a=1".encode_utf16().flat_map(u16::to_le_bytes))

@@ -1,5 +1,5 @@
-//! The tests from outside: the real app on port 0, real TLS on both sides, judged by what the
-//! upstream really received.
+//! The integration tests: the real proxy on port 0 and real TLS on both sides, checked by what the
+//! upstream received.
 
 #![allow(
     clippy::unwrap_used,

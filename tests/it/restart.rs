@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::support::binary::Binary;
 use crate::support::origin::answer;
 use crate::support::proxy::{SETTINGS, application, write_files};
-use crate::support::{Connect, End, Gate, MSCEP, Origin, PATIENCE, PUBLIC, eventually};
+use crate::support::{Connect, End, Gate, MAX_WAIT, MSCEP, Origin, PUBLIC, eventually};
 
 /// Sockets, and a configuration that names their addresses.
 struct Holder {
@@ -217,7 +217,7 @@ fn systemd_hears_of_start_reload_and_end() {
     let holder = Holder::new(origin.address);
     let path = holder.files.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
-    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    systemd.set_read_timeout(Some(MAX_WAIT)).unwrap();
     let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd()]);
     let binary = Binary::start(holder.files.clone(), |command| {
         pass(command, &passed);

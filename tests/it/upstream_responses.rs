@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::client::End;
 use crate::support::origin::answer;
-use crate::support::{Gate, MSCEP, Origin, PATIENCE, PUBLIC, Proxy, Wire, eventually, tcp};
+use crate::support::{Gate, MAX_WAIT, MSCEP, Origin, PUBLIC, Proxy, Wire, eventually, tcp};
 
 const CAPS: &str = "/certsrv/mscep/mscep.dll?operation=GetCACaps";
 const INCOMPLETE: &str = "ndes_proxy_responses_incomplete_total";
@@ -578,7 +578,7 @@ fn a_response_body_that_trickles_times_out() {
     let (bytes, end) = client.until_end();
     assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
     assert_ne!(end, End::CloseNotify);
-    assert!(started.elapsed() >= SHORT && started.elapsed() < PATIENCE);
+    assert!(started.elapsed() >= SHORT && started.elapsed() < MAX_WAIT);
     proxy.await_metric(INCOMPLETE, &[("cause", "upstream_late")], 1.0);
     done.open();
 }

@@ -122,7 +122,7 @@ fn systemd_hears_who_is_the_service_now() {
     let holder = Holder::new(origin.address);
     let path = holder.files.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
-    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    systemd.set_read_timeout(Some(MAX_WAIT)).unwrap();
     let mut successors = Successors::default();
     let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd()]);
     let mut binary = Binary::start(holder.files.clone(), |command| {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::proxy::{SETTINGS, application, ask, metric, write_files};
-use super::{PATIENCE, PUBLIC, eventually};
+use super::{MAX_WAIT, PUBLIC, eventually};
 
 /// `ndes-proxy run`, until it ends or is dropped. Its log is JSON.
 pub struct Binary {
@@ -154,7 +154,7 @@ impl Binary {
 
     /// How the process ends, and all it has logged.
     pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + MAX_WAIT;
         // Its standard output ends with it.
         let reader = self.reader.take().unwrap();
         while !reader.is_finished() {

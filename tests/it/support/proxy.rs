@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use super::client::{Connect, Connection, Response};
 use super::pki::pki;
-use super::{INTERNAL, MSCEP, OTHER, PATIENCE, PUBLIC, eventually};
+use super::{INTERNAL, MAX_WAIT, MSCEP, OTHER, PUBLIC, eventually};
 
 /// A proxy at work until it is dropped, which asserts that it ends well.
 pub struct Proxy {
@@ -211,7 +211,7 @@ pub fn target_of(bytes: usize) -> String {
 /// A plain HTTP request to an admin listener.
 pub fn ask(admin: SocketAddr, path: &str) -> Response {
     let mut tcp = TcpStream::connect(admin).expect("admin listener");
-    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    tcp.set_read_timeout(Some(MAX_WAIT)).unwrap();
     write!(
         tcp,
         "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"

@@ -10,7 +10,7 @@ use libfuzzer_sys::fuzz_target;
 use ndes_proxy::base::head::{Framing, Head, Version};
 use ndes_proxy::base::rejection::Rejection;
 use ndes_proxy::config::Limits;
-use ndes_proxy::edge::head::{Scan, parse};
+use ndes_proxy::edge::head::{HeadScanner, parse};
 use ndes_proxy::proxy::gate::{self, Admitted};
 use ndes_proxy::proxy::rules::Rules;
 use ndes_proxy::proxy::site::Site;
@@ -31,7 +31,7 @@ fuzz_target!(|bytes: &[u8]| {
 /// Returns the admitted request, or `None` if the head is incomplete.
 fn admit<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Result<Option<Admitted<Rules>>, Rejection> {
     let (site, limits) = &*PUBLISHED;
-    let (mut scan, mut arrived) = (Scan::default(), Vec::new());
+    let (mut scan, mut arrived) = (HeadScanner::default(), Vec::new());
     for piece in pieces {
         arrived.extend_from_slice(piece);
         let Some(range) = scan.advance(&arrived, limits)? else {
