@@ -14,7 +14,7 @@ use crate::support::origin::answer;
 use crate::support::proxy::target_of;
 use crate::support::{Connect, Connection, End, Gate, MSCEP, Origin, PUBLIC, Proxy, eventually};
 
-fn gated_origin() -> (Origin, Gate) {
+fn held_origin() -> (Origin, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -26,7 +26,7 @@ fn gated_origin() -> (Origin, Gate) {
 
 #[test]
 fn requests_in_flight_complete_and_new_connections_are_refused() {
-    let (origin, gate) = gated_origin();
+    let (origin, gate) = held_origin();
     let mut proxy = Proxy::start(origin.address, |_| {});
     let mut waiting: Vec<Connection> = (0..8).map(|_| proxy.connect()).collect();
     for connection in &mut waiting {

@@ -300,7 +300,7 @@ fn a_refused_message_has_its_event_and_is_not_counted_as_answered() {
     assert_eq!(metric_of(&binary, ANSWERS, &[]), passed as f64);
 }
 
-/// Devices that get no permit get no certificate, and the ratio of a_success_is_logged_and_counted must show it.
+/// Devices that get no permit get no certificate, and the ratio of success must show it.
 #[test]
 fn a_message_without_a_permit_is_counted_among_the_answers() {
     let ndes = Ndes::start();

@@ -145,7 +145,7 @@ impl Binary {
     /// Waits until the process itself has exited, even if another process writes to its log.
     pub fn wait_alone(&mut self) -> ExitStatus {
         let mut status = None;
-        eventually("its end", || {
+        eventually("its exit", || {
             status = self.process.try_wait().unwrap();
             status.is_some()
         });
@@ -158,7 +158,7 @@ impl Binary {
         // Its standard output closes when it exits.
         let reader = self.reader.take().unwrap();
         while !reader.is_finished() {
-            assert!(Instant::now() < deadline, "the process goes on");
+            assert!(Instant::now() < deadline, "the process did not exit");
             std::thread::yield_now();
         }
         reader.join().unwrap();
