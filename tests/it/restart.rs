@@ -62,13 +62,13 @@ impl Holder {
         // One process at a time, because inherited descriptors need consecutive numbers.
         static NUMBERS: Mutex<()> = Mutex::new(());
         let _one = NUMBERS.lock().unwrap();
-        let passed = consecutive([self.https.as_fd(), self.admin.as_fd()]);
+        let passed = in_a_row([self.https.as_fd(), self.admin.as_fd()]);
         Binary::start(self.files.clone(), |command| pass(command, &passed))
     }
 }
 
 /// Returns duplicates with consecutive numbers, which a new process inherits.
-fn consecutive<const N: usize>(sockets: [std::os::fd::BorrowedFd<'_>; N]) -> Vec<OwnedFd> {
+fn in_a_row<const N: usize>(sockets: [std::os::fd::BorrowedFd<'_>; N]) -> Vec<OwnedFd> {
     let first = (500..).step_by(10).find_map(|first| {
         let at = |(index, socket): (i32, std::os::fd::BorrowedFd<'_>)| {
             let duplicate = fcntl_dupfd_cloexec(socket, first + index).unwrap();
@@ -198,7 +198,7 @@ fn a_passed_socket_without_a_listener_in_the_configuration_is_refused() {
         .arg("run")
         .arg("--config")
         .arg(holder.files.path().join("ndes-proxy.toml"));
-    let passed = consecutive([holder.https.as_fd(), holder.admin.as_fd(), unknown.as_fd()]);
+    let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd(), unknown.as_fd()]);
     pass(&mut command, &passed);
     let ran = command.output().unwrap();
     assert_eq!(ran.status.code(), Some(1));
@@ -222,7 +222,7 @@ fn systemd_is_notified_of_start_reload_and_stop() {
     let path = holder.files.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
     systemd.set_read_timeout(Some(PATIENCE)).unwrap();
-    let passed = consecutive([holder.https.as_fd(), holder.admin.as_fd()]);
+    let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd()]);
     let binary = Binary::start(holder.files.clone(), |command| {
         pass(command, &passed);
         command

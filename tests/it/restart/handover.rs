@@ -124,7 +124,7 @@ fn systemd_is_notified_of_the_new_main_process() {
     let systemd = UnixDatagram::bind(&path).unwrap();
     systemd.set_read_timeout(Some(PATIENCE)).unwrap();
     let mut successors = Successors::default();
-    let passed = consecutive([holder.https.as_fd(), holder.admin.as_fd()]);
+    let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd()]);
     let mut binary = Binary::start(holder.files.clone(), |command| {
         pass(command, &passed);
         command.env("NOTIFY_SOCKET", &path);

@@ -155,7 +155,7 @@ impl Binary {
     /// Waits for the exit. Returns the exit status and the whole log.
     pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
         let deadline = Instant::now() + PATIENCE;
-        // Its standard output closes when it exits.
+        // Its standard output ends with it.
         let reader = self.reader.take().unwrap();
         while !reader.is_finished() {
             assert!(Instant::now() < deadline, "the process did not exit");
