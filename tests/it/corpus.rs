@@ -357,9 +357,12 @@ fn the_ra_certificates_were_issued_by_the_ca_beside_them_and_get_the_messages() 
     let three = recipients("019-");
     assert_eq!(three.len(), 3);
     for certificate in &certificates {
-        assert_eq!(three.iter().filter(|one| certificate.is(one)).count(), 1);
+        assert_eq!(
+            three.iter().filter(|one| one.is_for(certificate)).count(),
+            1
+        );
     }
     let one = recipients("056-");
-    let is_one = |certificate: &Certificate| one.iter().any(|one| certificate.is(one));
+    let is_one = |certificate: &Certificate| one.iter().any(|one| one.is_for(certificate));
     assert_eq!([ca, signing, encryption].map(is_one), [false, false, true]);
 }
