@@ -17,7 +17,6 @@ use crate::base::reason::Reason;
 use crate::insight::diagnosis::of_failure;
 use crate::scep::Operation;
 use crate::tls::certificate::Certificate;
-use crate::tls::refusal::Kind;
 use crate::upstream::fields::Lines;
 use crate::upstream::{Client, Failure, Outgoing, Stack, first_to_answer, stack};
 
@@ -236,8 +235,8 @@ fn failure_finding(failure: &Failure, step: Step, context: &Context<'_>) -> Find
     let timeouts = &context.config.timeouts;
     let what = match failure {
         Failure::Tls(error) => {
-            let step = match error.kind {
-                Kind::ClientCertificateDemanded => Step::ClientCertificate,
+            let step = match error.reason {
+                Reason::ClientCertificateDemanded => Step::ClientCertificate,
                 _ => Step::UpstreamTls,
             };
             return Finding {
