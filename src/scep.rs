@@ -20,11 +20,14 @@ mod signer;
 mod unreadable;
 
 pub use algorithm::{Cipher, Digest, Signature};
-pub use answer::{Capabilities, Capability, MAX_CERTIFICATES, ca_certificates};
+pub use answer::{Capabilities, Capability, ca_certificates};
 pub use attributes::{FailInfo, MessageType, PkiStatus};
 pub use cert_rep::CertRep;
-pub use certificate::{Certificate, Key, KeyId, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, Role};
-pub use cms::MAX_MESSAGE;
+pub use certificate::{
+    Certificate, Key, KeyId, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, Role, public_key,
+    to_be_signed,
+};
+pub use cms::{MAX_CERTIFICATES, MAX_MESSAGE};
 pub use message::{
     Envelope, MAX_FAIL_INFO_TEXT, MAX_NONCE, MAX_RECIPIENTS, MAX_TRANSACTION_ID, Message, Nonce,
     Recipient,

@@ -24,6 +24,30 @@ pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     }
 }
 
+/// Returns whether a character has no visible form or changes how others are shown: control
+/// characters, line separators, and the marks that reverse the direction of text.
+pub fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(
+            c,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
+}
+
+/// Returns at most the first `most` bytes of `text`, cut at the end of a character.
+pub fn cut(text: &str, most: usize) -> &str {
+    let mut ends = (0..=most.min(text.len())).rev();
+    let end = ends.find(|at| text.is_char_boundary(*at));
+    &text[..end.unwrap_or(0)]
+}
+
 /// Returns the digits of `number`, followed by zero bytes, and the number of digits.
 pub fn digits<const BASE: u64>(mut number: u64) -> ([u8; 20], usize) {
     let count = number.checked_ilog(BASE).unwrap_or(0) as usize + 1;
@@ -58,6 +82,12 @@ pub fn dotted(address: Ipv4Addr) -> ([u8; 15], usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn long_text_is_cut_at_a_character() {
+        assert_eq!(cut(&"ü".repeat(600), 1_023), "ü".repeat(511));
+        assert_eq!(cut("short", 5), "short");
+    }
 
     proptest::proptest! {
         #[test]

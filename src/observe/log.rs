@@ -15,7 +15,7 @@ pub use line::{Format, Line};
 use lines::Lines;
 pub use lines::Writer;
 pub(crate) use value::put;
-pub use value::{Bare, Cut, Name, Value};
+pub use value::{Bare, Cut, Name, Text, Value};
 
 /// Where the lines of requests go. Clones share it; by default there is none (tests, `check`).
 ///

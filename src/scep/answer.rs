@@ -42,8 +42,6 @@ fn bundled(body: &[u8]) -> Result<Vec<Certificate>, Unreadable> {
     })
 }
 
-pub const MAX_CERTIFICATES: usize = 16;
-
 /// One word of GetCACaps (RFC 8894 §3.5.2; `Update`, `SHA-224`, `SHA-384`: of its drafts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {

@@ -3,10 +3,12 @@
 use std::borrow::Cow;
 
 use super::ber::{CONTEXT_0, OID, Reader, SEQUENCE};
-use super::{MAX_CERTIFICATES, Oid, Unreadable};
+use super::{Oid, Unreadable};
 
 /// Larger than any real message: a URL of 65534 bytes carries 49 KB.
 pub const MAX_MESSAGE: usize = 1 << 20;
+
+pub const MAX_CERTIFICATES: usize = 16;
 
 const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
 

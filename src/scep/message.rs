@@ -5,9 +5,10 @@ use super::certificate::KeyId;
 use super::cms::{Signed, content, signed_data};
 use super::inline_bytes::InlineBytes;
 use super::{
-    Cipher, Digest, FailInfo, MessageType, Name, PkiStatus, Serial, Signature, Signer, Unreadable,
-    name,
+    Certificate, Cipher, Digest, FailInfo, MessageType, Name, PkiStatus, Serial, Signature, Signer,
+    Unreadable,
 };
+use crate::base::text::cut;
 
 /// What is not sent, or cannot be read while the rest can, is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +64,19 @@ pub enum Recipient {
     KeyId(KeyId),
     /// By key agreement, shared key or password: no certificate is named.
     Other,
+}
+
+impl Recipient {
+    /// Returns whether the envelope is for `certificate`.
+    pub fn is_for(&self, certificate: &Certificate) -> bool {
+        match self {
+            Self::IssuerAndSerial { issuer, serial } => {
+                *serial == certificate.serial && certificate.issuer.is_same(issuer)
+            }
+            Self::KeyId(id) => certificate.subject_key_id == Some(*id),
+            Self::Other => false,
+        }
+    }
 }
 
 impl Message {
@@ -191,7 +205,7 @@ impl Attributes {
 fn text(value: &[u8]) -> String {
     let start = &value[..value.len().min(MAX_FAIL_INFO_TEXT)];
     let mut text = String::from_utf8_lossy(start).into_owned();
-    name::cut(&mut text, MAX_FAIL_INFO_TEXT);
+    text.truncate(cut(&text, MAX_FAIL_INFO_TEXT).len());
     text
 }
 

@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use super::ber::{OID, Reader, SEQUENCE, SET};
 use super::{Oid, Unreadable};
+use crate::base::text::{cut, is_invisible};
 
 /// A name is kept as this many bytes of text.
 pub const MAX_NAME: usize = 1024;
@@ -27,6 +28,16 @@ impl Name {
     /// As `CN=ndes,O=Corp,C=DE` (RFC 4514), cut after [`MAX_NAME`] bytes; none if not readable.
     pub fn text(&self) -> Option<String> {
         text(&self.0)
+    }
+
+    /// Returns the Name with its tag and length, as it was sent.
+    pub fn as_der(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the last CN, which is the most specific one.
+    pub fn common_name(&self) -> Option<String> {
+        rdns(&self.0)?.into_iter().rev().find_map(common_name)
     }
 
     /// See [`is_same`].
@@ -75,7 +86,7 @@ fn text(der: &[u8]) -> Option<String> {
         let separator = if text.is_empty() { "" } else { "," };
         write_rdn(&mut text, separator, rdn).ok()?;
     }
-    cut(&mut text, MAX_NAME);
+    text.truncate(cut(&text, MAX_NAME).len());
     Some(text)
 }
 
@@ -114,14 +125,27 @@ fn write_rdn(
     })
 }
 
-/// Cuts at the end of a character, at most `bytes` from the start.
-pub(super) fn cut(text: &mut String, bytes: usize) {
-    if text.len() > bytes {
-        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or(0));
-        text.shrink_to_fit();
-    }
+/// Returns the value of the last CN in an RDN.
+fn common_name(mut rdn: Reader<'_>) -> Option<String> {
+    let mut found = None;
+    rdn.constructed(SET, |attributes| {
+        while attributes.peek()?.is_some() {
+            attributes.constructed(SEQUENCE, |attribute| {
+                let kind = attribute.primitive(OID)?;
+                let value = string(attribute.raw()?);
+                if kind == COMMON_NAME {
+                    found = value.map(Cow::into_owned);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })
+    .ok()?;
+    found
 }
+
+const COMMON_NAME: &[u8] = b"\x55\x04\x03";
 
 /// The keywords of RFC 4514 §3; any other type is written as its number.
 fn keyword(kind: &[u8]) -> Option<&'static str> {
@@ -195,25 +219,27 @@ const VISIBLE_STRING: u8 = 0x1a;
 const UNIVERSAL_STRING: u8 = 0x1c;
 const BMP_STRING: u8 = 0x1e;
 
-/// RFC 4514 §2.4.
+/// Escapes a value by RFC 4514 §2.4. Characters that could break a line or mislead its reader are
+/// escaped as hexadecimal pairs, which the RFC allows for every character.
 fn push_escaped(text: &mut String, value: &str) {
-    let is_special = |byte| {
-        matches!(
-            byte,
-            b'\0' | b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\'
-        )
-    };
+    let is_special = |byte| matches!(byte, b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\');
     let at_end = value.starts_with(['#', ' ']) || value.ends_with(' ');
-    if !at_end && !value.bytes().any(is_special) {
+    let is_plain =
+        value.is_ascii() && !value.bytes().any(|b| is_special(b) || b.is_ascii_control());
+    if !at_end && is_plain {
         return text.push_str(value);
     }
     let last = value.len().wrapping_sub(1);
     for (at, c) in value.char_indices() {
         match c {
-            '\0' => text.push_str("\\00"),
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', c]),
             '#' if at == 0 => text.push_str("\\#"),
             ' ' if at == 0 || at == last => text.push_str("\\ "),
+            c if is_invisible(c) => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    _ = write!(text, "\\{byte:02X}");
+                }
+            }
             _ => text.push(c),
         }
     }
@@ -253,7 +279,7 @@ mod tests {
     #[test]
     fn names() {
         const CN: &[u8] = b"\x55\x04\x03";
-        let cases: [(&[Attribute], &str); 15] = [
+        let cases: [(&[Attribute], &str); 17] = [
             (&[], ""),
             (
                 &[(b"\x55\x04\x06", 0x13, b"DE"), (CN, 0x0c, b"ndes")],
@@ -270,6 +296,11 @@ mod tests {
             (
                 &[(CN, 0x13, b"a,b+c\"d\\e;f<g>h=\0")],
                 r#"CN=a\,b\+c\"d\\e\;f\<g\>h=\00"#,
+            ),
+            (&[(CN, 0x0c, b"a\nb\x7f")], r"CN=a\0Ab\7F"),
+            (
+                &[(CN, 0x0c, "a\u{85}\u{202e}b".as_bytes())],
+                r"CN=a\C2\85\E2\80\AEb",
             ),
             // Not text, or not the text that it says it is.
             (&[(CN, 0x04, b"\x01")], "CN=#040101"),
@@ -311,12 +342,5 @@ mod tests {
         let of = |rdns: usize| [&[0x30, 0x81, 2 * rdns as u8][..], &rdn.repeat(rdns)].concat();
         assert_eq!(text(&of(MAX_RDNS)).as_deref(), Some(""));
         assert_eq!(text(&of(MAX_RDNS + 1)), None);
-    }
-
-    #[test]
-    fn long_text_is_cut_at_a_character() {
-        let mut text = "ü".repeat(600);
-        cut(&mut text, MAX_NAME - 1);
-        assert_eq!(text, "ü".repeat(511));
     }
 }

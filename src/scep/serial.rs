@@ -14,6 +14,11 @@ impl Serial {
         Self(InlineBytes::new(content))
     }
 
+    /// Returns the content of the INTEGER.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
     /// Lower-case hexadecimal digits without leading zeros; `-` before a negative one.
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(2 * self.0.len() + 1);

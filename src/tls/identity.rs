@@ -140,7 +140,7 @@ fn unusable(path: &Path, links: &[Link]) -> Diagnostic {
     let short = links
         .iter()
         .map(|link| link.certificate.key)
-        .find(Key::is_short);
+        .find(|key| key.is_short());
     let what = short.map_or_else(
         || format!("the private key in {} cannot be used", path.display()),
         |key| format!("the private key in {} is too short: {key}", path.display()),

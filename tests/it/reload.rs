@@ -1,4 +1,5 @@
-//! A reload changes what is published and hurts nobody: by signal and by changed files, under load.
+//! A reload changes what is published without affecting requests: by signal, by changed files, and
+//! under load.
 
 mod files;
 mod load;
@@ -20,15 +21,15 @@ use crate::support::{
 
 const SUCCESSFUL: &str = "ndes_proxy_reload_last_successful";
 const NOT_AFTER: &str = "ndes_proxy_certificate_not_after_seconds";
-/// Only SIGHUP, so that a test decides when.
+/// Reloads only on SIGHUP, so that a test decides when.
 const BY_SIGNAL: &str = "[reload]\ninterval = \"off\"";
 
-/// A new certificate for `PUBLIC`.
+/// Returns a new certificate for `PUBLIC`.
 fn renewed() -> Issued {
     pki().public_root.issue(&Leaf::server(&[PUBLIC])).unwrap()
 }
 
-/// Writes over the files of the certificate, one after the other.
+/// Overwrites the files of the certificate, one after the other.
 fn put_certificate(binary: &Binary, issued: &Issued) {
     fs::write(binary.directory().join("public.pem"), &issued.chain_pem).unwrap();
     fs::write(binary.directory().join("public.key"), &issued.key_pem).unwrap();
@@ -42,7 +43,7 @@ fn put_config(binary: &Binary, text: &str) {
     fs::write(binary.directory().join("ndes-proxy.toml"), text).unwrap();
 }
 
-/// Replaces a part of the configuration that stands there once.
+/// Replaces a part of the configuration that occurs once.
 fn edit_config(binary: &Binary, from: &str, to: &str) {
     let text = config_of(binary);
     assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
@@ -63,7 +64,7 @@ fn status(binary: &Binary) -> String {
 }
 
 #[test]
-fn a_request_in_flight_is_answered_and_then_its_connection_ends() {
+fn a_request_in_flight_completes_and_its_connection_is_closed() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -84,7 +85,7 @@ fn a_request_in_flight_is_answered_and_then_its_connection_ends() {
 }
 
 #[test]
-fn an_idle_connection_lives_on_and_its_next_request_meets_the_new_rules() {
+fn an_idle_connection_stays_open_and_its_next_request_meets_the_new_rules() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let open = || {
@@ -93,7 +94,7 @@ fn an_idle_connection_lives_on_and_its_next_request_meets_the_new_rules() {
         assert_eq!((response.status, response.field("connection")), (200, None));
         connection
     };
-    let (mut published, mut taken_away) = (open(), open());
+    let (mut published, mut removed) = (open(), open());
     let text = config_of(&binary);
     put_config(
         &binary,
@@ -109,16 +110,16 @@ fn an_idle_connection_lives_on_and_its_next_request_meets_the_new_rules() {
         (200, Some("close"))
     );
     assert_eq!(published.end(), End::CloseNotify);
-    let response = taken_away.get("/certsrv/mscep");
+    let response = removed.get("/certsrv/mscep");
     response.assert_refused(404, "path_not_published");
     assert_eq!(response.field("connection"), Some("close"));
-    assert_eq!(taken_away.end(), End::CloseNotify);
+    assert_eq!(removed.end(), End::CloseNotify);
     // A connection of the new generation stays open.
     assert_eq!(open().get(MSCEP).field("connection"), None);
 }
 
 #[test]
-fn what_fails_changes_nothing_and_is_said_everywhere() {
+fn a_failed_reload_changes_nothing_and_is_reported_everywhere() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let before = presented(binary.https);
@@ -130,7 +131,11 @@ fn what_fails_changes_nothing_and_is_said_everywhere() {
     binary.reload();
 
     assert_eq!(presented(binary.https), before);
-    assert_eq!(kept.get(MSCEP).field("connection"), None, "of what runs");
+    assert_eq!(
+        kept.get(MSCEP).field("connection"),
+        None,
+        "of the running configuration"
+    );
     let labels = [("result", "failure")];
     assert_eq!(binary.metric("ndes_proxy_reloads_total", &labels), 1.0);
     assert_eq!(binary.metric(SUCCESSFUL, &[]), 0.0);
@@ -143,10 +148,10 @@ fn what_fails_changes_nothing_and_is_said_everywhere() {
         "{}:{line}: application[0].upstream[0].ca_rots",
         file.display()
     );
-    let cure = "write `ca_roots`";
+    let fix = "write `ca_roots`";
     eventually("a line", || !binary.messages("reload refused").is_empty());
-    for said in [&binary.messages("reload refused")[0], &status(&binary)] {
-        assert!(said.contains(&location) && said.contains(cure), "{said}");
+    for text in [&binary.messages("reload refused")[0], &status(&binary)] {
+        assert!(text.contains(&location) && text.contains(fix), "{text}");
     }
 
     put_config(&binary, &good);
@@ -158,7 +163,7 @@ fn what_fails_changes_nothing_and_is_said_everywhere() {
 }
 
 #[test]
-fn what_needs_a_restart_is_said_and_the_rest_takes_effect() {
+fn settings_that_need_a_restart_are_reported_and_the_others_take_effect() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     edit_config(&binary, "workers = 2", "workers = 3");
@@ -180,7 +185,7 @@ fn what_needs_a_restart_is_said_and_the_rest_takes_effect() {
 }
 
 #[test]
-fn an_application_comes_and_goes() {
+fn an_application_can_be_added_and_removed() {
     let (first, second) = (Origin::ok(), Origin::ok());
     let binary = Binary::run(first.address, BY_SIGNAL);
     let one = config_of(&binary);
@@ -221,7 +226,7 @@ fn an_application_comes_and_goes() {
     ] {
         assert!(!gauges(name), "{name}");
     }
-    // What was counted stays counted.
+    // Counters are kept.
     assert!(gauges("ndes_proxy_requests_total"));
     assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
 }
@@ -248,7 +253,7 @@ fn a_connection_keeps_its_application_when_their_order_changes() {
 }
 
 #[test]
-fn the_gauge_of_a_certificate_goes_with_its_kind_of_key() {
+fn the_gauge_of_a_certificate_is_replaced_if_its_key_type_changes() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     assert!(binary.metric(NOT_AFTER, &[("key", "ECDSA P-256")]) > 0.0);
@@ -263,7 +268,7 @@ fn the_gauge_of_a_certificate_goes_with_its_kind_of_key() {
 }
 
 #[test]
-fn ticket_keys_outlive_a_reload() {
+fn ticket_keys_survive_a_reload() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let connect = Connect::to(binary.https);
@@ -276,7 +281,7 @@ fn ticket_keys_outlive_a_reload() {
 }
 
 #[test]
-fn what_a_client_has_used_of_its_rate_outlives_a_reload() {
+fn the_used_rate_of_a_client_survives_a_reload() {
     let origin = Origin::ok();
     let limited = "[[rate_limit.network]]\ncidr = \"127.0.0.7/32\"\n\
                    per_client = { per_second = 1, burst = 100 }";
@@ -291,14 +296,11 @@ fn what_a_client_has_used_of_its_rate_outlives_a_reload() {
     };
     assert!(answered() >= 100);
     binary.reload();
-    assert!(
-        answered() < 100,
-        "some come back with time, not all at once"
-    );
+    assert!(answered() < 100, "a reload must not refill the rate");
 }
 
 #[test]
-fn ndes_never_has_more_requests_than_it_was_promised() {
+fn a_reload_does_not_exceed_max_in_flight() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -308,16 +310,16 @@ fn ndes_never_has_more_requests_than_it_was_promised() {
     let binary = Binary::run(origin.address, BY_SIGNAL);
     edit_config(&binary, "ca_roots =", "max_in_flight = 2\nca_roots =");
     binary.reload();
-    let ask_from = |last: u8| {
+    let send_from = |last: u8| {
         let mut connection = Connect::to(binary.https).from([127, 0, 0, last]).open();
         connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
         connection
     };
-    let mut clients = vec![ask_from(1), ask_from(2)];
+    let mut clients = vec![send_from(1), send_from(2)];
     origin.await_requests(2);
     put_certificate(&binary, &renewed());
     binary.reload();
-    clients.extend([ask_from(3), ask_from(4)]);
+    clients.extend([send_from(3), send_from(4)]);
     eventually("two wait", || {
         binary.metric("ndes_proxy_upstream_waiting", &[]) == 2.0
     });
@@ -330,7 +332,7 @@ fn ndes_never_has_more_requests_than_it_was_promised() {
 }
 
 #[test]
-fn connections_to_ndes_stay_unless_their_trust_has_changed() {
+fn connections_to_ndes_are_kept_unless_their_roots_change() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let get = || assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
@@ -342,14 +344,18 @@ fn connections_to_ndes_stay_unless_their_trust_has_changed() {
     (0..20).for_each(|_| get());
     assert_eq!(origin.connections(), opened);
 
-    let stranger = Pki::new("another root", Key::EcdsaP256).unwrap();
-    let both = [&pki().internal_root, &stranger].map(pem).concat();
+    let other_root = Pki::new("another root", Key::EcdsaP256).unwrap();
+    let both = [&pki().internal_root, &other_root].map(pem).concat();
     fs::write(binary.directory().join("internal-root.pem"), both).unwrap();
     binary.reload();
     get();
     assert!(origin.connections() > opened);
 
-    fs::write(binary.directory().join("internal-root.pem"), pem(&stranger)).unwrap();
+    fs::write(
+        binary.directory().join("internal-root.pem"),
+        pem(&other_root),
+    )
+    .unwrap();
     binary.reload();
     let mut connection = Connect::to(binary.https).open();
     connection.get(MSCEP).assert_refused(502, "upstream_tls");
@@ -366,7 +372,7 @@ fn pem(root: &Pki) -> String {
 }
 
 #[test]
-fn hangups_in_a_row_are_each_survived() {
+fn consecutive_sighups_are_survived() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     for _ in 0..5 {

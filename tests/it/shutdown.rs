@@ -1,4 +1,5 @@
-//! How the proxy ends: readiness off, no new connections, what is in flight ends whole.
+//! How the proxy shuts down: it reports not ready, accepts no new connections, and completes the
+//! requests in flight.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::support::origin::answer;
 use crate::support::proxy::target_of;
 use crate::support::{Connect, Connection, End, Gate, MSCEP, Origin, PUBLIC, Proxy, eventually};
 
-fn held_back() -> (Origin, Gate) {
+fn held_origin() -> (Origin, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -24,8 +25,8 @@ fn held_back() -> (Origin, Gate) {
 }
 
 #[test]
-fn requests_in_flight_end_whole_and_new_connections_are_refused() {
-    let (origin, gate) = held_back();
+fn requests_in_flight_complete_and_new_connections_are_refused() {
+    let (origin, gate) = held_origin();
     let mut proxy = Proxy::start(origin.address, |_| {});
     let mut waiting: Vec<Connection> = (0..8).map(|_| proxy.connect()).collect();
     for connection in &mut waiting {
@@ -41,7 +42,7 @@ fn requests_in_flight_end_whole_and_new_connections_are_refused() {
         ready.status == 503 && ready.body.starts_with(b"stopping")
     });
     assert_eq!(proxy.ask_admin("/livez").status, 200);
-    eventually("nobody listens", || {
+    eventually("the port is closed", || {
         TcpStream::connect(proxy.https).is_err()
     });
     assert_eq!(idle.end(), End::CloseNotify);
@@ -60,7 +61,7 @@ fn requests_in_flight_end_whole_and_new_connections_are_refused() {
 }
 
 #[test]
-fn a_body_that_is_being_sent_is_still_taken() {
+fn a_body_that_is_being_sent_is_still_received() {
     let origin = Origin::ok();
     let mut proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -69,7 +70,7 @@ fn a_body_that_is_being_sent_is_still_taken() {
     ));
     assert_eq!(connection.response().status, 100);
     let stopping = proxy.begin_stop();
-    eventually("nobody listens", || {
+    eventually("the port is closed", || {
         TcpStream::connect(proxy.https).is_err()
     });
     connection.send("0123456789");
@@ -81,12 +82,13 @@ fn a_body_that_is_being_sent_is_still_taken() {
 }
 
 #[test]
-fn connections_without_a_request_hold_nothing_up() {
+fn connections_without_a_request_do_not_delay_the_shutdown() {
     let origin = Origin::ok();
     let mut proxy = Proxy::start(origin.address, |config| {
         config.listen.protocols = vec![Protocol::Http1, Protocol::H2];
     });
-    // No handshake, no request, no HTTP/2 preface, no end after the last answer.
+    // One without a handshake, without a request, without the HTTP/2 preface, and one idle after
+    // its last response.
     let silent = Connect::to(proxy.https).tcp().unwrap();
     let fresh = proxy.connect();
     let h2 = Connect::to(proxy.https).alpn(&["h2"]).open();
@@ -95,13 +97,13 @@ fn connections_without_a_request_hold_nothing_up() {
     proxy.await_metric("ndes_proxy_connections_open", &[], 4.0);
     let began = Instant::now();
     proxy.begin_stop().wait();
-    // Far below the 30 s that requests may take.
+    // Far less than the 30 s that requests may take.
     assert!(began.elapsed() < Duration::from_secs(10));
     drop((silent, fresh, h2, idle));
 }
 
 #[test]
-fn what_is_in_flight_at_the_end_is_cut() {
+fn requests_in_flight_at_the_deadline_are_aborted() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let time = Duration::from_millis(300);
     let mut proxy = Proxy::start(origin.address, |config| config.timeouts.shutdown = time);
@@ -113,30 +115,30 @@ fn what_is_in_flight_at_the_end_is_cut() {
     stopping.wait();
     assert!(began.elapsed() >= time);
     assert!(began.elapsed() < Duration::from_secs(10));
-    // The client must not take it for a whole answer.
+    // The client must not mistake it for a complete response.
     assert_ne!(connection.end(), End::CloseNotify);
 }
 
 #[test]
-fn sigterm_under_load_ends_the_program_with_0_and_every_answer_whole() {
+fn sigterm_under_load_exits_with_0_and_every_response_is_complete() {
     let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
     let binary = Binary::run(origin.address, "");
     let https = binary.https;
-    let (answers, stopping) = (
+    let (responses, stopping) = (
         Arc::new(AtomicUsize::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
     let clients: Vec<_> = (0..6)
         .map(|number| {
-            let (answers, stopping) = (answers.clone(), stopping.clone());
-            std::thread::spawn(move || client(number, https, &answers, &stopping))
+            let (responses, stopping) = (responses.clone(), stopping.clone());
+            std::thread::spawn(move || client(number, https, &responses, &stopping))
         })
         .collect();
-    eventually("load", || answers.load(Ordering::SeqCst) > 200);
+    eventually("load", || responses.load(Ordering::SeqCst) > 200);
     stopping.store(true, Ordering::SeqCst);
     binary.signal(Signal::TERM);
     for client in clients {
-        client.join().expect("no answer broke off");
+        client.join().expect("no response was incomplete");
     }
     let (status, lines) = binary.wait();
     assert_eq!(status.code(), Some(0));
@@ -145,15 +147,15 @@ fn sigterm_under_load_ends_the_program_with_0_and_every_answer_whole() {
         .iter()
         .filter(|line| line["target"] == "access" && line["status"] == 200)
         .count();
-    assert_eq!(served, answers.load(Ordering::SeqCst));
+    assert_eq!(served, responses.load(Ordering::SeqCst));
     assert!(lines.iter().all(|line| line["incomplete"].is_null()));
 }
 
-/// Asks again and again, some of them on new connections, until nobody listens.
+/// Sends requests, some of them on new connections, until the port is closed.
 fn client(
     number: usize,
     https: std::net::SocketAddr,
-    answers: &AtomicUsize,
+    responses: &AtomicUsize,
     stopping: &AtomicBool,
 ) {
     let target = target_of(200 + 5_000 * number);
@@ -169,13 +171,14 @@ fn client(
                 break;
             }
             let Some(response) = connection.try_response() else {
-                // Closed before this request was begun to be read: not a byte of an answer.
+                // Closed before the proxy began to read this request, so there is not a byte of a
+                // response.
                 assert!(stopping.load(Ordering::SeqCst), "closed while it runs");
-                assert!(!connection.has_bytes(), "an answer broke off");
+                assert!(!connection.has_bytes(), "a response was incomplete");
                 break;
             };
             assert_eq!((response.status, response.body.len()), (200, 20_000));
-            answers.fetch_add(1, Ordering::SeqCst);
+            responses.fetch_add(1, Ordering::SeqCst);
             if response.field("connection") == Some("close") {
                 break;
             }
@@ -184,7 +187,7 @@ fn client(
 }
 
 #[test]
-fn sigint_ends_the_program_too() {
+fn sigint_stops_the_program_too() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, "");
     binary.signal(Signal::INT);
@@ -194,7 +197,7 @@ fn sigint_ends_the_program_too() {
 }
 
 #[test]
-fn what_the_program_cuts_is_logged_and_its_exit_is_still_0() {
+fn aborted_requests_are_logged_and_the_exit_code_is_still_0() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let binary = Binary::run(origin.address, "[timeouts]\nshutdown = \"300ms\"");
     let mut connection = Connect::to(binary.https).open();

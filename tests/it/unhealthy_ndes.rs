@@ -149,7 +149,7 @@ fn a_polled_transaction_succeeds_at_the_configured_poll() {
 
 #[test]
 fn an_ndes_with_an_untrusted_certificate_gets_no_request() {
-    let ndes = Ndes::with_certificate(&upstream_tls::of_a_stranger(), Options::default());
+    let ndes = Ndes::with_certificate(&upstream_tls::of_unknown_ca(), Options::default());
     let proxy = Proxy::start(ndes.address, |_| {});
     proxy
         .get(&get_ca_cert())

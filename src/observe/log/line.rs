@@ -6,9 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
-use super::value::{Name, Value};
 use crate::base::client::{escaped, is_plain};
-use crate::base::text::{digit_of, digits};
+use crate::base::text::{cut, digit_of, digits, is_invisible};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +56,6 @@ impl Line {
             Format::Json => {}
         }
         line
-    }
-
-    /// For [`put!`].
-    pub fn put(&mut self, name: Name, value: impl Value) {
-        value.put(name, self);
     }
 
     pub(super) fn end(mut self) -> Vec<u8> {
@@ -123,6 +117,28 @@ impl Line {
             }
         }
         if bytes.len() > most {
+            self.push("...");
+        }
+    }
+
+    /// Within [`Line::quoted`]: at most `most` bytes of `text`, cut at a character. Invisible
+    /// characters become `\u{..}`; quotes and backslashes are escaped as either format needs it.
+    pub fn string(&mut self, text: &str, most: usize) {
+        let start = cut(text, most);
+        if is_plain(start.as_bytes()) {
+            self.bytes.extend_from_slice(start.as_bytes());
+        } else {
+            for c in start.chars() {
+                match c {
+                    '"' | '\\' => self.bytes.extend([b'\\', c as u8]),
+                    c if is_invisible(c) => self.show(format_args!("\\\\u{{{:x}}}", u32::from(c))),
+                    c => self
+                        .bytes
+                        .extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                }
+            }
+        }
+        if start.len() < text.len() {
             self.push("...");
         }
     }

@@ -15,15 +15,6 @@ use std::path::Path;
 use super::at;
 use files::Files;
 
-/// Circles that are allowed for now.
-const KNOWN: [&str; 5] = [
-    "observe/log/line.rs -> observe/log/value.rs -> observe/log/line.rs",
-    "scep/answer.rs -> scep/cms.rs -> scep/answer.rs",
-    "scep/certificate.rs -> scep/message.rs -> scep/certificate.rs",
-    "scep/signer.rs -> scep/certificate.rs -> scep/message.rs -> scep/signer.rs",
-    "upstream/connection.rs -> upstream/pool.rs -> upstream/connection.rs",
-];
-
 #[test]
 fn no_two_files_use_each_other() {
     for root in ["src/lib.rs", "benches/throughput/main.rs"] {
@@ -31,8 +22,7 @@ fn no_two_files_use_each_other() {
         let uses = files.uses();
         let count: usize = uses.values().map(BTreeSet::len).sum();
         assert!(count > 2 * uses.len(), "{root}: only {count} uses");
-        let mut circles = circles(&uses);
-        circles.retain(|circle| !KNOWN.contains(&&circle[..]));
+        let circles = circles(&uses);
         assert!(circles.is_empty(), "{root}: {circles:#?}");
     }
 }

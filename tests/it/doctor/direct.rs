@@ -17,7 +17,7 @@ use super::{
 };
 use crate::support::upstream_tls::{
     common_name_only, demanding, demanding_after_the_request, expired, for_clients, issued,
-    not_yet_valid, of_a_stranger, of_an_impostor, of_other_names, old, plain_http,
+    not_yet_valid, of_ca_with_the_same_name, of_other_names, of_unknown_ca, old, plain_http,
     without_common_cipher, without_intermediate, without_the_name,
 };
 use crate::support::{INTERNAL, MSCEP, Ndes, Origin, Wire, tcp};
@@ -324,11 +324,15 @@ fn a_limit_below_the_first_size_is_found() {
 fn a_certificate_that_cannot_be_verified_is_reported_with_its_cure() {
     for (certificate, reason, words) in [
         (
-            of_a_stranger(),
+            of_unknown_ca(),
             "unknown_issuer",
             "put the certificate of CN=stranger CA into ca_roots",
         ),
-        (of_an_impostor(), "unknown_issuer", "renewed with a new key"),
+        (
+            of_ca_with_the_same_name(),
+            "unknown_issuer",
+            "renewed with a new key",
+        ),
         (
             without_intermediate(),
             "unknown_issuer",

@@ -1,4 +1,4 @@
-//! The real program, as an admin starts it.
+//! The real program, started as an admin starts it.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -15,13 +15,13 @@ use tempfile::TempDir;
 use super::proxy::{SETTINGS, application, ask, metric, write_files};
 use super::{MAX_WAIT, PUBLIC, eventually};
 
-/// `ndes-proxy run`, until it ends or is dropped. Its log is JSON.
+/// `ndes-proxy run`, until it exits or is dropped. Its log is JSON.
 pub struct Binary {
     pub https: SocketAddr,
     pub admin: SocketAddr,
     process: Child,
     lines: Arc<Mutex<Vec<Value>>>,
-    /// While this is locked, nobody reads what the program writes.
+    /// While this is locked, the output of the program is not read.
     output: Arc<Mutex<()>>,
     reader: Option<JoinHandle<()>>,
     files: Arc<TempDir>,
@@ -47,7 +47,7 @@ impl Binary {
         Self::start(Arc::new(files), |_| {})
     }
 
-    /// With the configuration that is in `files`. `change` may add to the environment.
+    /// Starts with the configuration in `files`. `change` may add to the environment.
     pub fn start(files: Arc<TempDir>, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"));
         command.arg("run").arg("--config");
@@ -93,17 +93,17 @@ impl Binary {
         lines.into_iter().find(|line| line["message"] == "serving")
     }
 
-    /// Reads no more of the log until the result is dropped.
+    /// Stops reading the log until the result is dropped.
     pub fn block_output(&self) -> MutexGuard<'_, ()> {
         self.output.lock().unwrap()
     }
 
-    /// Where its configuration is, `ndes-proxy.toml`, with the files that it names.
+    /// The directory of its configuration, `ndes-proxy.toml`, and of the files that it names.
     pub fn directory(&self) -> &Path {
         self.files.path()
     }
 
-    /// Asks for a reload and waits until there was one, whatever came of it.
+    /// Requests a reload and waits until it is complete, whether it succeeded or failed.
     pub fn reload(&self) {
         let reloads = || self.metric("ndes_proxy_reloads_total", &[]);
         let before = reloads();
@@ -111,13 +111,13 @@ impl Binary {
         eventually("a reload", || reloads() > before);
     }
 
-    /// The sum of the series `name` that have these labels; 0 where there is none.
+    /// Returns the sum of the series `name` that have these labels; 0 if there is none.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = String::from_utf8(ask(self.admin, "/metrics").body).unwrap();
         metric(&text, name, labels)
     }
 
-    /// The log lines so far whose message begins so.
+    /// Returns the log lines so far whose message begins with `start`.
     pub fn messages(&self, start: &str) -> Vec<String> {
         let lines = self.lines();
         let messages = lines.iter().filter_map(|line| line["message"].as_str());
@@ -125,12 +125,12 @@ impl Binary {
         found.map(str::to_owned).collect()
     }
 
-    /// All log lines so far.
+    /// Returns all log lines so far.
     pub fn lines(&self) -> Vec<Value> {
         self.lines.lock().unwrap().clone()
     }
 
-    /// The lines about requests so far.
+    /// Returns the access lines so far.
     pub fn access_lines(&self) -> Vec<Value> {
         let mut lines = self.lines();
         lines.retain(|line| line["target"] == "access");
@@ -142,23 +142,23 @@ impl Binary {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until the process itself has ended, whoever else writes to its log.
+    /// Waits until the process itself has exited, even if another process writes to its log.
     pub fn wait_alone(&mut self) -> ExitStatus {
         let mut status = None;
-        eventually("its end", || {
+        eventually("its exit", || {
             status = self.process.try_wait().unwrap();
             status.is_some()
         });
         status.unwrap()
     }
 
-    /// How the process ends, and all it has logged.
+    /// Waits for the exit. Returns the exit status and the whole log.
     pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
         let deadline = Instant::now() + MAX_WAIT;
         // Its standard output ends with it.
         let reader = self.reader.take().unwrap();
         while !reader.is_finished() {
-            assert!(Instant::now() < deadline, "the process goes on");
+            assert!(Instant::now() < deadline, "the process did not exit");
             std::thread::yield_now();
         }
         reader.join().unwrap();
