@@ -1,4 +1,5 @@
-//! Decodes text files as Windows writes them, and formats numbers without the cost of `fmt`.
+//! Decodes text files as Windows writes them, cuts text, finds invisible characters, and formats
+//! numbers without the cost of `fmt`.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;

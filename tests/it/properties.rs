@@ -170,18 +170,18 @@ proptest! {
 
     #[test]
     fn any_bytes_as_path(bytes in hostile(OF_PATHS, 12)) {
-        let judge = HeadAndGate::new();
+        let head_and_gate = HeadAndGate::new();
         for start in ["", "/", PUBLISHED[0], PUBLISHED[4]] {
-            _ = judge.target_of(&[start.as_bytes(), &bytes].concat());
+            _ = head_and_gate.target_of(&[start.as_bytes(), &bytes].concat());
         }
     }
 
     #[test]
     fn any_bytes_as_query(bytes in hostile(OF_QUERIES, 12)) {
-        let judge = HeadAndGate::new();
+        let head_and_gate = HeadAndGate::new();
         for start in ["", "operation=GetCACaps&"] {
             let query = [start.as_bytes(), &bytes].concat();
-            if let Some(target) = judge.target_of(&[PUBLISHED[0].as_bytes(), b"?", &query].concat()) {
+            if let Some(target) = head_and_gate.target_of(&[PUBLISHED[0].as_bytes(), b"?", &query].concat()) {
                 prop_assert_eq!(target.path(), PUBLISHED[0]);
                 prop_assert_eq!(target.query().map(str::as_bytes), Some(&query[..]));
             }

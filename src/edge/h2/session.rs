@@ -224,7 +224,7 @@ impl Session {
         });
     }
 
-    /// Records a request that the library has refused.
+    /// Records a refusal to which the proxy sends no response.
     fn record_refusal(&mut self, rejection: Rejection) {
         self.number += 1;
         if !self.exchange.record_refusal(self.number, rejection) {

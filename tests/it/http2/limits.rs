@@ -48,7 +48,7 @@ fn closes_in_spite_of(raw: &mut Raw, more: &[u8]) {
             }
         }
     }
-    panic!("it goes on");
+    panic!("the connection is still open");
 }
 
 #[test]
@@ -170,7 +170,7 @@ fn a_body_that_trickles_is_a_body_timeout() {
     while !raw.connection.receives_within(Duration::from_millis(20))
         || raw.is_quiet(Duration::from_millis(1))
     {
-        assert!(began.elapsed() < MAX_WAIT, "it goes on");
+        assert!(began.elapsed() < MAX_WAIT, "the connection is still open");
         raw.send(&[frame(DATA, 0, 1, b"x")]);
     }
     proxy.await_refusals("body_timeout", 1);
