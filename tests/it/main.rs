@@ -24,6 +24,7 @@ mod ill_ndes;
 mod import_wap;
 mod insight;
 mod log_lines;
+mod output;
 mod properties;
 mod proxy_protocol;
 mod queue;
