@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::value::{Name, Value};
 use crate::base::client::{escaped, is_plain};
-use crate::base::text::{digit_of, digits};
+use crate::base::text::{digit_of, hex_digits};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,9 +84,16 @@ impl Line {
         _ = write!(self.bytes, "{value}");
     }
 
-    /// A number with as many digits as it needs.
-    pub(super) fn digits<const BASE: u64>(&mut self, number: u64) {
-        let (digits, count) = digits::<BASE>(number);
+    /// Adds a number in decimal.
+    pub(super) fn decimal(&mut self, number: u64) {
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(number).as_bytes();
+        self.bytes.extend_from_slice(digits);
+    }
+
+    /// Adds a number in hexadecimal, with as many digits as it needs.
+    pub(super) fn hexadecimal(&mut self, number: u64) {
+        let (digits, count) = hex_digits(number);
         // A copy of fixed length is a few instructions, one of any length is a call.
         let end = self.bytes.len() + count;
         self.bytes.extend_from_slice(&digits);
