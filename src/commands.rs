@@ -1,4 +1,4 @@
-//! The subcommands of the command line besides `run`.
+//! The subcommands of the command line, and how they write their output.
 
 pub mod check;
 pub mod demo;
@@ -6,3 +6,5 @@ pub mod doctor;
 pub mod explain;
 pub mod healthcheck;
 pub mod import_wap;
+pub mod output;
+pub mod run;

@@ -7,7 +7,7 @@
 //! Each room below uses only rooms on lower floors. A test holds the source against this diagram.
 //!
 //! ```text
-//! 11  commands     the subcommands: check, demo, doctor, explain, healthcheck, import-wap
+//! 11  commands     the subcommands: run, check, demo, doctor, explain, healthcheck, import-wap
 //! 10  operate      the running process: start, reload, hand-over, probes, admin listener
 //! 9   edge         public connections: TLS handshake, HTTP/1 and HTTP/2
 //! 8   proxy        one request from admission to its record: gate, queue, exchange

@@ -49,13 +49,14 @@ pub fn cut(text: &str, most: usize) -> &str {
     &text[..end.unwrap_or(0)]
 }
 
-/// Returns the digits of `number`, followed by zero bytes, and the number of digits.
-pub fn digits<const BASE: u64>(mut number: u64) -> ([u8; 20], usize) {
-    let count = number.checked_ilog(BASE).unwrap_or(0) as usize + 1;
-    let mut digits = [0; 20];
+/// Returns as many hexadecimal digits as `number` needs, in lower case and followed by zero bytes,
+/// and their count. Decimal digits are written by itoa, which has no hexadecimal ones.
+pub fn hex_digits(mut number: u64) -> ([u8; 16], usize) {
+    let count = number.checked_ilog(16).unwrap_or(0) as usize + 1;
+    let mut digits = [0; 16];
     for digit in digits[..count].iter_mut().rev() {
-        *digit = digit_of::<BASE>(number);
-        number /= BASE;
+        *digit = digit_of::<16>(number);
+        number /= 16;
     }
     (digits, count)
 }
@@ -73,9 +74,10 @@ pub fn dotted(address: Ipv4Addr) -> ([u8; 15], usize) {
             text[end] = b'.';
             end += 1;
         }
-        let (digits, count) = digits::<10>(octet.into());
-        text[end..end + count].copy_from_slice(&digits[..count]);
-        end += count;
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(octet).as_bytes();
+        text[end..end + digits.len()].copy_from_slice(digits);
+        end += digits.len();
     }
     (text, end)
 }
@@ -94,9 +96,7 @@ mod tests {
         #[test]
         fn numbers_and_addresses_equal_the_output_of_fmt(number: u64, address: u32) {
             for number in [number, number >> 40, 0, u64::MAX] {
-                let (text, count) = digits::<10>(number);
-                assert_eq!(&text[..count], number.to_string().as_bytes());
-                let (text, count) = digits::<16>(number);
+                let (text, count) = hex_digits(number);
                 assert_eq!(&text[..count], format!("{number:x}").as_bytes());
             }
             let address = Ipv4Addr::from(address);

@@ -13,7 +13,6 @@ use http_body_util::BodyExt;
 
 use super::connection::Connection;
 use crate::base::head::Version;
-use crate::base::text::digits;
 use crate::proxy::body::Body;
 
 /// Bytes that are collected before they are written, as one TLS record instead of many.
@@ -85,8 +84,9 @@ pub(super) async fn write(
     }
     match framing {
         BodyFraming::Length(length) => {
-            let (digits, count) = digits::<10>(length);
-            for piece in [b"content-length: ", &digits[..count], b"\r\n"] {
+            let mut buffer = itoa::Buffer::new();
+            let digits = buffer.format(length).as_bytes();
+            for piece in [b"content-length: ", digits, b"\r\n"] {
                 out.extend_from_slice(piece);
             }
         }

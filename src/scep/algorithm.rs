@@ -215,7 +215,12 @@ impl Signature {
     }
 
     pub fn is_sha1(self) -> bool {
-        matches!(self, Self::Sha1Rsa | Self::Sha1Ecdsa)
+        match self {
+            Self::Sha1Rsa | Self::Sha1Ecdsa => true,
+            // sha1WithRSA of OIW, 1.3.14.3.2.29
+            Self::Other(oid) => oid.as_bytes() == b"\x2b\x0e\x03\x02\x1d",
+            _ => false,
+        }
     }
 
     pub(super) fn of(oid: Oid) -> Self {

@@ -33,15 +33,16 @@ pub struct Certificate {
     pub key: Key,
     /// The DER of the SubjectPublicKeyInfo.
     pub spki: Box<[u8]>,
-    /// The DNS names of the SAN, as they are in the certificate. At most [`MAX_SANS`].
-    pub dns_names: Vec<String>,
-    /// The IP addresses of the SAN. At most [`MAX_SANS`].
-    pub addresses: Vec<IpAddr>,
+    /// The DER of the subjectAltName, which is empty without the extension.
+    san: Box<[u8]>,
     pub is_ca: bool,
     /// `None` without the extension.
     pub key_usage: Option<KeyUsage>,
     /// The first [`MAX_EXT_KEY_USAGES`]; empty without the extension.
     pub ext_key_usage: Vec<Oid>,
+    /// Whether a TLS server may present the certificate: it has no extended key usage, or
+    /// serverAuth, or anyExtendedKeyUsage (RFC 5280 §4.2.1.12).
+    pub is_for_servers: bool,
     /// The algorithm with which the issuer signed.
     pub signature: Signature,
     pub subject_key_id: Option<KeyId>,
@@ -54,8 +55,6 @@ pub struct Certificate {
 pub type KeyId = InlineBytes<MAX_KEY_ID>;
 
 pub const MAX_EXT_KEY_USAGES: usize = 16;
-/// More names than any certificate has; public CAs allow 100.
-const MAX_SANS: usize = 1_000;
 pub const MAX_KEY_ID: usize = 64;
 
 impl Certificate {
@@ -73,11 +72,32 @@ impl Certificate {
         }
     }
 
-    /// Returns whether a TLS server may present the certificate: it has no extended key usage, or
-    /// serverAuth, or anyExtendedKeyUsage (RFC 5280 §4.2.1.12).
-    pub fn is_for_servers(&self) -> bool {
-        let fits = |usage: &Oid| [SERVER_AUTH, ANY_USAGE].contains(&usage.as_bytes());
-        self.ext_key_usage.is_empty() || self.ext_key_usage.iter().any(fits)
+    /// Returns the DNS names of the SAN, as they are in the certificate.
+    pub fn dns_names(&self) -> impl Iterator<Item = String> {
+        let names = self.alternative_names(DNS_NAME);
+        names.map(|name| String::from_utf8_lossy(name).into_owned())
+    }
+
+    /// Returns the IP addresses of the SAN.
+    pub fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.alternative_names(IP_ADDRESS).filter_map(address)
+    }
+
+    /// Returns the names of one type in the SAN (RFC 5280 §4.2.1.6). A name that cannot be read
+    /// ends the list.
+    fn alternative_names(&self, wanted: u8) -> impl Iterator<Item = &[u8]> {
+        let inside = Reader::new(&self.san).constructed(SEQUENCE, |names| Ok(*names));
+        let mut names = inside.ok();
+        std::iter::from_fn(move || {
+            let names = names.as_mut()?;
+            while let Some(tag) = names.peek().ok()? {
+                if tag == wanted {
+                    return names.primitive(tag).ok();
+                }
+                names.skip().ok()?;
+            }
+            None
+        })
     }
 
     /// Returns whether `ca` looks like the issuer: by name and, if both have one, by key identifier,
@@ -109,11 +129,11 @@ impl Certificate {
                 not_after,
                 key,
                 spki: spki.into(),
-                dns_names: Vec::new(),
-                addresses: Vec::new(),
+                san: Box::default(),
                 is_ca: false,
                 key_usage: None,
                 ext_key_usage: Vec::new(),
+                is_for_servers: true,
                 signature: Signature::of(algorithm),
                 subject_key_id: None,
                 authority_key_id: None,
@@ -152,19 +172,13 @@ impl Certificate {
         Ok(())
     }
 
-    /// Reads the SAN (RFC 5280 §4.2.1.6): dNSName [2] and iPAddress [7].
-    fn note_names(&mut self, names: &mut Reader<'_>) -> Result<(), Unreadable> {
-        while let Some(tag) = names.peek()? {
-            match tag {
-                0x82 if self.dns_names.len() < MAX_SANS => {
-                    let name = names.primitive(tag)?;
-                    self.dns_names
-                        .push(String::from_utf8_lossy(name).into_owned());
-                }
-                0x87 if self.addresses.len() < MAX_SANS => {
-                    self.addresses.extend(address(names.primitive(tag)?));
-                }
-                _ => names.skip()?,
+    fn note_usages(&mut self, usages: &mut Reader<'_>) -> Result<(), Unreadable> {
+        self.is_for_servers = false;
+        while usages.peek()? == Some(OID) {
+            let usage = usages.oid()?;
+            self.is_for_servers |= [SERVER_AUTH, ANY_USAGE].contains(&usage.as_bytes());
+            if self.ext_key_usage.len() < MAX_EXT_KEY_USAGES {
+                self.ext_key_usage.push(usage);
             }
         }
         Ok(())
@@ -174,16 +188,21 @@ impl Certificate {
     fn note_one(&mut self, kind: u8, value: &mut Reader<'_>) -> Result<(), Unreadable> {
         match kind {
             14 => self.subject_key_id = Some(KeyId::new(&value.string()?)),
-            17 => value.constructed(SEQUENCE, |names| self.note_names(names))?,
+            17 => self.san = value.raw()?.into(),
             15 => self.key_usage = Some(KeyUsage::read(value.primitive(BIT_STRING)?)),
             19 => self.is_ca = value.constructed(SEQUENCE, is_ca)?,
             35 => self.authority_key_id = value.constructed(SEQUENCE, key_id)?,
-            37 => self.ext_key_usage = value.constructed(SEQUENCE, purposes)?,
+            37 => value.constructed(SEQUENCE, |usages| self.note_usages(usages))?,
             _ => {}
         }
         Ok(())
     }
 }
+
+/// dNSName [2]
+const DNS_NAME: u8 = 0x82;
+/// iPAddress [7]
+const IP_ADDRESS: u8 = 0x87;
 
 /// 1.3.6.1.5.5.7.3.1
 const SERVER_AUTH: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x03\x01";
@@ -239,12 +258,4 @@ fn key_id(identifier: &mut Reader<'_>) -> Result<Option<KeyId>, Unreadable> {
         Some(0x80) => identifier.primitive(0x80).map(KeyId::new).map(Some),
         _ => Ok(None),
     }
-}
-
-fn purposes(usages: &mut Reader<'_>) -> Result<Vec<Oid>, Unreadable> {
-    let mut found = Vec::new();
-    while usages.peek()? == Some(OID) && found.len() < MAX_EXT_KEY_USAGES {
-        found.push(usages.oid()?);
-    }
-    Ok(found)
 }

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;
 
+use super::der::{self, Kind};
 use crate::base::hash::sha256;
 use crate::scep;
 pub use crate::scep::Key;
@@ -56,26 +57,29 @@ impl Certificate {
     /// [`Unreadable`] if the bytes are not a certificate. An extension that cannot be read counts
     /// as absent.
     pub fn read(der: &CertificateDer<'_>) -> Result<Self, Unreadable> {
-        let read = scep::Certificate::read(der).ok_or(Unreadable)?;
+        // The reader also accepts BER and what is not signed, which no TLS client does.
+        let is_certificate = der::is_definite(der) && Kind::of(der) == Kind::Certificate;
+        let read = is_certificate.then(|| scep::Certificate::read(der));
+        let read = read.flatten().ok_or(Unreadable)?;
         let (Some(not_before), Some(not_after)) = (read.not_before, read.not_after) else {
             return Err(Unreadable);
         };
-        let dns_names = read.dns_names.iter();
         Ok(Self {
             subject: name_text(&read.subject),
             issuer: name_text(&read.issuer),
             common_name: read.subject.common_name().map(|name| printable(&name)),
-            dns_names: dns_names
+            dns_names: read
+                .dns_names()
                 .map(|name| printable(&name.to_lowercase()))
                 .collect(),
-            addresses: read.addresses.clone(),
+            addresses: read.addresses().collect(),
             not_before,
             not_after,
             key: read.key,
             spki_sha256: sha256(&read.spki),
             self_issued: read.subject.as_der() == read.issuer.as_der(),
             is_ca: read.is_ca,
-            server_auth: read.is_for_servers(),
+            server_auth: read.is_for_servers,
             sha1_signature: read.signature.is_sha1(),
             read,
         })

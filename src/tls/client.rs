@@ -19,7 +19,7 @@ use crate::base::problem::Diagnostic;
 
 use super::certificate::{Certificate, date, seconds};
 use super::provider;
-use super::refusal::{Presented, key_of_handshake};
+use super::refusal::{PresentedChain, key_of_handshake};
 
 #[cfg(test)]
 mod tests;
@@ -139,7 +139,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let presented = Presented {
+        let presented = PresentedChain {
             end_entity,
             intermediates,
             server_name,

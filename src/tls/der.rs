@@ -77,6 +77,30 @@ pub(super) fn pkcs7_certificates(der: &[u8]) -> Option<Vec<CertificateDer<'stati
     Some(found)
 }
 
+/// Returns whether `der` and everything constructed in it have definite lengths, as DER requires
+/// (X.690 §10.1).
+pub(super) fn is_definite(der: &[u8]) -> bool {
+    is_definite_within(der, MAX_DEPTH)
+}
+
+/// More than any certificate has.
+const MAX_DEPTH: u8 = 32;
+
+fn is_definite_within(mut der: &[u8], depth: u8) -> bool {
+    const CONSTRUCTED: u8 = 0x20;
+    while !der.is_empty() {
+        let Some((tag, content, rest)) = strict(der) else {
+            return false;
+        };
+        let is_constructed = tag & CONSTRUCTED != 0;
+        if is_constructed && (depth == 0 || !is_definite_within(content, depth - 1)) {
+            return false;
+        }
+        der = rest;
+    }
+    true
+}
+
 /// Returns the content of the first element, without its tag and length.
 pub(super) fn first(der: &[u8]) -> Option<&[u8]> {
     element(der).map(|(_, content, _)| content)

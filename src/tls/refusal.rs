@@ -16,7 +16,7 @@ use crate::base::reason::Reason;
 
 mod presented;
 
-pub(super) use presented::{Presented, key_of_handshake};
+pub(super) use presented::{PresentedChain, key_of_handshake};
 
 /// TLS with an upstream failed before a byte of any request was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,7 +11,7 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::base::head::Head;
-use crate::base::text::{digits, dotted};
+use crate::base::text::dotted;
 use crate::config::ClientAddress;
 
 /// The header field lines of a request, as they are written to the connection.
@@ -66,8 +66,8 @@ pub fn request(
     }
     if *method == Method::POST {
         // IIS does not accept a chunked body for an ISAPI extension.
-        let (digits, count) = digits::<10>(body as u64);
-        lines.line(&[b"content-length: ", &digits[..count]]);
+        let mut buffer = itoa::Buffer::new();
+        lines.line(&[b"content-length: ", buffer.format(body).as_bytes()]);
     }
     let client = client.to_canonical();
     let (v4, v6);

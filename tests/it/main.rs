@@ -23,6 +23,7 @@ mod http2;
 mod import_wap;
 mod insight;
 mod log_lines;
+mod output;
 mod properties;
 mod proxy_protocol;
 mod queue;

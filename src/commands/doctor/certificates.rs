@@ -3,8 +3,8 @@
 use super::public::{renewal_is_late, time_left};
 use super::request::Response;
 use super::{Collector, Context, Finding, Step};
-use crate::base::client::escaped;
 use crate::base::reason::Reason;
+use crate::base::text::cut;
 use crate::insight::diagnosis::{is_page, of_certificates};
 use crate::scep::{Certificate, Role, ca_certificates};
 use crate::tls::certificate::{date, seconds};
@@ -100,9 +100,8 @@ fn role(certificate: &Certificate) -> &'static str {
     }
 }
 
-/// Returns the subject, escaped for a terminal.
+/// Returns the subject, which has no invisible characters (RFC 4514).
 fn name(certificate: &Certificate) -> String {
     let subject = certificate.subject.text();
-    let subject = subject.as_deref().unwrap_or("without a name");
-    escaped(subject.as_bytes(), 120)
+    cut(subject.as_deref().unwrap_or("without a name"), 120).to_owned()
 }

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 
 use crate::base::client::{escaped, is_plain};
-use crate::base::text::{cut, digit_of, digits, is_invisible};
+use crate::base::text::{cut, digit_of, hex_digits, is_invisible};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,9 +78,16 @@ impl Line {
         _ = write!(self.bytes, "{value}");
     }
 
-    /// A number with as many digits as it needs.
-    pub(super) fn digits<const BASE: u64>(&mut self, number: u64) {
-        let (digits, count) = digits::<BASE>(number);
+    /// Adds a number in decimal.
+    pub(super) fn decimal(&mut self, number: u64) {
+        let mut buffer = itoa::Buffer::new();
+        let digits = buffer.format(number).as_bytes();
+        self.bytes.extend_from_slice(digits);
+    }
+
+    /// Adds a number in hexadecimal, with as many digits as it needs.
+    pub(super) fn hexadecimal(&mut self, number: u64) {
+        let (digits, count) = hex_digits(number);
         // A copy of fixed length is a few instructions, one of any length is a call.
         let end = self.bytes.len() + count;
         self.bytes.extend_from_slice(&digits);
@@ -122,7 +129,8 @@ impl Line {
     }
 
     /// Within [`Line::quoted`]: at most `most` bytes of `text`, cut at a character. Invisible
-    /// characters become `\u{..}`; quotes and backslashes are escaped as either format needs it.
+    /// characters become `\n` or `\u{202e}`; quotes and backslashes are escaped as either format
+    /// needs it.
     pub fn string(&mut self, text: &str, most: usize) {
         let start = cut(text, most);
         if is_plain(start.as_bytes()) {
@@ -131,7 +139,11 @@ impl Line {
             for c in start.chars() {
                 match c {
                     '"' | '\\' => self.bytes.extend([b'\\', c as u8]),
-                    c if is_invisible(c) => self.show(format_args!("\\\\u{{{:x}}}", u32::from(c))),
+                    c if is_invisible(c) => {
+                        // As `\n` or `\u{202e}`, whose backslash is escaped like any other.
+                        self.bytes.push(b'\\');
+                        self.show(c.escape_debug());
+                    }
                     c => self
                         .bytes
                         .extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),

@@ -117,11 +117,11 @@ impl<T: fmt::Display> Value for Bare<T> {
 impl Value for RequestId {
     fn write(self, line: &mut Line) {
         line.bare(|line| {
-            line.digits::<16>(self.connection.process.into());
+            line.hexadecimal(self.connection.process.into());
             line.bytes.push(b'.');
-            line.digits::<16>(self.connection.number);
+            line.hexadecimal(self.connection.number);
             line.bytes.push(b'-');
-            line.digits::<10>(self.number);
+            line.decimal(self.number);
         });
     }
 }
@@ -143,7 +143,7 @@ impl Value for Duration {
     fn write(self, line: &mut Line) {
         let micros = u64::from(self.subsec_nanos() + 500) / 1_000;
         let micros = micros.saturating_add(self.as_secs().saturating_mul(1_000_000));
-        line.digits::<10>(micros / 1_000);
+        line.decimal(micros / 1_000);
         line.bytes.push(b'.');
         let rest = micros % 1_000;
         let digits = last_digits::<10, 3>(rest);
@@ -164,12 +164,12 @@ impl Value for bool {
 
 impl Value for u16 {
     fn write(self, line: &mut Line) {
-        line.digits::<10>(self.into());
+        line.decimal(self.into());
     }
 }
 
 impl Value for usize {
     fn write(self, line: &mut Line) {
-        line.digits::<10>(self as u64);
+        line.decimal(self as u64);
     }
 }

@@ -466,7 +466,11 @@ async fn plain_http_is_not_tls() {
 
 #[tokio::test]
 async fn silent_close_is_told_with_what_windows_means_by_it() {
-    assert_says(&answered_with(b"").await, Reason::TlsClosed, &["https binding"]);
+    assert_says(
+        &answered_with(b"").await,
+        Reason::TlsClosed,
+        &["https binding"],
+    );
 }
 
 #[test]

@@ -12,14 +12,14 @@ use crate::tls::certificate::{Certificate, date, hex, printable};
 use crate::tls::der;
 
 /// The certificates of one handshake.
-pub(in crate::tls) struct Presented<'a> {
+pub(in crate::tls) struct PresentedChain<'a> {
     pub(in crate::tls) end_entity: &'a CertificateDer<'a>,
     pub(in crate::tls) intermediates: &'a [CertificateDer<'a>],
     pub(in crate::tls) server_name: &'a ServerName<'a>,
     pub(in crate::tls) now: UnixTime,
 }
 
-impl Presented<'_> {
+impl PresentedChain<'_> {
     /// The leaf cannot be parsed.
     pub(in crate::tls) fn invalid(&self, error: &Error) -> UpstreamTlsError {
         self.refusal(

@@ -156,7 +156,7 @@ fn a_failure_is_logged_and_counted() {
         &json!({
             "pki_status": "FAILURE",
             "fail_info": "badRequest",
-            "fail_info_text": r#"used\n\"before\""#,
+            "fail_info_text": r#"used\n"before""#,
             "anomaly": "refused_bad_request",
         }),
     );

@@ -1,0 +1,67 @@
+//! What the commands write to standard output and standard error.
+//!
+//! The standard library's `print!` panics if standard output cannot be written, which Rust programs
+//! notice at once when they are read by `head`: the runtime ignores SIGPIPE, so that a closed pipe is
+//! an error (EPIPE) instead of a signal. As in ripgrep, a reader that has closed the pipe has read
+//! enough: the rest of the output is discarded without a message, and the exit code is that of the
+//! command's result, the same as if everything had been read. (coreutils write no message either,
+//! but die of the signal, which would hide the result of `check` and `doctor`.) Every other error,
+//! such as a full disk, is reported on standard error with exit code 1, because the output is
+//! incomplete and nobody has asked for that.
+
+use std::fmt::Display;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+/// Exit code of a command whose output could not be written.
+const CANNOT_WRITE: u8 = 1;
+
+/// What has become of the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    Written,
+    /// The reader has closed the pipe.
+    Unread,
+}
+
+/// Writes the output of a command and returns its exit code: `code`, or 1 if the output cannot be
+/// written.
+pub fn finish(text: impl Display, code: ExitCode) -> ExitCode {
+    match write(text) {
+        Ok(Output::Written | Output::Unread) => code,
+        Err(failed) => failed,
+    }
+}
+
+/// Writes `text` to standard output and flushes it.
+///
+/// # Errors
+/// Returns the exit code if the output cannot be written for another reason than a closed pipe. The
+/// error is already reported.
+pub fn write(text: impl Display) -> Result<Output, ExitCode> {
+    match write_to(&mut io::stdout().lock(), text) {
+        Ok(()) => Ok(Output::Written),
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Output::Unread),
+        Err(error) => {
+            let error = format_args!("the output cannot be written: {error}");
+            Err(fail(error, CANNOT_WRITE))
+        }
+    }
+}
+
+/// Reports `error` on standard error and returns the exit code `code`.
+pub fn fail(error: impl Display, code: u8) -> ExitCode {
+    report(format_args!("ndes-proxy: {error}\n"));
+    ExitCode::from(code)
+}
+
+/// Writes `text` to standard error. An error of that has no other place to be reported, and the exit
+/// code still says what the command found.
+pub fn report(text: impl Display) {
+    _ = write_to(&mut io::stderr().lock(), text);
+}
+
+fn write_to(output: &mut impl Write, text: impl Display) -> io::Result<()> {
+    write!(output, "{text}")?;
+    output.flush()
+}
