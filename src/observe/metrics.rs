@@ -1,5 +1,5 @@
 //! Everything that Prometheus is told. One struct with a registry of its own, passed to whoever
-//! counts; names and labels are an interface, listed in the README.
+//! counts; names and labels are an interface, listed in config/reference/metrics.md.
 
 mod known;
 mod labels;
