@@ -1,15 +1,16 @@
-//! The chunked coding of a body (RFC 9112 §7.1), read strictly: of clients' and of NDES's.
+//! A strict decoder of the chunked transfer coding (RFC 9112 §7.1), for the bodies of clients and of
+//! NDES.
 
 use bytes::{Buf, BytesMut};
 
 use crate::base::head;
 use crate::base::rejection::Rejection;
 
-/// A decoder that is given bytes as they arrive.
+/// A decoder that takes bytes as they arrive.
 #[derive(Debug, Default)]
 pub struct Chunked {
     state: State,
-    /// Bytes of size lines and trailers so far: what a client can send without sending a body.
+    /// Bytes of size lines and trailers so far, which a client can send without sending a body.
     overhead: usize,
 }
 
@@ -18,21 +19,24 @@ enum State {
     #[default]
     Size,
     Data(usize),
-    /// The line end behind the data.
+    /// The line end after the data.
     DataEnd,
     Trailers,
     Ended,
 }
 
-/// Extensions are ignored and trailers thrown away, as long as they stay within this.
+/// Most bytes of size lines, extensions (which are ignored) and trailers (which are discarded).
 const MOST_OVERHEAD: usize = 64 << 10;
 const MOST_LINE: usize = 4 << 10;
-/// Eight digits are 4 GB: far beyond any `body_bytes`, and no overflow.
+/// Eight digits are 4 GB, which is far beyond any `body_bytes` and does not overflow.
 const MOST_DIGITS: usize = 8;
 
 impl Chunked {
-    /// Moves decoded data from `input` to `output`, as far as it goes. True at the end of the
-    /// body; what is left of `input` then belongs to the next request.
+    /// Moves decoded data from `input` to `output`, as far as it is complete. Returns true at the
+    /// end of the body; what is left of `input` then belongs to the next request.
+    ///
+    /// # Errors
+    /// Returns `MalformedFraming` if the coding is invalid or its overhead is too large.
     pub fn decode(
         &mut self,
         input: &mut BytesMut,
@@ -75,7 +79,8 @@ impl Chunked {
         }
     }
 
-    /// The length of the line that `input` begins with, once its CR LF is there.
+    /// Returns the length of the line at the start of `input` without its CR LF, or `None` until the
+    /// CR LF has arrived.
     fn line(&mut self, input: &[u8]) -> Result<Option<usize>, Rejection> {
         let Some(end) = memchr::memchr(b'\n', input) else {
             let bounded = input.len() <= MOST_LINE && self.overhead + input.len() <= MOST_OVERHEAD;
@@ -95,7 +100,7 @@ impl Chunked {
     }
 }
 
-/// Hexadecimal digits, then nothing or an extension.
+/// Reads the size: hexadecimal digits, then nothing or an extension.
 fn chunk_size(line: &[u8]) -> Result<usize, Rejection> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let extension = line[digits..].trim_ascii_start();

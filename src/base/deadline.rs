@@ -1,4 +1,4 @@
-//! Deadlines that cost nothing where there is nothing to wait for.
+//! Deadlines that cost nothing if there is nothing to wait for.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,8 +8,11 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-/// What `future` results in within `time`. The clock is read and a timer set up only where it is
-/// not ready at once, as most reads and writes are.
+/// Awaits `future` for at most `time`. Reads the clock and sets up a timer only if it is not ready
+/// at once, as most reads and writes are.
+///
+/// # Errors
+/// Returns an error if the time has elapsed.
 pub async fn within<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
@@ -27,7 +30,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn what_is_ready_is_in_time_and_what_is_not_has_its_time() {
+    async fn a_ready_future_is_in_time_and_a_pending_one_has_its_time() {
         assert_eq!(within(Duration::ZERO, ready(1)).await, Ok(1));
         let began = Instant::now();
         let time = Duration::from_secs(3);

@@ -1,6 +1,6 @@
-//! The one hash that is used: to tell keys, files and messages apart.
+//! The hash that identifies keys, files and messages.
 
-/// SHA-256 (FIPS 180-4).
+/// Returns the SHA-256 (FIPS 180-4) of `bytes`.
 pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, bytes);
     let mut out = [0; 32];

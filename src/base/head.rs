@@ -1,5 +1,5 @@
-//! The head of a request as the edge read it, the same for HTTP/1.0, 1.1 and 2: what the gate
-//! judges and the upstream is sent.
+//! The head of a request (RFC 9112: request line and header fields) as the edge has read it, the same
+//! for HTTP/1.0, 1.1 and 2. The gate judges it, and the request to the upstream is made of it.
 
 use std::net::Ipv6Addr;
 
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderValue;
 use serde::Deserialize;
 
-/// A head that is well-formed. What it asks for is for the gate to judge.
+/// A well-formed head. Whether its request is published is for the gate to judge.
 #[derive(Clone, Debug)]
 pub struct Head {
     pub version: Version,
@@ -16,11 +16,11 @@ pub struct Head {
     /// Host field lines, HTTP/2's `:authority` counted as one where Host is absent.
     pub host: Host,
     pub framing: Framing,
-    /// `Expect: 100-continue`: the client waits for an interim answer before it sends the body.
+    /// `Expect: 100-continue`: the client waits for an interim response before it sends the body.
     pub expects_continue: bool,
     /// The client may send another request on this connection (HTTP/1 only).
     pub keep_alive: bool,
-    /// The request fields that go on to the upstream.
+    /// The header fields that go on to the upstream.
     pub accept: Option<HeaderValue>,
     pub content_type: Option<HeaderValue>,
     pub user_agent: Option<HeaderValue>,
@@ -34,7 +34,7 @@ pub enum Version {
     H2,
 }
 
-/// Methods are case-sensitive (RFC 9110 §9.1); those that NDES never needs are not told apart.
+/// Methods are case-sensitive (RFC 9110 §9.1); those that NDES never needs are all `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
@@ -57,7 +57,7 @@ impl Method {
         }
     }
 
-    /// Metric label, log field and, where published, item of Allow.
+    /// Returns the metric label and log field; for a published method also the item of Allow.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -67,7 +67,7 @@ impl Method {
         }
     }
 
-    /// The method for the upstream; none for what is never published.
+    /// Returns the method for the upstream, or `None` for one that is never published.
     pub fn to_http(self) -> Option<http::Method> {
         match self {
             Self::Get => Some(http::Method::GET),
@@ -78,12 +78,12 @@ impl Method {
     }
 }
 
-/// The request-target (RFC 9112 §3.2), byte for byte; visible ASCII without `#`.
+/// The request target (RFC 9112 §3.2), byte for byte: visible ASCII without `#`.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
     /// Length as sent, scheme and authority of the absolute form included.
     pub bytes: usize,
-    /// Authority of the absolute form, where that was used. HTTP/2 always has one: see `Head::host`.
+    /// Authority of the absolute form, if that was used. HTTP/2 always has one: see `Head::host`.
     pub authority: Option<Bytes>,
     /// Path and query.
     pub path_and_query: Bytes,
@@ -92,10 +92,11 @@ pub struct Target {
 }
 
 impl Target {
-    /// `None` where it is neither origin-form nor absolute-form with https, or not visible ASCII.
+    /// Parses a target. Returns `None` if it is neither in origin form nor in absolute form with
+    /// https, or not visible ASCII.
     pub fn parse(target: Bytes) -> Option<Self> {
-        // What no URI may hold (RFC 3986 §2), and the fragment, which is never sent. Without early
-        // exit, so that 64 KB go at the speed of SIMD.
+        // Characters that no URI may contain (RFC 3986 §2), and the fragment, which is never sent.
+        // There is no early exit, so that the compiler can use SIMD for 64 KB.
         let strange = target.iter().fold(false, |bad, b| {
             let forbidden = (*b == b'#') | (*b == b'"') | (*b == b'<') | (*b == b'>');
             bad | (*b < 0x21) | (*b > 0x7E) | forbidden
@@ -125,7 +126,8 @@ impl Target {
         &self.path_and_query[..self.path]
     }
 
-    /// The same query under `path`. Where the client wrote it so, its bytes serve without a copy.
+    /// Returns the target with the same query under `path`, without a copy if its path is already
+    /// `path`.
     pub fn with_path(&self, path: &str) -> Self {
         let mut target = self.clone();
         if self.path() != path.as_bytes() {
@@ -136,7 +138,7 @@ impl Target {
         target
     }
 
-    /// The query without its `?`; none where there is no `?`.
+    /// Returns the query without its `?`, or `None` if there is no `?`.
     pub fn query(&self) -> Option<&[u8]> {
         self.path_and_query.get(self.path + 1..)
     }
@@ -160,14 +162,16 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// The value of a Content-Length: digits only; no sign, no list, no space.
+    /// Reads the value of a Content-Length. Returns `None` if it is not 1 to 18 digits; signs, lists
+    /// and spaces are refused.
     pub fn content_length(value: &[u8]) -> Option<u64> {
         let digits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
         let text = std::str::from_utf8(value).ok().filter(|_| digits)?;
         text.parse().ok()
     }
 
-    /// As of a request with `method`. GET and HEAD have no body: NDES gives it no meaning.
+    /// Returns the framing of a request with `method`, or `None` for a GET or HEAD with a body, which
+    /// has no meaning for NDES.
     pub fn of(self, method: Method) -> Option<Self> {
         let bodiless = matches!(method, Method::Get | Method::Head);
         (!bodiless || self == Self::Length(0)).then_some(self)
@@ -182,7 +186,8 @@ pub struct Size {
     pub largest_field: usize,
 }
 
-/// Name and value of a field line (RFC 9112 §5), which a trailer is too; none where it is none.
+/// Splits a field line (RFC 9112 §5), which may be a trailer, into name and value. Returns `None` if
+/// it is malformed.
 pub fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
@@ -190,20 +195,21 @@ pub fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     (is_token(name) && is_field_value(value)).then(|| (name, value.trim_ascii()))
 }
 
-/// RFC 9110 §5.6.2.
+/// Whether `name` is a token (RFC 9110 §5.6.2).
 pub fn is_token(name: &[u8]) -> bool {
     let tchar = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     !name.is_empty() && name.iter().all(tchar)
 }
 
-/// RFC 9110 §5.5: no control characters but the tab. Without early exit, for SIMD.
+/// Whether `value` has no control characters but the tab (RFC 9110 §5.5). There is no early exit, so
+/// that the compiler can use SIMD.
 fn is_field_value(value: &[u8]) -> bool {
     !value.iter().fold(false, |bad, b| {
         bad | ((*b < 0x20) & (*b != b'\t')) | (*b == 0x7F)
     })
 }
 
-/// The name in a Host value or authority, without port; none where it is malformed
+/// Returns the name and the port of a Host value or authority, or `None` if it is malformed
 /// (userinfo, empty name, a port that is no number).
 pub fn host_name(authority: &[u8]) -> Option<(&str, Option<u16>)> {
     let text = std::str::from_utf8(authority).ok()?;
@@ -215,7 +221,7 @@ pub fn host_name(authority: &[u8]) -> Option<(&str, Option<u16>)> {
         _ => (text, None),
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    // Only an address of IPv6 has colons of its own, in brackets (RFC 3986 §3.2.2).
+    // Only an IPv6 address has colons of its own, in brackets (RFC 3986 §3.2.2).
     let address = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
     let well_formed = match address {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),

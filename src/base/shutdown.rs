@@ -1,4 +1,4 @@
-//! The end of the process, known to all its parts.
+//! The shutdown of the process, as a signal to all its parts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Begins once; parts ask whether it has, or wait for it. Clones share it.
+/// Reports whether the shutdown has begun, or waits for it. It begins once; clones share it.
 #[derive(Clone)]
 pub struct Shutdown {
-    /// The time by which all must have ended.
+    /// The time by which everything must be complete, once the shutdown has begun.
     begun: watch::Receiver<Option<Instant>>,
-    /// Asked for each request: cheaper than the channel.
+    /// Read for each request: cheaper than the channel.
     flag: Arc<AtomicBool>,
 }
 
@@ -22,6 +22,7 @@ pub struct Trigger {
     flag: Arc<AtomicBool>,
 }
 
+/// Creates a trigger and the signal that it begins.
 pub fn channel() -> (Trigger, Shutdown) {
     let (sender, receiver) = watch::channel(None);
     let flag = Arc::new(AtomicBool::new(false));
@@ -38,15 +39,15 @@ pub fn channel() -> (Trigger, Shutdown) {
 }
 
 impl Trigger {
-    /// What is in flight may take `time` to end.
+    /// Begins the shutdown. Requests in flight may take `time` to complete.
     pub fn begin(&self, time: Duration) {
         self.flag.store(true, Ordering::Relaxed);
         self.begun.send_replace(Some(Instant::now() + time));
     }
 }
 
-/// How long a client may take to notice that it is to go: to send what it had begun to send, and to
-/// read what is written.
+/// How long a client may take to notice the shutdown: to send the rest of a request that it has
+/// begun, and to read what is written.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 impl Shutdown {
@@ -56,19 +57,20 @@ impl Shutdown {
 
     /// Returns once the shutdown has begun.
     pub async fn begun(&self) {
-        // An error means that the trigger is gone: then nothing goes on either.
+        // An error means that the trigger is dropped, and the process shuts down too.
         _ = self.begun.clone().wait_for(Option::is_some).await;
     }
 
     /// Returns when a connection without a request has nothing more to wait for. A request that was
-    /// on its way when the shutdown began is still answered: closed at once, it would be lost.
+    /// on its way when the shutdown began still gets its response: it would be lost if the
+    /// connection closed at once.
     pub async fn grace_period(&self) {
         self.begun().await;
         let deadline = self.deadline();
         sleep_until(deadline.min(Instant::now() + GRACE_PERIOD)).await;
     }
 
-    /// When what is in flight is cut. Now, where the shutdown has not begun.
+    /// Returns the time at which requests in flight are cut off: now, if the shutdown has not begun.
     pub fn deadline(&self) -> Instant {
         self.begun.borrow().unwrap_or_else(Instant::now)
     }

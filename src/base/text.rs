@@ -1,10 +1,10 @@
-//! Text: files as Windows writes them, and numbers without the cost of `fmt`.
+//! Decodes text files as Windows writes them, and formats numbers without the cost of `fmt`.
 
 use std::borrow::Cow;
 use std::net::Ipv4Addr;
 
-/// The text of a file: UTF-8 or UTF-16 (what PowerShell's `>` and `Out-File` write), with or
-/// without byte order mark. None where it is neither.
+/// Decodes the text of a file: UTF-8 or UTF-16 (which PowerShell's `>` and `Out-File` write), with
+/// or without byte order mark. Returns `None` if it is neither.
 pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     let utf16 = |rest: &[u8], unit: fn([u8; 2]) -> u16| {
         let (pairs, odd) = rest.as_chunks::<2>();
@@ -16,7 +16,7 @@ pub fn decode(bytes: &[u8]) -> Option<Cow<'_, str>> {
     match bytes {
         [0xFF, 0xFE, rest @ ..] => utf16(rest, u16::from_le_bytes),
         [0xFE, 0xFF, rest @ ..] => utf16(rest, u16::from_be_bytes),
-        // Without a mark: the zero byte of an ASCII character.
+        // Without a mark, the zero byte of an ASCII character shows the byte order.
         [1..=0xFF, 0, ..] => utf16(bytes, u16::from_le_bytes),
         [0, 1..=0xFF, ..] => utf16(bytes, u16::from_be_bytes),
         [0xEF, 0xBB, 0xBF, rest @ ..] => std::str::from_utf8(rest).ok().map(Cow::Borrowed),
@@ -36,12 +36,12 @@ pub fn hex_digits(mut number: u64) -> ([u8; 16], usize) {
     (digits, count)
 }
 
-/// The last digit, in lower case.
+/// Returns the last digit of `number` in `BASE`, in lower case.
 pub fn digit_of<const BASE: u64>(number: u64) -> u8 {
     b"0123456789abcdef"[(number % BASE) as usize]
 }
 
-/// An address in its usual form, and its length; zeros behind it.
+/// Returns an address in dotted form, followed by zero bytes, and its length.
 pub fn dotted(address: Ipv4Addr) -> ([u8; 15], usize) {
     let (mut text, mut end) = ([0; 15], 0);
     for (index, octet) in address.octets().into_iter().enumerate() {

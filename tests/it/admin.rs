@@ -1,10 +1,10 @@
-//! What the admin listener tells.
+//! The endpoints of the admin listener.
 
 use crate::support::pki::pki;
 use crate::support::{MSCEP, Origin, Proxy};
 
 #[test]
-fn health_and_metrics_are_told_and_nothing_else() {
+fn the_admin_listener_serves_health_and_metrics_and_nothing_else() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for (path, status, text) in [
@@ -75,7 +75,7 @@ fn requests_are_counted_by_application_operation_method_and_status() {
         let count = proxy.metric(&format!("ndes_proxy_{histogram}_count"), &labels);
         assert_eq!(count, 2.0, "{histogram}");
     }
-    // The head that could not be read has no URI to measure.
+    // The malformed head has no URI to measure.
     assert_eq!(proxy.metric("ndes_proxy_request_uri_bytes_count", &[]), 6.0);
     assert_eq!(proxy.metric("ndes_proxy_requests_in_flight", &[]), 0.0);
     let opened = [("application", "public"), ("source", "opened")];
@@ -83,7 +83,7 @@ fn requests_are_counted_by_application_operation_method_and_status() {
 }
 
 #[test]
-fn open_connections_are_told() {
+fn open_connections_are_counted() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let connections: Vec<_> = (0..5).map(|_| proxy.connect()).collect();
@@ -109,12 +109,12 @@ fn the_expiry_of_the_certificate_is_that_of_the_file() {
     let (_, certificate) = x509_parser::parse_x509_certificate(der).unwrap();
     let expiry = certificate.validity().not_after.timestamp();
     let labels = [("application", "public")];
-    let told = proxy.metric("ndes_proxy_certificate_not_after_seconds", &labels);
-    assert_eq!(told, expiry as f64);
+    let shown = proxy.metric("ndes_proxy_certificate_not_after_seconds", &labels);
+    assert_eq!(shown, expiry as f64);
 }
 
 #[test]
-fn build_and_process_are_told() {
+fn metrics_include_the_build_and_the_process() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let labels = [("version", env!("CARGO_PKG_VERSION"))];

@@ -1,4 +1,4 @@
-//! How NDES is: asked by the proxy itself, told to whoever asks the proxy.
+//! The health of NDES, as the proxy probes it and reports it.
 
 use std::time::Duration;
 
@@ -36,7 +36,7 @@ fn await_reason(proxy: &Proxy, reason: Option<&str>) -> Value {
 }
 
 #[test]
-fn a_healthy_ndes_is_told_so_with_its_certificates() {
+fn a_healthy_ndes_is_reported_with_its_certificates() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, often);
     let found = await_reason(&proxy, None);
@@ -66,7 +66,7 @@ fn a_healthy_ndes_is_told_so_with_its_certificates() {
             &[("role", "ca")]
         ) > 0.0
     );
-    // Nothing of it counts as a request of a device.
+    // Probes do not count as requests of devices.
     assert_eq!(proxy.metric("ndes_proxy_requests_total", &[]), 0.0);
     let asked = ndes.requests();
     assert!(
@@ -77,7 +77,7 @@ fn a_healthy_ndes_is_told_so_with_its_certificates() {
 }
 
 #[test]
-fn an_ill_ndes_is_told_with_its_reason_and_the_proxy_stays_ready() {
+fn an_unhealthy_ndes_is_reported_with_its_reason_and_the_proxy_stays_ready() {
     for (condition, reason) in [
         (Condition::PoolStopped, "pool_stopped"),
         (Condition::PoolBusy, "iis_busy"),
@@ -117,7 +117,7 @@ fn an_ill_ndes_is_told_with_its_reason_and_the_proxy_stays_ready() {
 }
 
 #[test]
-fn an_upstream_that_cannot_be_reached_or_trusted() {
+fn an_upstream_that_cannot_be_reached_or_trusted_is_unhealthy() {
     let stranger = Ndes::with_certificate(&tls::of_a_stranger(), Options::default());
     for (upstream, reason) in [
         (tcp::nobody(), "upstream_connect"),
@@ -130,9 +130,9 @@ fn an_upstream_that_cannot_be_reached_or_trusted() {
     }
 }
 
-/// Probes say that all is well; only those who want to enrol know better.
+/// Probes succeed here; only enrolments fail.
 #[test]
-fn devices_that_fail_in_a_row_make_it_ill_and_one_success_well() {
+fn failures_of_devices_in_a_row_make_it_unhealthy_and_one_success_healthy() {
     let ndes = Ndes::start();
     ndes.set_enrolment(Enrolment::Success);
     let proxy = Proxy::start(ndes.address, often);
@@ -150,7 +150,7 @@ fn devices_that_fail_in_a_row_make_it_ill_and_one_success_well() {
 }
 
 #[test]
-fn probes_that_are_off_ask_nothing() {
+fn without_probes_nothing_is_sent() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     assert_eq!(upstream(&proxy)["healthy"], Value::Null);
@@ -165,7 +165,7 @@ fn probes_that_are_off_ask_nothing() {
 }
 
 #[test]
-fn the_probe_path_is_answered_for_any_host_without_ndes() {
+fn the_probe_path_gets_a_response_for_any_host_without_ndes() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         let path = "/healthz".to_owned();

@@ -1,4 +1,4 @@
-//! What the program logs, and what it never logs.
+//! What the program logs and what it never logs.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ fn send(binary: &Binary, request: impl AsRef<[u8]>) -> Response {
     connection.response()
 }
 
-/// The access lines, once there are `count` of them.
+/// Waits for `count` access lines and returns them.
 fn lines(binary: &Binary, count: usize) -> Vec<Value> {
     eventually("all access lines", || binary.access_lines().len() >= count);
     let lines = binary.access_lines();
@@ -124,7 +124,7 @@ fn what_a_client_chose_is_escaped_and_bounded() {
     let path = format!("/}},{{'x\\{}", "y".repeat(5_000));
     let head = format!("GET {path} HTTP/1.1\r\nHost: {PUBLIC}\r\nUser-Agent: ");
     send(&binary, [head.as_bytes(), &agent, b"\r\n\r\n"].concat());
-    // Every line of the output was read as one JSON object already.
+    // `Binary` has already parsed each line of the output as one JSON object.
     let line = lines(&binary, 1).remove(0);
     let agent = line["user_agent"].as_str().unwrap();
     assert!(
@@ -174,7 +174,7 @@ fn scanners_cannot_flood_the_log() {
 }
 
 #[test]
-fn a_blocked_output_holds_no_request_and_what_is_lost_is_counted() {
+fn a_blocked_output_delays_no_request_and_lost_lines_are_counted() {
     let origin = Origin::answering(answer(200, &[], b"x"));
     let binary = Binary::run(origin.address, "");
     let blocked = binary.block_output();
@@ -185,7 +185,7 @@ fn a_blocked_output_holds_no_request_and_what_is_lost_is_counted() {
     let request = format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n");
     let clients = (0..4).map(|_| {
         let (connect, request) = (Connect::to(binary.https), request.repeat(50));
-        // More lines in all than the queue and the pipe hold.
+        // More lines in all than the queue and the pipe can hold.
         std::thread::spawn(move || {
             let mut connection = connect.open();
             for _ in 0..100 {

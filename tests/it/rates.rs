@@ -1,4 +1,4 @@
-//! Request rates: who is told to wait, and who is not.
+//! Request rates: which clients get 429, and which do not.
 
 use std::num::NonZeroU32;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use ndes_proxy::config::types::Quota;
 
 use crate::support::{Connect, Connection, End, MSCEP, Origin, PUBLIC, Proxy, Response};
 
-/// Refills so slowly that nothing comes back during a test.
+/// Returns a quota that refills so slowly that no request is added during a test.
 fn burst(burst: u32) -> Quota {
     Quota {
         per_second: NonZeroU32::MIN,
@@ -15,8 +15,8 @@ fn burst(burst: u32) -> Quota {
     }
 }
 
-/// Asks until it is 429, and returns that. `burst` others come before it, and no more than come
-/// back in that time.
+/// Sends requests until the response is 429, and returns that. `burst` other responses come before it,
+/// and no more than are refilled in that time.
 #[track_caller]
 fn until_429(burst: u32, mut ask: impl FnMut() -> Response) -> Response {
     let began = Instant::now();
@@ -48,7 +48,7 @@ fn a_burst_passes_and_one_more_is_429() {
     assert_eq!(refused.field("retry-after"), Some("1"));
     assert_eq!(refused.field("connection"), None);
     proxy.await_refusals("rate_client", 1);
-    // A new connection is no new client, another address is one.
+    // A new connection is not a new client, but another address is.
     until_429(0, || proxy.get(MSCEP));
     assert_eq!(from(&proxy, [127, 0, 0, 2]).get(MSCEP).status, 200);
 }
@@ -71,12 +71,12 @@ fn a_429_comes_before_the_body_is_read() {
         response
     });
     refused.assert_refused(429, "rate_client");
-    // What was told to go on, and did not, is no request either.
+    // A client that gets 100 Continue and sends no body causes no request either.
     origin.assert_untouched();
 }
 
 #[test]
-fn refused_requests_do_not_use_up_what_admitted_ones_need() {
+fn refused_requests_do_not_use_up_the_rate_of_admitted_ones() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.rate_limit.per_client = burst(5);
@@ -103,14 +103,14 @@ fn beyond_the_refused_burst_it_is_429_and_the_connection_closes() {
     assert_eq!(refused.field("connection"), Some("close"));
     assert_eq!(connection.end(), End::CloseNotify);
     proxy.await_refusals("rate_refused", 1);
-    // Malformed heads pay from the same bucket.
+    // Malformed heads are charged to the same bucket.
     let malformed = until_429(0, || {
         let mut connection = proxy.connect();
         connection.send("nonsense\r\n\r\n");
         connection.response()
     });
     malformed.assert_refused(429, "rate_refused");
-    // The phones behind the same address go on, and so do other addresses' mistakes.
+    // Devices behind the same address are still served, and so are mistakes of other addresses.
     assert_eq!(proxy.get(MSCEP).status, 200);
     let other = from(&proxy, [127, 0, 0, 3]).get("/scan");
     other.assert_refused(404, "path_not_published");
@@ -118,7 +118,7 @@ fn beyond_the_refused_burst_it_is_429_and_the_connection_closes() {
 }
 
 #[test]
-fn the_global_rate_counts_what_goes_to_the_upstream_alone() {
+fn the_global_rate_counts_only_requests_to_the_upstream() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.rate_limit.global = burst(10);
@@ -126,7 +126,7 @@ fn the_global_rate_counts_what_goes_to_the_upstream_alone() {
     for _ in 0..50 {
         assert_eq!(proxy.get("/scan").status, 404);
     }
-    // From many clients, so that no bucket of one client is meant.
+    // From many clients, so that the bucket of no single client is empty.
     let mut clients = 1..;
     let refused = until_429(10, || {
         from(&proxy, [127, 0, 1, clients.next().unwrap()]).get(MSCEP)

@@ -1,4 +1,5 @@
-//! A reload changes what is published and hurts nobody: by signal and by changed files, under load.
+//! A reload, by signal or by changed files, changes what is published without disturbing clients, also
+//! under load.
 
 mod files;
 mod load;
@@ -20,15 +21,15 @@ use crate::support::{
 
 const SUCCESSFUL: &str = "ndes_proxy_reload_last_successful";
 const NOT_AFTER: &str = "ndes_proxy_certificate_not_after_seconds";
-/// Only SIGHUP, so that a test decides when.
+/// Only SIGHUP reloads, so that a test decides when.
 const BY_SIGNAL: &str = "[reload]\ninterval = \"off\"";
 
-/// A new certificate for `PUBLIC`.
+/// Issues a new certificate for `PUBLIC`.
 fn renewed() -> Issued {
     pki().public_root.issue(&Leaf::server(&[PUBLIC])).unwrap()
 }
 
-/// Writes over the files of the certificate, one after the other.
+/// Overwrites the files of the certificate, one after the other.
 fn put_certificate(binary: &Binary, issued: &Issued) {
     fs::write(binary.directory().join("public.pem"), &issued.chain_pem).unwrap();
     fs::write(binary.directory().join("public.key"), &issued.key_pem).unwrap();
@@ -42,7 +43,7 @@ fn put_config(binary: &Binary, text: &str) {
     fs::write(binary.directory().join("ndes-proxy.toml"), text).unwrap();
 }
 
-/// Replaces a part of the configuration that stands there once.
+/// Replaces a part of the configuration that occurs once.
 fn edit_config(binary: &Binary, from: &str, to: &str) {
     let text = config_of(binary);
     assert_eq!(text.matches(from).count(), 1, "{from} in {text}");
@@ -63,7 +64,7 @@ fn status(binary: &Binary) -> String {
 }
 
 #[test]
-fn a_request_in_flight_is_answered_and_then_its_connection_ends() {
+fn a_request_in_flight_gets_its_response_and_then_its_connection_closes() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -84,7 +85,7 @@ fn a_request_in_flight_is_answered_and_then_its_connection_ends() {
 }
 
 #[test]
-fn an_idle_connection_lives_on_and_its_next_request_meets_the_new_rules() {
+fn an_idle_connection_stays_open_and_the_new_rules_apply_to_its_next_request() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let open = || {
@@ -93,7 +94,7 @@ fn an_idle_connection_lives_on_and_its_next_request_meets_the_new_rules() {
         assert_eq!((response.status, response.field("connection")), (200, None));
         connection
     };
-    let (mut published, mut taken_away) = (open(), open());
+    let (mut published, mut removed) = (open(), open());
     let text = config_of(&binary);
     put_config(
         &binary,
@@ -109,16 +110,16 @@ fn an_idle_connection_lives_on_and_its_next_request_meets_the_new_rules() {
         (200, Some("close"))
     );
     assert_eq!(published.end(), End::CloseNotify);
-    let response = taken_away.get("/certsrv/mscep");
+    let response = removed.get("/certsrv/mscep");
     response.assert_refused(404, "path_not_published");
     assert_eq!(response.field("connection"), Some("close"));
-    assert_eq!(taken_away.end(), End::CloseNotify);
+    assert_eq!(removed.end(), End::CloseNotify);
     // A connection of the new generation stays open.
     assert_eq!(open().get(MSCEP).field("connection"), None);
 }
 
 #[test]
-fn what_fails_changes_nothing_and_is_said_everywhere() {
+fn a_failed_reload_changes_nothing_and_is_reported_everywhere() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let before = presented(binary.https);
@@ -130,7 +131,11 @@ fn what_fails_changes_nothing_and_is_said_everywhere() {
     binary.reload();
 
     assert_eq!(presented(binary.https), before);
-    assert_eq!(kept.get(MSCEP).field("connection"), None, "of what runs");
+    assert_eq!(
+        kept.get(MSCEP).field("connection"),
+        None,
+        "of the configuration in use"
+    );
     let labels = [("result", "failure")];
     assert_eq!(binary.metric("ndes_proxy_reloads_total", &labels), 1.0);
     assert_eq!(binary.metric(SUCCESSFUL, &[]), 0.0);
@@ -158,7 +163,7 @@ fn what_fails_changes_nothing_and_is_said_everywhere() {
 }
 
 #[test]
-fn what_needs_a_restart_is_said_and_the_rest_takes_effect() {
+fn keys_that_need_a_restart_are_reported_and_the_rest_takes_effect() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     edit_config(&binary, "workers = 2", "workers = 3");
@@ -180,7 +185,7 @@ fn what_needs_a_restart_is_said_and_the_rest_takes_effect() {
 }
 
 #[test]
-fn an_application_comes_and_goes() {
+fn a_reload_adds_and_removes_an_application() {
     let (first, second) = (Origin::ok(), Origin::ok());
     let binary = Binary::run(first.address, BY_SIGNAL);
     let one = config_of(&binary);
@@ -221,7 +226,7 @@ fn an_application_comes_and_goes() {
     ] {
         assert!(!gauges(name), "{name}");
     }
-    // What was counted stays counted.
+    // Counters stay.
     assert!(gauges("ndes_proxy_requests_total"));
     assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
 }
@@ -248,7 +253,7 @@ fn a_connection_keeps_its_application_when_their_order_changes() {
 }
 
 #[test]
-fn the_gauge_of_a_certificate_goes_with_its_kind_of_key() {
+fn the_gauge_of_a_certificate_is_removed_when_the_type_of_its_key_changes() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     assert!(binary.metric(NOT_AFTER, &[("key", "ECDSA P-256")]) > 0.0);
@@ -263,7 +268,7 @@ fn the_gauge_of_a_certificate_goes_with_its_kind_of_key() {
 }
 
 #[test]
-fn ticket_keys_outlive_a_reload() {
+fn session_tickets_stay_valid_after_a_reload() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let connect = Connect::to(binary.https);
@@ -276,7 +281,7 @@ fn ticket_keys_outlive_a_reload() {
 }
 
 #[test]
-fn what_a_client_has_used_of_its_rate_outlives_a_reload() {
+fn the_used_rate_of_a_client_is_kept_over_a_reload() {
     let origin = Origin::ok();
     let limited = "[[rate_limit.network]]\ncidr = \"127.0.0.7/32\"\n\
                    per_client = { per_second = 1, burst = 100 }";
@@ -298,7 +303,7 @@ fn what_a_client_has_used_of_its_rate_outlives_a_reload() {
 }
 
 #[test]
-fn ndes_never_has_more_requests_than_it_was_promised() {
+fn max_in_flight_holds_across_a_reload() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -366,7 +371,7 @@ fn pem(root: &Pki) -> String {
 }
 
 #[test]
-fn hangups_in_a_row_are_each_survived() {
+fn the_proxy_serves_after_several_hangups_in_a_row() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     for _ in 0..5 {

@@ -1,5 +1,6 @@
-//! One process follows another on sockets that outlive both, and systemd hears what it wants to hear.
-//! The test holds the sockets, as systemd does for a socket unit, or one process gives them to the next.
+//! One process replaces another on sockets that outlive both, and systemd receives its notifications.
+//! The test holds the sockets, as systemd does for a socket unit, or one process passes them to the
+//! next.
 
 mod handover;
 
@@ -19,7 +20,7 @@ use crate::support::origin::answer;
 use crate::support::proxy::{SETTINGS, application, write_files};
 use crate::support::{Connect, End, Gate, MSCEP, Origin, PATIENCE, PUBLIC, eventually};
 
-/// Sockets, and a configuration that names their addresses.
+/// Holds sockets, and a configuration with their addresses.
 struct Holder {
     https: TcpListener,
     admin: TcpListener,
@@ -58,7 +59,7 @@ impl Holder {
     }
 
     fn start(&self) -> Binary {
-        // One after the other: descriptors that are to be inherited have numbers in a row.
+        // One at a time, because inherited descriptors need consecutive numbers.
         static NUMBERS: Mutex<()> = Mutex::new(());
         let _one = NUMBERS.lock().unwrap();
         let passed = in_a_row([self.https.as_fd(), self.admin.as_fd()]);
@@ -66,7 +67,7 @@ impl Holder {
     }
 }
 
-/// Duplicates whose numbers follow each other, and which a new process inherits.
+/// Returns duplicates with consecutive numbers, which a new process inherits.
 fn in_a_row<const N: usize>(sockets: [std::os::fd::BorrowedFd<'_>; N]) -> Vec<OwnedFd> {
     let first = (500..).step_by(10).find_map(|first| {
         let at = |(index, socket): (i32, std::os::fd::BorrowedFd<'_>)| {
@@ -84,20 +85,20 @@ fn in_a_row<const N: usize>(sockets: [std::os::fd::BorrowedFd<'_>; N]) -> Vec<Ow
 
 fn pass(command: &mut Command, sockets: &[OwnedFd]) {
     command.env("LISTEN_FDS", sockets.len().to_string());
-    // systemd always begins at 3; here 3 is taken.
+    // systemd always begins at 3, but here 3 is taken.
     command.env("LISTEN_FDS_FIRST_FD", sockets[0].as_raw_fd().to_string());
 }
 
-/// What clients have seen.
+/// The counts of the clients.
 #[derive(Default)]
-struct Seen {
+struct Load {
     stop: AtomicBool,
-    answers: AtomicUsize,
+    responses: AtomicUsize,
     connections: AtomicUsize,
 }
 
-/// Clients that ask without a pause, and fail at whatever is not a whole answer.
-fn clients(https: SocketAddr, seen: &Arc<Seen>) -> Vec<std::thread::JoinHandle<()>> {
+/// Starts clients that send requests without a pause, and panic if a response is not complete.
+fn clients(https: SocketAddr, seen: &Arc<Load>) -> Vec<std::thread::JoinHandle<()>> {
     let client = |number: usize| {
         let seen = seen.clone();
         // Some keep their connection, some open one for each request.
@@ -113,7 +114,7 @@ fn clients(https: SocketAddr, seen: &Arc<Seen>) -> Vec<std::thread::JoinHandle<(
                 for _ in 0..most {
                     let response = connection.get(MSCEP);
                     assert_eq!((response.status, response.body.len()), (200, 20_000));
-                    seen.answers.fetch_add(1, Ordering::SeqCst);
+                    seen.responses.fetch_add(1, Ordering::SeqCst);
                     if response.field("connection") == Some("close") {
                         assert_eq!(connection.end(), End::CloseNotify);
                         break;
@@ -128,19 +129,19 @@ fn clients(https: SocketAddr, seen: &Arc<Seen>) -> Vec<std::thread::JoinHandle<(
     (0..6).map(client).collect()
 }
 
-#[expect(clippy::print_stdout, reason = "figures, for whoever asks for them")]
-/// Restarts `times`; `follow` ends one process and starts the next.
+#[expect(clippy::print_stdout, reason = "figures, shown with --nocapture")]
+/// Restarts `times` times; `follow` stops one process and starts the next.
 fn restarts(times: usize, mut follow: impl FnMut(&Holder, Binary) -> Binary) {
     let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
     let holder = Holder::new(origin.address);
     let mut serving = holder.start();
     assert_eq!(serving.https, holder.address());
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(Load::default());
     let clients = clients(holder.address(), &seen);
     let more = |count: usize| {
-        let before = seen.answers.load(Ordering::SeqCst);
+        let before = seen.responses.load(Ordering::SeqCst);
         eventually("load", || {
-            seen.answers.load(Ordering::SeqCst) > before + count
+            seen.responses.load(Ordering::SeqCst) > before + count
         });
     };
     for _ in 0..times {
@@ -154,12 +155,12 @@ fn restarts(times: usize, mut follow: impl FnMut(&Holder, Binary) -> Binary) {
     }
     println!(
         "{times} restarts, {} requests on {} connections: none refused, reset or lost",
-        seen.answers.load(Ordering::SeqCst),
+        seen.responses.load(Ordering::SeqCst),
         seen.connections.load(Ordering::SeqCst),
     );
 }
 
-fn ended_well(old: Binary) {
+fn assert_clean_exit(old: Binary) {
     let (status, lines) = old.wait();
     assert_eq!(status.code(), Some(0));
     assert!(lines.iter().all(|line| line["incomplete"].is_null()));
@@ -170,7 +171,7 @@ fn a_new_process_serves_before_the_old_one_has_drained() {
     restarts(5, |holder, old| {
         let new = holder.start();
         old.signal(Signal::TERM);
-        ended_well(old);
+        assert_clean_exit(old);
         new
     });
 }
@@ -179,13 +180,13 @@ fn a_new_process_serves_before_the_old_one_has_drained() {
 fn clients_wait_in_the_socket_while_there_is_no_process() {
     restarts(3, |holder, old| {
         old.signal(Signal::TERM);
-        ended_well(old);
+        assert_clean_exit(old);
         holder.start()
     });
 }
 
 #[test]
-fn a_passed_socket_that_nobody_listens_on_is_refused() {
+fn a_passed_socket_that_is_not_configured_is_refused() {
     let origin = Origin::ok();
     let holder = Holder::new(origin.address);
     let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -198,16 +199,16 @@ fn a_passed_socket_that_nobody_listens_on_is_refused() {
     pass(&mut command, &passed);
     let ran = command.output().unwrap();
     assert_eq!(ran.status.code(), Some(1));
-    let said = String::from_utf8(ran.stderr).unwrap();
+    let stderr = String::from_utf8(ran.stderr).unwrap();
     assert!(
-        said.contains(&stranger.local_addr().unwrap().to_string()),
-        "{said}"
+        stderr.contains(&stranger.local_addr().unwrap().to_string()),
+        "{stderr}"
     );
-    assert!(said.contains("ListenStream="), "{said}");
+    assert!(stderr.contains("ListenStream="), "{stderr}");
 }
 
 #[test]
-fn systemd_hears_of_start_reload_and_end() {
+fn systemd_is_notified_of_start_reload_and_shutdown() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -225,21 +226,21 @@ fn systemd_hears_of_start_reload_and_end() {
             .env("NOTIFY_SOCKET", &path)
             .env("WATCHDOG_USEC", "200000");
     });
-    let hear = || {
+    let receive = || {
         let mut text = [0; 4_096];
-        let length = systemd.recv(&mut text).expect("a word");
+        let length = systemd.recv(&mut text).expect("a notification");
         String::from_utf8(text[..length].to_vec()).unwrap()
     };
     let next = |start: &str| loop {
-        let heard = hear();
-        if heard.starts_with(start) {
-            return heard;
+        let received = receive();
+        if received.starts_with(start) {
+            return received;
         }
-        assert_eq!(heard, "WATCHDOG=1");
+        assert_eq!(received, "WATCHDOG=1");
     };
     assert_eq!(next("READY=1"), "READY=1\nSTATUS=serving");
     for _ in 0..4 {
-        assert_eq!(hear(), "WATCHDOG=1");
+        assert_eq!(receive(), "WATCHDOG=1");
     }
     binary.signal(Signal::HUP);
     let reloading = next("RELOADING=1");
@@ -255,9 +256,9 @@ fn systemd_hears_of_start_reload_and_end() {
     origin.await_requests(1);
     binary.signal(Signal::TERM);
     assert!(next("STOPPING=1").contains("STATUS=stopping"));
-    // One worker has ended by now, the other waits for its last answer.
+    // One worker has stopped by now, the other waits for its last response.
     for _ in 0..4 {
-        assert_eq!(hear(), "WATCHDOG=1");
+        assert_eq!(receive(), "WATCHDOG=1");
     }
     gate.open();
     assert_eq!(busy.response().status, 200);

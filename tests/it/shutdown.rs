@@ -1,4 +1,4 @@
-//! How the proxy ends: readiness off, no new connections, what is in flight ends whole.
+//! The shutdown: not ready, no new connections, and requests in flight complete.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ fn held_back() -> (Origin, Gate) {
 }
 
 #[test]
-fn requests_in_flight_end_whole_and_new_connections_are_refused() {
+fn requests_in_flight_complete_and_new_connections_are_refused() {
     let (origin, gate) = held_back();
     let mut proxy = Proxy::start(origin.address, |_| {});
     let mut waiting: Vec<Connection> = (0..8).map(|_| proxy.connect()).collect();
@@ -41,9 +41,7 @@ fn requests_in_flight_end_whole_and_new_connections_are_refused() {
         ready.status == 503 && ready.body.starts_with(b"stopping")
     });
     assert_eq!(proxy.ask_admin("/livez").status, 200);
-    eventually("nobody listens", || {
-        TcpStream::connect(proxy.https).is_err()
-    });
+    eventually("no listener", || TcpStream::connect(proxy.https).is_err());
     assert_eq!(idle.end(), End::CloseNotify);
     assert!(!stopping.has_ended());
 
@@ -60,7 +58,7 @@ fn requests_in_flight_end_whole_and_new_connections_are_refused() {
 }
 
 #[test]
-fn a_body_that_is_being_sent_is_still_taken() {
+fn a_body_that_is_being_sent_is_still_read() {
     let origin = Origin::ok();
     let mut proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -69,9 +67,7 @@ fn a_body_that_is_being_sent_is_still_taken() {
     ));
     assert_eq!(connection.response().status, 100);
     let stopping = proxy.begin_stop();
-    eventually("nobody listens", || {
-        TcpStream::connect(proxy.https).is_err()
-    });
+    eventually("no listener", || TcpStream::connect(proxy.https).is_err());
     connection.send("0123456789");
     assert_eq!(connection.response().status, 200);
     assert_eq!(connection.end(), End::CloseNotify);
@@ -81,12 +77,12 @@ fn a_body_that_is_being_sent_is_still_taken() {
 }
 
 #[test]
-fn connections_without_a_request_hold_nothing_up() {
+fn connections_without_a_request_do_not_delay_the_shutdown() {
     let origin = Origin::ok();
     let mut proxy = Proxy::start(origin.address, |config| {
         config.listen.protocols = vec![Protocol::Http1, Protocol::H2];
     });
-    // No handshake, no request, no HTTP/2 preface, no end after the last answer.
+    // No handshake, no request, no HTTP/2 preface, no close after the last response.
     let silent = Connect::to(proxy.https).tcp().unwrap();
     let fresh = proxy.connect();
     let h2 = Connect::to(proxy.https).alpn(&["h2"]).open();
@@ -101,7 +97,7 @@ fn connections_without_a_request_hold_nothing_up() {
 }
 
 #[test]
-fn what_is_in_flight_at_the_end_is_cut() {
+fn a_request_in_flight_at_the_deadline_is_cut() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let time = Duration::from_millis(300);
     let mut proxy = Proxy::start(origin.address, |config| config.timeouts.shutdown = time);
@@ -113,30 +109,30 @@ fn what_is_in_flight_at_the_end_is_cut() {
     stopping.wait();
     assert!(began.elapsed() >= time);
     assert!(began.elapsed() < Duration::from_secs(10));
-    // The client must not take it for a whole answer.
+    // The client must not take it for a complete response.
     assert_ne!(connection.end(), End::CloseNotify);
 }
 
 #[test]
-fn sigterm_under_load_ends_the_program_with_0_and_every_answer_whole() {
+fn after_sigterm_under_load_the_program_exits_with_0_and_every_response_is_complete() {
     let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
     let binary = Binary::run(origin.address, "");
     let https = binary.https;
-    let (answers, stopping) = (
+    let (responses, stopping) = (
         Arc::new(AtomicUsize::new(0)),
         Arc::new(AtomicBool::new(false)),
     );
     let clients: Vec<_> = (0..6)
         .map(|number| {
-            let (answers, stopping) = (answers.clone(), stopping.clone());
-            std::thread::spawn(move || client(number, https, &answers, &stopping))
+            let (responses, stopping) = (responses.clone(), stopping.clone());
+            std::thread::spawn(move || client(number, https, &responses, &stopping))
         })
         .collect();
-    eventually("load", || answers.load(Ordering::SeqCst) > 200);
+    eventually("load", || responses.load(Ordering::SeqCst) > 200);
     stopping.store(true, Ordering::SeqCst);
     binary.signal(Signal::TERM);
     for client in clients {
-        client.join().expect("no answer broke off");
+        client.join().expect("no response was cut off");
     }
     let (status, lines) = binary.wait();
     assert_eq!(status.code(), Some(0));
@@ -145,15 +141,15 @@ fn sigterm_under_load_ends_the_program_with_0_and_every_answer_whole() {
         .iter()
         .filter(|line| line["target"] == "access" && line["status"] == 200)
         .count();
-    assert_eq!(served, answers.load(Ordering::SeqCst));
+    assert_eq!(served, responses.load(Ordering::SeqCst));
     assert!(lines.iter().all(|line| line["incomplete"].is_null()));
 }
 
-/// Asks again and again, some of them on new connections, until nobody listens.
+/// Sends requests, some of them on new connections, until no connection is accepted.
 fn client(
     number: usize,
     https: std::net::SocketAddr,
-    answers: &AtomicUsize,
+    responses: &AtomicUsize,
     stopping: &AtomicBool,
 ) {
     let target = target_of(200 + 5_000 * number);
@@ -169,13 +165,13 @@ fn client(
                 break;
             }
             let Some(response) = connection.try_response() else {
-                // Closed before this request was begun to be read: not a byte of an answer.
+                // Closed before the proxy began to read this request, without a byte of a response.
                 assert!(stopping.load(Ordering::SeqCst), "closed while it runs");
-                assert!(!connection.has_bytes(), "an answer broke off");
+                assert!(!connection.has_bytes(), "a response was cut off");
                 break;
             };
             assert_eq!((response.status, response.body.len()), (200, 20_000));
-            answers.fetch_add(1, Ordering::SeqCst);
+            responses.fetch_add(1, Ordering::SeqCst);
             if response.field("connection") == Some("close") {
                 break;
             }
@@ -184,7 +180,7 @@ fn client(
 }
 
 #[test]
-fn sigint_ends_the_program_too() {
+fn sigint_stops_the_program_too() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, "");
     binary.signal(Signal::INT);
@@ -194,7 +190,7 @@ fn sigint_ends_the_program_too() {
 }
 
 #[test]
-fn what_the_program_cuts_is_logged_and_its_exit_is_still_0() {
+fn a_cut_request_is_logged_and_the_exit_code_is_still_0() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let binary = Binary::run(origin.address, "[timeouts]\nshutdown = \"300ms\"");
     let mut connection = Connect::to(binary.https).open();

@@ -1,4 +1,4 @@
-//! The status page and what it is drawn from.
+//! The status page and its data.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::insight::{PKCS_REQ, enrol, message};
 use crate::support::proxy::ask;
 use crate::support::{MSCEP, Ndes, Origin, Proxy, Response, eventually, tcp};
 
-/// Of sscep, for the revocation list.
+/// A message of sscep that requests the revocation list.
 const GET_CRL: &str = "111-sscep-ndes-sim-post-pkioperation";
 
 fn status(proxy: &Proxy) -> Value {
@@ -20,12 +20,12 @@ fn status(proxy: &Proxy) -> Value {
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-/// What the page tells of the one application.
+/// Returns the status of the only application.
 fn application(proxy: &Proxy) -> Value {
     status(proxy)["applications"][0].take()
 }
 
-/// Waits until so many PKIOperations have ended: they are counted just after their answers.
+/// Waits until this many PKIOperations are counted, which is just after their responses.
 fn hour(proxy: &Proxy, pki_operations: u64) -> Value {
     let hour = || application(proxy)["hour"].take();
     eventually("the end of all exchanges", || {
@@ -40,7 +40,7 @@ fn sum(minutes: &Value) -> u64 {
     minutes.iter().map(|count| count.as_u64().unwrap()).sum()
 }
 
-/// Reason and count, in their order.
+/// Returns reasons and counts in their order.
 fn counts(list: &Value) -> Vec<(&str, u64)> {
     let list = list.as_array().unwrap().iter();
     list.map(|one| {
@@ -55,7 +55,7 @@ fn counts(list: &Value) -> Vec<(&str, u64)> {
 }
 
 #[test]
-fn every_end_of_an_enrolment_is_counted() {
+fn every_result_of_an_enrolment_is_counted() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
     let enrolment = message(PKCS_REQ);
@@ -115,7 +115,7 @@ fn every_end_of_an_enrolment_is_counted() {
 }
 
 #[test]
-fn who_asks_for_a_list_of_revoked_certificates_does_not_enrol() {
+fn a_request_for_the_revocation_list_is_no_enrolment() {
     let ndes = Ndes::start();
     ndes.set_enrolment(Enrolment::Success);
     let proxy = Proxy::start(ndes.address, |_| {});
@@ -126,7 +126,7 @@ fn who_asks_for_a_list_of_revoked_certificates_does_not_enrol() {
 }
 
 #[test]
-fn an_enrolment_that_ndes_does_not_answer_has_failed() {
+fn an_enrolment_without_a_response_of_ndes_has_failed() {
     let proxy = Proxy::start(tcp::nobody(), |_| {});
     assert_eq!(enrol(&proxy, &message(PKCS_REQ)).status, 502);
     let hour = hour(&proxy, 1);
@@ -136,7 +136,7 @@ fn an_enrolment_that_ndes_does_not_answer_has_failed() {
 }
 
 #[test]
-fn what_the_proxy_answers_itself_is_counted_by_reason() {
+fn refusals_are_counted_by_reason() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     assert_eq!(counts(&status(&proxy)["refusals"]), []);
@@ -155,7 +155,7 @@ fn what_the_proxy_answers_itself_is_counted_by_reason() {
 }
 
 #[test]
-fn what_is_published_and_all_certificates() {
+fn the_status_shows_what_is_published_and_all_certificates() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |config| {
         let probe = &mut config.applications[0].upstreams[0].probe;
@@ -190,7 +190,7 @@ fn what_is_published_and_all_certificates() {
 }
 
 #[test]
-fn certificates_near_their_end_and_beyond() {
+fn the_status_shows_certificates_near_and_after_their_expiry() {
     for (condition, days) in [(Condition::RaExpiring, 9), (Condition::RaExpired, -2)] {
         let ndes = Ndes::start();
         ndes.set(condition);
@@ -198,14 +198,14 @@ fn certificates_near_their_end_and_beyond() {
         proxy.get(&format!("{MSCEP}?operation=GetCACert"));
         let first = || application(&proxy)["certificates"][0].take();
         eventually("RA certificates", || first()["role"] == "ra-signing");
-        // A day more or less: the certificates may have been made before midnight.
+        // A day more or less, because the certificates may have been issued before midnight.
         let found = first()["days_left"].as_i64().unwrap();
         assert!((days..=days + 1).contains(&found), "{condition:?}: {found}");
     }
 }
 
 #[test]
-fn the_page_is_one_file_that_lets_nothing_else_in() {
+fn the_page_is_one_file_and_loads_nothing_else() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let page = proxy.ask_admin("/");
@@ -251,7 +251,7 @@ fn nonce(page: &Response) -> String {
 }
 
 #[test]
-fn the_page_is_for_the_inside_and_changes_nothing() {
+fn the_page_is_not_public_and_accepts_only_get() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for path in ["/", "/status.json"] {

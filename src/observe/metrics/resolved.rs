@@ -1,30 +1,31 @@
-//! Series that are found without hashing their labels.
+//! Series that are found without hashing their labels, which saves instructions in each request.
 
 use std::sync::OnceLock;
 
-/// The series that were asked for so far, resolved once: a list that grows at its end and is read
-/// without a lock. For few keys, as each is compared with those that came before it.
-pub(super) struct Known<K, S>(OnceLock<Box<Link<K, S>>>);
+/// The series that were used so far, each resolved once: a list that grows at its end and is read
+/// without a lock. It is for few keys, because a look-up compares them one by one.
+pub(super) struct ResolvedSeries<K, S>(OnceLock<Box<Link<K, S>>>);
 
 struct Link<K, S> {
     key: K,
     series: S,
-    next: Known<K, S>,
+    next: ResolvedSeries<K, S>,
 }
 
-impl<K, S> Default for Known<K, S> {
+impl<K, S> Default for ResolvedSeries<K, S> {
     fn default() -> Self {
         Self(OnceLock::new())
     }
 }
 
-impl<K, S> Known<K, S> {
-    /// The first whose key `is` it. Where there is none, `resolve` gives one of which that is true.
+impl<K, S> ResolvedSeries<K, S> {
+    /// Returns the first series whose key satisfies `is`. If there is none, adds the one that
+    /// `resolve` returns, whose key must satisfy `is`.
     pub(super) fn find(&self, is: impl Fn(&K) -> bool, resolve: impl Fn() -> (K, S)) -> &S {
-        let mut place = self;
+        let mut end = self;
         loop {
-            // Another thread may be first to put its own at the end: then this one goes on.
-            let link = place.0.get_or_init(|| {
+            // If another thread adds its series first, this one continues after it.
+            let link = end.0.get_or_init(|| {
                 let (key, series) = resolve();
                 let next = Self::default();
                 Box::new(Link { key, series, next })
@@ -32,7 +33,7 @@ impl<K, S> Known<K, S> {
             if is(&link.key) {
                 return &link.series;
             }
-            place = &link.next;
+            end = &link.next;
         }
     }
 }
@@ -41,13 +42,13 @@ impl<K, S> Known<K, S> {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use super::Known;
+    use super::ResolvedSeries;
 
     #[test]
-    fn whoever_asks_finds_the_same_series() {
-        let known = Known::<u32, AtomicU32>::default();
+    fn all_threads_find_the_same_series() {
+        let resolved = ResolvedSeries::<u32, AtomicU32>::default();
         let count = |key| {
-            let series = known.find(|known| *known == key, || (key, AtomicU32::new(0)));
+            let series = resolved.find(|known| *known == key, || (key, AtomicU32::new(0)));
             series.fetch_add(1, Ordering::Relaxed)
         };
         std::thread::scope(|scope| {

@@ -7,7 +7,7 @@ use ndes_proxy::commands::demo::pki::Issued;
 
 use super::*;
 
-/// As often as the program can look, so that the tests need not wait long.
+/// The shortest interval, so that the tests need not wait long.
 const WATCHED: &str = "[reload]\ninterval = \"20ms\"";
 
 fn await_certificate(binary: &Binary, issued: &Issued) {
@@ -17,17 +17,17 @@ fn await_certificate(binary: &Binary, issued: &Issued) {
 }
 
 #[test]
-fn written_over() {
+fn an_overwritten_certificate_is_loaded() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     let issued = renewed();
     put_certificate(&binary, &issued);
     await_certificate(&binary, &issued);
-    eventually("said", || binary.messages("reloaded").len() == 1);
+    eventually("logged", || binary.messages("reloaded").len() == 1);
 }
 
 #[test]
-fn renamed() {
+fn a_certificate_replaced_by_rename_is_loaded() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     let issued = renewed();
@@ -39,7 +39,7 @@ fn renamed() {
 }
 
 #[test]
-fn swapped_by_its_link() {
+fn a_certificate_behind_a_swapped_link_is_loaded() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     let at = |name: &str| binary.directory().join(name);
@@ -72,7 +72,7 @@ fn half_of_a_pair_does_not_take_effect() {
     fs::write(at("public.pem"), &issued.chain_pem).unwrap();
     eventually("refused", || binary.metric(SUCCESSFUL, &[]) == 0.0);
     assert_eq!(presented(binary.https), before);
-    // The same once more, by another file: nothing new to say.
+    // The same reason again, because of another file, is not logged.
     let roots = fs::read(at("internal-root.pem")).unwrap();
     fs::write(at("internal-root.pem"), [&roots[..], b"\n"].concat()).unwrap();
     let failures = [("result", "failure")];
@@ -81,23 +81,23 @@ fn half_of_a_pair_does_not_take_effect() {
     });
     fs::write(at("public.key"), &issued.key_pem).unwrap();
     await_certificate(&binary, &issued);
-    eventually("well again", || binary.metric(SUCCESSFUL, &[]) == 1.0);
+    eventually("successful again", || binary.metric(SUCCESSFUL, &[]) == 1.0);
     assert_eq!(binary.messages("reload refused").len(), 1);
 }
 
 #[test]
-fn a_file_that_a_refused_configuration_names_is_waited_for() {
+fn a_refused_configuration_is_loaded_once_its_missing_file_appears() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     edit_config(&binary, "\"public.key\"", "\"later.key\"");
     eventually("refused", || binary.metric(SUCCESSFUL, &[]) == 0.0);
     let at = |name: &str| binary.directory().join(name);
     fs::rename(at("public.key"), at("later.key")).unwrap();
-    eventually("mended", || binary.metric(SUCCESSFUL, &[]) == 1.0);
+    eventually("fixed", || binary.metric(SUCCESSFUL, &[]) == 1.0);
 }
 
 #[test]
-fn what_is_written_anew_as_it_was_reloads_nothing() {
+fn a_file_rewritten_with_the_same_content_causes_no_reload() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     put_certificate(&binary, &pki().public);

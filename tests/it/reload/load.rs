@@ -1,4 +1,4 @@
-//! Many reloads while clients ask without a pause.
+//! Many reloads while clients send requests without a pause.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,16 +12,16 @@ use crate::http2;
 use crate::support::proxy::target_of;
 
 const RELOADS: usize = 20;
-/// Connections that are used for one request after the other.
+/// Connections that send one request after the other.
 const BUSY: usize = 48;
 
-/// What clients have seen.
+/// The counts of the clients.
 #[derive(Default)]
-struct Seen {
+struct Load {
     stop: AtomicBool,
-    answers: AtomicUsize,
+    responses: AtomicUsize,
     connections: AtomicUsize,
-    /// Connections that the proxy ended, and said so.
+    /// Connections that the proxy closed with notice.
     closed: AtomicUsize,
 }
 
@@ -30,7 +30,7 @@ fn twenty_reloads_lose_no_request_and_cut_no_connection() {
     let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
     let protocols = "protocols = [\"http/1.1\", \"h2\"]";
     let binary = Binary::listening(origin.address, protocols, BY_SIGNAL);
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(Load::default());
     let https = binary.https;
     let mut clients = Vec::new();
     for number in 0..BUSY + 3 {
@@ -46,9 +46,9 @@ fn twenty_reloads_lose_no_request_and_cut_no_connection() {
         clients.push(std::thread::spawn(move || http2::run(h2(https, &seen))));
     }
     for _ in 0..RELOADS {
-        let before = seen.answers.load(Ordering::SeqCst);
-        let answers = || seen.answers.load(Ordering::SeqCst);
-        eventually("load", || answers() > before + 2 * BUSY);
+        let before = seen.responses.load(Ordering::SeqCst);
+        let responses = || seen.responses.load(Ordering::SeqCst);
+        eventually("load", || responses() > before + 2 * BUSY);
         let issued = renewed();
         put_certificate(&binary, &issued);
         binary.reload();
@@ -56,12 +56,12 @@ fn twenty_reloads_lose_no_request_and_cut_no_connection() {
     }
     seen.stop.store(true, Ordering::SeqCst);
     for client in clients {
-        client.join().expect("every request was answered");
+        client.join().expect("every request got its response");
     }
     let success = [("result", "success")];
     let reloads = binary.metric("ndes_proxy_reloads_total", &success);
     assert_eq!(reloads, RELOADS as f64);
-    // Most are told at each reload, the others at the next one.
+    // Most are closed at each reload, the others at the next one.
     let closed = seen.closed.load(Ordering::SeqCst);
     assert!(closed > RELOADS * BUSY / 2, "{closed}");
     let cut = binary.metric("ndes_proxy_responses_incomplete_total", &[]);
@@ -73,13 +73,13 @@ fn twenty_reloads_lose_no_request_and_cut_no_connection() {
     println!(
         "{RELOADS} reloads of at most {:.1} ms, {} requests on {} connections, {closed} closed with notice, 0 lost, 0 cut",
         times.fold(0.0, f64::max),
-        seen.answers.load(Ordering::SeqCst),
+        seen.responses.load(Ordering::SeqCst),
         seen.connections.load(Ordering::SeqCst),
     );
 }
 
-/// Asks again and again. A connection ends only after an answer that says so.
-fn http1(https: SocketAddr, number: usize, most: usize, seen: &Seen) {
+/// Sends requests until `seen.stop`. A connection closes only after a response with notice.
+fn http1(https: SocketAddr, number: usize, most: usize, seen: &Load) {
     let target = target_of(200 + 1_000 * number);
     while !seen.stop.load(Ordering::SeqCst) {
         let mut connection = Connect::to(https).open();
@@ -87,7 +87,7 @@ fn http1(https: SocketAddr, number: usize, most: usize, seen: &Seen) {
         for _ in 0..most {
             let response = connection.get(&target);
             assert_eq!((response.status, response.body.len()), (200, 20_000));
-            seen.answers.fetch_add(1, Ordering::SeqCst);
+            seen.responses.fetch_add(1, Ordering::SeqCst);
             if response.field("connection") == Some("close") {
                 assert_eq!(connection.end(), End::CloseNotify);
                 seen.closed.fetch_add(1, Ordering::SeqCst);
@@ -101,7 +101,7 @@ fn http1(https: SocketAddr, number: usize, most: usize, seen: &Seen) {
 }
 
 /// The same over HTTP/2, where GOAWAY is the notice.
-async fn h2(https: SocketAddr, seen: &Seen) {
+async fn h2(https: SocketAddr, seen: &Load) {
     while !seen.stop.load(Ordering::SeqCst) {
         let mut sender = http2::connect_to(https).await;
         seen.connections.fetch_add(1, Ordering::SeqCst);
@@ -112,7 +112,7 @@ async fn h2(https: SocketAddr, seen: &Seen) {
             }
             let response = match sender.try_send_request(http2::get(MSCEP)).await {
                 Ok(response) => response,
-                // Not sent at all: the notice came first.
+                // The request was not sent, because the notice came first.
                 Err(mut error) => {
                     assert!(error.take_message().is_some(), "{}", error.into_error());
                     seen.closed.fetch_add(1, Ordering::SeqCst);
@@ -122,7 +122,7 @@ async fn h2(https: SocketAddr, seen: &Seen) {
             assert_eq!(response.status(), StatusCode::OK);
             let body = response.into_body().collect().await.expect("all of it");
             assert_eq!(body.to_bytes().len(), 20_000);
-            seen.answers.fetch_add(1, Ordering::SeqCst);
+            seen.responses.fetch_add(1, Ordering::SeqCst);
         }
     }
 }

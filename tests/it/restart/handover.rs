@@ -1,4 +1,4 @@
-//! SIGUSR2: a process starts its successor and gives it the sockets.
+//! Hand-over on SIGUSR2: a process starts its successor and passes it the sockets.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rustix::process::{Pid, kill_process};
 
 use super::*;
 
-/// Ends the processes that the program has started by itself.
+/// Kills the processes that the program has started, when dropped.
 #[derive(Default)]
 struct Successors(Vec<Pid>);
 
@@ -19,16 +19,16 @@ impl Drop for Successors {
 }
 
 impl Successors {
-    /// Waits for the next line that tells of one.
-    fn learn(&mut self, log: &Binary) -> Pid {
-        let told = || {
+    /// Waits for the next log line about a successor and returns its pid.
+    fn next_pid(&mut self, log: &Binary) -> Pid {
+        let logged = || {
             let lines = log.lines();
             let pids = lines.iter().filter(|line| line["message"] == HANDED_OVER);
             pids.map(|line| line["pid"].as_i64().unwrap())
                 .nth(self.0.len())
         };
-        eventually("handed over", || told().is_some());
-        let pid = Pid::from_raw(told().unwrap().try_into().unwrap()).unwrap();
+        eventually("handed over", || logged().is_some());
+        let pid = Pid::from_raw(logged().unwrap().try_into().unwrap()).unwrap();
         self.0.push(pid);
         pid
     }
@@ -36,7 +36,7 @@ impl Successors {
 
 const HANDED_OVER: &str = "handed over: another process serves";
 
-/// The port is free: nobody else uses this address.
+/// Returns addresses that no other test uses, so that their ports are free.
 fn own_ports(upstream: SocketAddr) -> Holder {
     let mut holder = Holder::new(upstream);
     let file = holder.files.path().join("ndes-proxy.toml");
@@ -63,22 +63,22 @@ fn a_successor_serves_before_the_process_ends() {
     drop((https, admin));
     let mut first = Binary::start(files, |_| {});
     let mut successors = Successors::default();
-    let seen = Arc::new(Seen::default());
+    let seen = Arc::new(Load::default());
     let clients = clients(address, &seen);
     let more = || {
-        let before = seen.answers.load(Ordering::SeqCst);
+        let before = seen.responses.load(Ordering::SeqCst);
         eventually("load", || {
-            seen.answers.load(Ordering::SeqCst) > before + 100
+            seen.responses.load(Ordering::SeqCst) > before + 100
         });
     };
     more();
     first.signal(Signal::USR2);
-    let second = successors.learn(&first);
+    let second = successors.next_pid(&first);
     assert_eq!(first.wait_alone().code(), Some(0));
     more();
-    // The successor has one, too.
+    // The successor can hand over, too.
     kill_process(second, Signal::USR2).unwrap();
-    let third = successors.learn(&first);
+    let third = successors.next_pid(&first);
     let stopped = |lines: Vec<serde_json::Value>, count| {
         lines
             .iter()
@@ -86,7 +86,7 @@ fn a_successor_serves_before_the_process_ends() {
             .count()
             == count
     };
-    eventually("the second has ended", || stopped(first.lines(), 2));
+    eventually("the second has stopped", || stopped(first.lines(), 2));
     more();
     seen.stop.store(true, Ordering::SeqCst);
     for client in clients {
@@ -110,14 +110,14 @@ fn a_successor_that_does_not_start_changes_nothing() {
     std::fs::write(file, "not a configuration").unwrap();
     binary.signal(Signal::USR2);
     let failed = "the new process does not take over, this one goes on";
-    eventually("said", || !binary.messages(failed).is_empty());
+    eventually("logged", || !binary.messages(failed).is_empty());
     assert!(binary.messages(failed)[0].contains("78"), "the exit code");
     assert_eq!(kept.get(MSCEP).field("connection"), None);
     assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
 }
 
 #[test]
-fn systemd_hears_who_is_the_service_now() {
+fn systemd_is_notified_of_the_new_main_process() {
     let origin = Origin::ok();
     let holder = Holder::new(origin.address);
     let path = holder.files.path().join("notify");
@@ -129,22 +129,22 @@ fn systemd_hears_who_is_the_service_now() {
         pass(command, &passed);
         command.env("NOTIFY_SOCKET", &path);
     });
-    let hear = || {
+    let receive = || {
         let mut text = [0; 4_096];
-        let length = systemd.recv(&mut text).expect("a word");
+        let length = systemd.recv(&mut text).expect("a notification");
         String::from_utf8(text[..length].to_vec()).unwrap()
     };
-    assert!(hear().starts_with("READY=1"));
+    assert!(receive().starts_with("READY=1"));
     binary.signal(Signal::USR2);
-    let pid = successors.learn(&binary);
+    let pid = successors.next_pid(&binary);
     assert_eq!(binary.wait_alone().code(), Some(0));
-    // Of the new process and of the old one, in whatever order; and no word of an end.
-    let mut heard = [hear(), hear()];
-    heard.sort();
-    assert_eq!(heard[0], format!("MAINPID={}", pid.as_raw_nonzero()));
-    assert!(heard[1].starts_with("READY=1"), "{}", heard[1]);
+    // From the new process and from the old one, in any order; and none of a shutdown.
+    let mut received = [receive(), receive()];
+    received.sort();
+    assert_eq!(received[0], format!("MAINPID={}", pid.as_raw_nonzero()));
+    assert!(received[1].starts_with("READY=1"), "{}", received[1]);
     kill_process(pid, Signal::TERM).unwrap();
-    assert!(hear().starts_with("STOPPING=1"));
+    assert!(receive().starts_with("STOPPING=1"));
     _ = binary.wait();
     successors.0.clear();
 }

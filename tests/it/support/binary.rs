@@ -15,25 +15,25 @@ use tempfile::TempDir;
 use super::proxy::{SETTINGS, application, ask, metric, write_files};
 use super::{PATIENCE, PUBLIC, eventually};
 
-/// `ndes-proxy run`, until it ends or is dropped. Its log is JSON.
+/// `ndes-proxy run`, until it exits or is dropped. Its log is JSON.
 pub struct Binary {
     pub https: SocketAddr,
     pub admin: SocketAddr,
     process: Child,
     lines: Arc<Mutex<Vec<Value>>>,
-    /// While this is locked, nobody reads what the program writes.
+    /// While this is locked, the output of the program is not read.
     output: Arc<Mutex<()>>,
     reader: Option<JoinHandle<()>>,
     files: Arc<TempDir>,
 }
 
 impl Binary {
-    /// `settings`: further sections of the configuration.
+    /// Starts the program with `settings`, further sections of the configuration.
     pub fn run(upstream: SocketAddr, settings: &str) -> Self {
         Self::listening(upstream, "", settings)
     }
 
-    /// `listen`: further lines of that section.
+    /// Starts the program with `listen`, further lines of that section.
     pub fn listening(upstream: SocketAddr, listen: &str, settings: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         write_files(files.path());
@@ -47,7 +47,7 @@ impl Binary {
         Self::start(Arc::new(files), |_| {})
     }
 
-    /// With the configuration that is in `files`. `change` may add to the environment.
+    /// Starts the program with the configuration in `files`. `change` may add to the environment.
     pub fn start(files: Arc<TempDir>, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"));
         command.arg("run").arg("--config");
@@ -60,13 +60,14 @@ impl Binary {
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
         let output = Arc::new(Mutex::new(()));
-        let (kept, readable) = (lines.clone(), output.clone());
+        let (collected, readable) = (lines.clone(), output.clone());
         let reader = std::thread::spawn(move || {
             for line in stdout.lines() {
                 drop(readable.lock().unwrap());
                 let line = line.expect("UTF-8");
                 let json = serde_json::from_str(&line);
-                kept.lock()
+                collected
+                    .lock()
                     .unwrap()
                     .push(json.expect("a JSON object a line"));
             }
@@ -93,17 +94,17 @@ impl Binary {
         lines.into_iter().find(|line| line["message"] == "serving")
     }
 
-    /// Reads no more of the log until the result is dropped.
+    /// Stops reading the log until the result is dropped.
     pub fn block_output(&self) -> MutexGuard<'_, ()> {
         self.output.lock().unwrap()
     }
 
-    /// Where its configuration is, `ndes-proxy.toml`, with the files that it names.
+    /// Returns the directory of its configuration, `ndes-proxy.toml`, and of the files that it names.
     pub fn directory(&self) -> &Path {
         self.files.path()
     }
 
-    /// Asks for a reload and waits until there was one, whatever came of it.
+    /// Requests a reload and waits until it is complete, with either result.
     pub fn reload(&self) {
         let reloads = || self.metric("ndes_proxy_reloads_total", &[]);
         let before = reloads();
@@ -111,13 +112,13 @@ impl Binary {
         eventually("a reload", || reloads() > before);
     }
 
-    /// The sum of the series `name` that have these labels; 0 where there is none.
+    /// Returns the sum of the series `name` that have these labels, 0 if there are none.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = String::from_utf8(ask(self.admin, "/metrics").body).unwrap();
         metric(&text, name, labels)
     }
 
-    /// The log lines so far whose message begins so.
+    /// Returns the messages so far that begin with `start`.
     pub fn messages(&self, start: &str) -> Vec<String> {
         let lines = self.lines();
         let messages = lines.iter().filter_map(|line| line["message"].as_str());
@@ -125,12 +126,12 @@ impl Binary {
         found.map(str::to_owned).collect()
     }
 
-    /// All log lines so far.
+    /// Returns all log lines so far.
     pub fn lines(&self) -> Vec<Value> {
         self.lines.lock().unwrap().clone()
     }
 
-    /// The lines about requests so far.
+    /// Returns the access lines so far.
     pub fn access_lines(&self) -> Vec<Value> {
         let mut lines = self.lines();
         lines.retain(|line| line["target"] == "access");
@@ -142,23 +143,23 @@ impl Binary {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until the process itself has ended, whoever else writes to its log.
+    /// Waits until the process itself has exited, even if others write to its log.
     pub fn wait_alone(&mut self) -> ExitStatus {
         let mut status = None;
-        eventually("its end", || {
+        eventually("its exit", || {
             status = self.process.try_wait().unwrap();
             status.is_some()
         });
         status.unwrap()
     }
 
-    /// How the process ends, and all it has logged.
+    /// Waits until the process exits, and returns its status and all log lines.
     pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
         let deadline = Instant::now() + PATIENCE;
-        // Its standard output ends with it.
+        // Its standard output closes when it exits.
         let reader = self.reader.take().unwrap();
         while !reader.is_finished() {
-            assert!(Instant::now() < deadline, "the process goes on");
+            assert!(Instant::now() < deadline, "the process does not exit");
             std::thread::yield_now();
         }
         reader.join().unwrap();

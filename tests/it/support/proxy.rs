@@ -1,4 +1,4 @@
-//! The real app, in this process, on free ports.
+//! The real proxy, in this process, on free ports.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use ndes_proxy::config::Config;
 use ndes_proxy::observe::log::Log;
-use ndes_proxy::operate::app::{self, Ending};
+use ndes_proxy::operate::app::{self, StopCause};
 use ndes_proxy::operate::systemd::Systemd;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -16,32 +16,34 @@ use super::client::{Connect, Connection, Response};
 use super::pki::pki;
 use super::{INTERNAL, MSCEP, OTHER, PATIENCE, PUBLIC, eventually};
 
-/// A proxy at work until it is dropped, which asserts that it ends well.
+/// A proxy that serves until it is dropped, which asserts a clean shutdown.
 pub struct Proxy {
     /// The first of `listeners`.
     pub https: SocketAddr,
     pub listeners: Vec<SocketAddr>,
     pub admin: SocketAddr,
     running: Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>,
-    /// How many connections a test means to end by a defect.
+    /// How many connections a test closes by a defect on purpose.
     pub panics: f64,
     _files: TempDir,
 }
 
 impl Proxy {
-    /// One application for `PUBLIC`, whose upstream is dialled at `upstream`. Request rates are
-    /// out of the way, all else has its default, unless `change` says otherwise.
+    /// Starts a proxy with one application for `PUBLIC`, whose upstream is at `upstream`. Request
+    /// rates are out of reach and all other settings have their defaults, unless `change` changes
+    /// them.
     pub fn start(upstream: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
         Self::start_text(&application(PUBLIC, "public", upstream), change)
     }
 
-    /// Two applications, `PUBLIC` first and then `OTHER`, each with a certificate and an upstream.
+    /// Starts a proxy with two applications, `PUBLIC` first and then `OTHER`, each with a certificate and an upstream.
     pub fn start_two(first: SocketAddr, second: SocketAddr) -> Self {
         let text = application(PUBLIC, "public", first) + &application(OTHER, "other", second);
         Self::start_text(&text, |_| {})
     }
 
-    /// `applications`: those sections of a configuration, with files that [`write_files`] names.
+    /// Starts a proxy with `applications`, sections of a configuration with the files of
+    /// [`write_files`].
     pub fn start_text(applications: &str, change: impl FnOnce(&mut Config)) -> Self {
         let files = tempfile::tempdir().unwrap();
         write_files(files.path());
@@ -50,7 +52,7 @@ impl Proxy {
             Config::parse(&files.path().join("ndes-proxy.toml"), &text).expect("configuration");
         change(&mut config);
         let bound = app::build(&config, warnings, Systemd::default(), Log::default());
-        let bound = bound.expect("the app");
+        let bound = bound.expect("the proxy");
 
         let (listeners, admin) = (bound.https.clone(), bound.admin);
         let (stop, stopped) = oneshot::channel();
@@ -58,10 +60,10 @@ impl Proxy {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()?;
-            // A sender that is gone means stop, too.
+            // A dropped sender means stop, too.
             let stopped = async {
                 _ = stopped.await;
-                Ending::Stop
+                StopCause::Signal
             };
             runtime.block_on(async { bound.run(stopped).await })
         });
@@ -77,13 +79,13 @@ impl Proxy {
         proxy
     }
 
-    /// A TLS connection as a device opens it: SNI `PUBLIC`, HTTP/1.1.
+    /// Opens a TLS connection as a device does: SNI `PUBLIC`, HTTP/1.1.
     pub fn connect(&self) -> Connection {
         Connect::to(self.https).open()
     }
 
-    /// The answer to a request on a connection of its own. `target` as it is to stand in the
-    /// request line.
+    /// Returns the response to a GET on a connection of its own. `target` goes into the request line
+    /// unchanged.
     pub fn get(&self, target: &str) -> Response {
         let mut connection = self.connect();
         connection.send(format!("GET {target} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
@@ -100,22 +102,22 @@ impl Proxy {
         connection.response()
     }
 
-    /// What the admin listener answers.
+    /// Returns the response of the admin listener.
     pub fn ask_admin(&self, path: &str) -> Response {
         ask(self.admin, path)
     }
 
-    /// All series as Prometheus gets them.
+    /// Returns all series as Prometheus receives them.
     pub fn metrics(&self) -> String {
         String::from_utf8(self.ask_admin("/metrics").body).unwrap()
     }
 
-    /// The sum of the series `name` that have these labels; 0 where there is none.
+    /// Returns the sum of the series `name` that have these labels, 0 if there are none.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         metric(&self.metrics(), name, labels)
     }
 
-    /// Waits until that sum is `value`: an answer is counted just after its last byte has gone.
+    /// Waits until that sum is `value`, because a response is counted just after its last byte.
     pub fn await_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
         eventually(&format!("{name} {labels:?} is {value}"), || {
             self.metric(name, labels) == value
@@ -128,7 +130,7 @@ impl Proxy {
         self.await_metric("ndes_proxy_refusals_total", &labels, f64::from(count));
     }
 
-    /// As SIGTERM does; `wait` comes next.
+    /// Begins the shutdown, as SIGTERM does. Call [`Stopping::wait`] next.
     pub fn begin_stop(&mut self) -> Stopping {
         assert_eq!(self.metric("ndes_proxy_panics_total", &[]), self.panics);
         let (stop, thread) = self.running.take().expect("running");
@@ -140,7 +142,7 @@ impl Proxy {
 impl Drop for Proxy {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // One failure is enough; the sender's drop stops the proxy.
+            // One failure is enough; dropping the sender stops the proxy.
             self.running = None;
         } else if self.running.is_some() {
             self.begin_stop().wait();
@@ -148,12 +150,12 @@ impl Drop for Proxy {
     }
 }
 
-/// A proxy that is to end.
+/// A proxy that shuts down.
 pub struct Stopping(JoinHandle<std::io::Result<()>>);
 
 impl Stopping {
     pub fn wait(self) {
-        self.0.join().expect("no panic").expect("a clean end");
+        self.0.join().expect("no panic").expect("a clean shutdown");
     }
 
     pub fn has_ended(&self) -> bool {
@@ -161,8 +163,8 @@ impl Stopping {
     }
 }
 
-/// `[[application]]` for `public_name` with the certificate `{stem}.pem`. NDES is asked by nobody
-/// but the test.
+/// Returns an `[[application]]` for `public_name` with the certificate `{stem}.pem`. The proxy does
+/// not probe NDES, so only the test sends requests to it.
 pub fn application(public_name: &str, stem: &str, upstream: SocketAddr) -> String {
     format!(
         r#"
@@ -179,7 +181,7 @@ probe = {{ interval = "off" }}
     )
 }
 
-/// `public.pem`, `other.pem` with keys, and `internal-root.pem`.
+/// Writes `public.pem` and `other.pem` with their keys, and `internal-root.pem`.
 pub fn write_files(directory: &Path) {
     pki().public.write_to(directory, "public").unwrap();
     pki().other.write_to(directory, "other").unwrap();
@@ -189,7 +191,7 @@ pub fn write_files(directory: &Path) {
         .unwrap();
 }
 
-/// Free ports, and rates that no test reaches by accident.
+/// Settings with free ports, and rates that no test reaches by accident.
 pub const SETTINGS: &str = r#"
 [listen]
 https = ["127.0.0.1:0"]
@@ -201,14 +203,14 @@ refused_per_client = { per_second = 1000000, burst = 1000000 }
 global = { per_second = 1000000, burst = 1000000 }
 "#;
 
-/// The target of a GET that carries a message, `bytes` long in all.
+/// Returns the target of a GET with a message, `bytes` long in all.
 pub fn target_of(bytes: usize) -> String {
     let start = format!("{MSCEP}?operation=PKIOperation&message=");
     let message = "MIA+/=%2B".chars().cycle().take(bytes - start.len());
     start.clone() + &message.collect::<String>()
 }
 
-/// A plain HTTP request to an admin listener.
+/// Sends a plain HTTP request to an admin listener.
 pub fn ask(admin: SocketAddr, path: &str) -> Response {
     let mut tcp = TcpStream::connect(admin).expect("admin listener");
     tcp.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -219,10 +221,10 @@ pub fn ask(admin: SocketAddr, path: &str) -> Response {
     .unwrap();
     let mut raw = Vec::new();
     tcp.read_to_end(&mut raw).unwrap();
-    Response::parse(&raw).expect("an answer")
+    Response::parse(&raw).expect("a response")
 }
 
-/// The sum of the series `name` with these labels in a text of Prometheus.
+/// Returns the sum of the series `name` with these labels in the text format of Prometheus.
 pub fn metric(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     let values = text.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;
