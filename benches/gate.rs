@@ -1,5 +1,5 @@
-//! What the proxy's own judgement of a request costs: finding the end of its head, reading it,
-//! the gate. No TLS, no sockets: `throughput` has those.
+//! The cost of admitting a request: finding the end of its head, parsing it, and the checks of the
+//! gate. Without TLS and sockets, which `throughput` measures.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -10,13 +10,13 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use ndes_proxy::base::client::ClientKey;
 use ndes_proxy::config::Config;
 use ndes_proxy::config::types::DnsName;
-use ndes_proxy::edge::head::{Scan, parse};
+use ndes_proxy::edge::head::{HeadScanner, parse};
 use ndes_proxy::proxy::gate;
 use ndes_proxy::proxy::gate::rate::Rates;
 use ndes_proxy::proxy::rules::Rules;
 use ndes_proxy::proxy::site::Site;
 
-fn judgement(criterion: &mut Criterion) {
+fn admission(criterion: &mut Criterion) {
     let minimal = include_str!("../config/minimal.toml");
     let (config, _) = Config::parse("minimal.toml".as_ref(), minimal).expect("it loads");
     let application = &config.applications[0];
@@ -24,13 +24,13 @@ fn judgement(criterion: &mut Criterion) {
     let site = Site::new([(Arc::new(Rules::new(application)), names)]);
     let sni = site.sni("scep.example.com".into());
 
-    let mut group = criterion.benchmark_group("judgement");
+    let mut group = criterion.benchmark_group("admission");
     for (name, target) in [("100 B", 100), ("4 KB", 4 << 10), ("64 KB", 65_534)] {
         let head = head(target);
         group.throughput(Throughput::Bytes(head.len() as u64));
         group.bench_with_input(BenchmarkId::from_parameter(name), &head, |bencher, head| {
             bencher.iter(|| {
-                let range = Scan::default().advance(black_box(head), &config.limits);
+                let range = HeadScanner::default().advance(black_box(head), &config.limits);
                 let range = range.expect("well-formed").expect("complete");
                 let head = parse(&head.slice(range)).expect("well-formed");
                 gate::admit(&head, Some(&sni), &site, &config.limits).expect("published")
@@ -53,7 +53,7 @@ fn judgement(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A GET PKIOperation as a device sends it, with a target of `bytes`.
+/// Returns a PKIOperation by GET as a device sends it, with a target of this many bytes.
 fn head(bytes: usize) -> Bytes {
     let path = "/certsrv/mscep/mscep.dll?operation=PKIOperation&message=";
     let message = "M".repeat(bytes - path.len());
@@ -62,5 +62,5 @@ fn head(bytes: usize) -> Bytes {
     Bytes::from(format!("GET {path}{message} HTTP/1.1\r\n{fields}\r\n"))
 }
 
-criterion_group!(benches, judgement);
+criterion_group!(benches, admission);
 criterion_main!(benches);

@@ -1,4 +1,5 @@
-//! The public side: connections, TLS, and requests off the wire.
+//! The public side: accepts connections, performs the TLS handshake, and reads requests from and
+//! writes responses to HTTP/1 and HTTP/2 connections.
 
 mod accept;
 mod body;
@@ -10,6 +11,7 @@ mod handshake;
 pub mod head;
 mod heartbeat;
 mod limit;
+mod linger;
 pub mod proxy_protocol;
 mod return_on_drop;
 mod writer;

@@ -1,5 +1,5 @@
-//! SCEP as it passes by (RFC 8894): what a request asks for, what its message and the answer say
-//! without any key. Reads only: nothing is verified, decrypted or changed.
+//! The reader of SCEP (RFC 8894): what a request asks for, and what its message and the response
+//! say without a key. It only reads: nothing is verified, decrypted or changed.
 
 use serde::Deserialize;
 
@@ -20,11 +20,14 @@ mod signer;
 mod unreadable;
 
 pub use algorithm::{Cipher, Digest, Signature};
-pub use answer::{Capabilities, Capability, MAX_CERTIFICATES, ca_certificates};
+pub use answer::{Capabilities, Capability, ca_certificates};
 pub use attributes::{FailInfo, MessageType, PkiStatus};
 pub use cert_rep::CertRep;
-pub use certificate::{Certificate, Key, KeyId, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, Role};
-pub use cms::MAX_MESSAGE;
+pub use certificate::{
+    Certificate, Key, KeyId, KeyUsage, MAX_EXT_KEY_USAGES, MAX_KEY_ID, Role, public_key,
+    to_be_signed,
+};
+pub use cms::{MAX_CERTIFICATES, MAX_MESSAGE};
 pub use message::{
     Envelope, MAX_FAIL_INFO_TEXT, MAX_NONCE, MAX_RECIPIENTS, MAX_TRANSACTION_ID, Message, Nonce,
     Recipient,
@@ -37,7 +40,7 @@ pub use signer::Signer;
 pub use unreadable::Unreadable;
 
 /// The operations that NDES publishes. Those of its policy module (`NDESGenerateChallenge`,
-/// `NDESGetCACertThumbprint`) are missing on purpose: they are for the inside only.
+/// `NDESGetCACertThumbprint`) are missing on purpose, because they are only for the inside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 pub enum Operation {
     GetCACaps,
@@ -73,19 +76,19 @@ impl Operation {
     }
 }
 
-/// Why the operation of a query cannot be told.
+/// Why the operation of a query is unclear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unclear {
-    /// A value that is none of `Operation`.
+    /// A value that is not an `Operation`.
     Unknown,
-    /// Two of them, or a parameter that another reader might take for `operation`.
+    /// Two operations, or a parameter that another reader might take for `operation`.
     Ambiguous,
 }
 
-/// The operation that `query` names; none where it has no such parameter.
+/// Returns the operation that `query` names, or `None` if it has no such parameter.
 ///
-/// Values are compared as they stand, with case and undecoded: what NDES would have to decode
-/// first, the proxy and NDES could read differently.
+/// Values are compared with case and without decoding: what NDES had to decode first, the proxy and
+/// NDES could read differently.
 pub fn operation(query: &[u8]) -> Result<Option<Operation>, Unclear> {
     let mut found = None;
     let mut rest = Some(query);
@@ -113,7 +116,7 @@ pub fn operation(query: &[u8]) -> Result<Option<Operation>, Unclear> {
     }
 }
 
-/// Whether a reader that decodes (once or twice), folds case or trims could take `name` for
+/// Returns whether a reader that decodes (once or twice), folds case or trims could take `name` for
 /// `operation`. Ends at the first byte that differs.
 fn resembles_operation(name: &[u8]) -> bool {
     let decoded = PercentDecoded(PercentDecoded(name.iter().copied()));
@@ -122,7 +125,7 @@ fn resembles_operation(name: &[u8]) -> bool {
     folded.map(|b| b.to_ascii_lowercase()).eq(*b"operation")
 }
 
-/// Decodes each `%XX` once; what is no such triple stays.
+/// Decodes each `%XX` once. Other bytes stay as they are.
 #[derive(Clone)]
 struct PercentDecoded<I>(I);
 
@@ -149,7 +152,7 @@ mod tests {
     use super::{Operation, Unclear, operation};
 
     #[test]
-    fn queries() {
+    fn operations_are_read_from_queries() {
         let padded = format!("{}operation=GetCACert", "+".repeat(1_000));
         let cases: [(&str, Result<Option<Operation>, Unclear>); 19] = [
             ("", Ok(None)),

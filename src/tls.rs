@@ -1,12 +1,12 @@
-//! TLS on both sides: the certificates that the proxy shows, the roots that it trusts.
+//! TLS on both sides: the certificates that the proxy presents, and the roots that it trusts.
 //!
-//! - `files`: certificates and keys as a Windows admin has them on disk
+//! - `files`: certificates and keys in the formats that a Windows admin has
 //! - `hello`: what a client offers, for the log
-//! - `certificate`: what there is to tell a person about one certificate
-//! - `identity`: a public name's certificate and key, checked before anything is published
-//! - `look`: what any server shows, without trust in it
+//! - `certificate`: one certificate as text
+//! - `identity`: the certificate and key of a public name, checked before anything is published
+//! - `unverified`: what any server presents, without trusting it
 //! - `server`: the public side; `client`: the side towards NDES
-//! - `refusal`: why TLS to NDES failed, said so that it can be mended
+//! - `refusal`: why TLS with NDES failed, and what to do
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ mod testpki;
 
 /// The cryptography of aws-lc with the given key exchange groups, the preferred one first.
 ///
-/// Passed to every rustls builder by hand: a process-wide default would be a global.
+/// Passed to every rustls builder explicitly, because a process-wide default would be a global.
 fn provider(groups: Vec<&'static dyn SupportedKxGroup>) -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         kx_groups: groups,

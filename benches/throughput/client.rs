@@ -1,5 +1,5 @@
-//! One HTTPS client: as little HTTP/1.1 as the bench needs, over bytes made beforehand, so that it costs less than any
-//! proxy. Used by `load` and `preflight`.
+//! An HTTPS client with as little HTTP/1.1 as the bench needs. It sends prepared bytes, so that it
+//! costs less CPU time than any proxy. `load` and `preflight` use it.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::Result;
 use crate::pki::{PUBLIC_NAME, Pki};
 use crate::scenarios::{Handshake, Key, Tls, Version};
 
-/// Nothing here takes as long unless it hangs.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+/// Maximum time for a handshake or an exchange; only a hang takes this long.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Opens connections to one proxy. Sessions are resumed within one client only.
+/// Opens connections to one proxy. A TLS session is resumed only by the client that established it.
 pub(crate) struct Client {
     address: SocketAddr,
     name: ServerName<'static>,
@@ -37,22 +37,23 @@ pub(crate) struct Connection {
     buffer: Vec<u8>,
 }
 
-pub(crate) struct Answer<'a> {
+pub(crate) struct Response<'a> {
     pub(crate) status: u16,
     pub(crate) body: &'a [u8],
 }
 
 impl Client {
-    /// `protocol` is what it offers by ALPN.
+    /// Creates a client that offers `protocol` by ALPN.
     pub(crate) fn new(address: SocketAddr, tls: Tls, protocol: &str, pki: &Pki) -> Result<Self> {
         let mut provider = aws_lc_rs::default_provider();
-        // The key share is X25519 for all servers: the same work, no second round trip. P-256 is named as TLS 1.2
-        // allows ECDSA certificates of named curves only (RFC 8422 section 5.1).
+        // The key share is X25519 for all servers: the same work, and no second round trip. P-256
+        // is in the list because TLS 1.2 allows ECDSA certificates only on the curves that the
+        // client names (RFC 8422 section 5.1).
         provider.kx_groups = vec![aws_lc_rs::kx_group::X25519, aws_lc_rs::kx_group::SECP256R1];
         let mut config = ClientConfig::builder_with_provider(Arc::new(provider))
             .with_protocol_versions(&[version(tls.version)])?
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned::new(tls.key, pki)))
+            .with_custom_certificate_verifier(Arc::new(PinnedCertificate::new(tls.key, pki)))
             .with_no_client_auth();
         config.alpn_protocols = vec![protocol.into()];
         config.resumption = match tls.handshake {
@@ -66,7 +67,7 @@ impl Client {
         })
     }
 
-    /// The same with another name in SNI.
+    /// Returns this client with `name` in SNI instead of [`PUBLIC_NAME`].
     pub(crate) fn named(mut self, name: &str) -> Result<Self> {
         self.name = ServerName::try_from(name.to_owned())?;
         Ok(self)
@@ -79,9 +80,9 @@ impl Client {
         })
     }
 
-    /// TCP and TLS.
+    /// Opens a TCP connection and completes the TLS handshake.
     pub(crate) async fn open(&self) -> Result<TlsStream<TcpStream>> {
-        tokio::time::timeout(PATIENCE, async {
+        tokio::time::timeout(TIMEOUT, async {
             let stream = TcpStream::connect(self.address).await?;
             stream.set_nodelay(true)?;
             Ok(self.connector.connect(self.name.clone(), stream).await?)
@@ -96,14 +97,14 @@ impl Connection {
         self.stream.get_ref().1.handshake_kind()
     }
 
-    /// Sends `request` and reads the whole answer, whose length the head must tell.
-    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
-        tokio::time::timeout(PATIENCE, self.exchange_unbounded(request))
+    /// Sends `request` and reads the complete response, which must have a Content-Length.
+    pub(crate) async fn exchange(&mut self, request: &[u8]) -> Result<Response<'_>> {
+        tokio::time::timeout(TIMEOUT, self.exchange_unbounded(request))
             .await
-            .map_err(|_| "no whole answer within 10 s")?
+            .map_err(|_| "no complete response within 10 s")?
     }
 
-    async fn exchange_unbounded(&mut self, request: &[u8]) -> Result<Answer<'_>> {
+    async fn exchange_unbounded(&mut self, request: &[u8]) -> Result<Response<'_>> {
         self.stream.write_all(request).await?;
         self.stream.flush().await?;
         self.buffer.clear();
@@ -120,23 +121,23 @@ impl Connection {
             self.read_more().await?;
         }
         if self.buffer.len() > head + length {
-            return Err("bytes after the answer".into());
+            return Err("bytes after the response".into());
         }
         let body = &self.buffer[head..];
-        Ok(Answer { status, body })
+        Ok(Response { status, body })
     }
 
     async fn read_more(&mut self) -> Result<()> {
         match self.stream.read_buf(&mut self.buffer).await? {
-            0 => Err("the proxy closed before the end of the answer".into()),
+            0 => Err("the proxy closed the connection before the response was complete".into()),
             _ => Ok(()),
         }
     }
 
-    /// Says good-bye as TLS wants it, and does not wait for an answer.
+    /// Sends close_notify and does not wait for the one of the proxy.
     pub(crate) async fn close(mut self) {
         self.stream.get_mut().1.send_close_notify();
-        // The proxy may have closed first: the answer was whole, so this is no error.
+        // The proxy may have closed first. The response was complete, so this is no error.
         let _ = self.stream.flush().await;
     }
 }
@@ -148,29 +149,29 @@ fn version(version: Version) -> &'static SupportedProtocolVersion {
     }
 }
 
-/// Status and Content-Length.
+/// Returns the status code and the Content-Length.
 fn parse(head: &[u8]) -> Result<(u16, usize)> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut fields);
     response.parse(head)?;
-    let status = response.code.ok_or("an answer without a status")?;
+    let status = response.code.ok_or("a response without a status code")?;
     let length = response
         .headers
         .iter()
         .find(|field| field.name.eq_ignore_ascii_case("content-length"))
-        .ok_or("an answer without Content-Length")?;
+        .ok_or("a response without Content-Length")?;
     Ok((status, std::str::from_utf8(length.value)?.trim().parse()?))
 }
 
-/// Accepts one certificate, byte by byte, and believes its signature: it is the proxies' cost that is measured, and
-/// which key they signed with is all that has to be sure.
+/// Accepts exactly one certificate and does not verify signatures. The bench measures the cost of
+/// the proxies; it only has to be sure which key they signed with.
 #[derive(Debug)]
-struct Pinned {
+struct PinnedCertificate {
     certificate: CertificateDer<'static>,
     schemes: Vec<SignatureScheme>,
 }
 
-impl Pinned {
+impl PinnedCertificate {
     fn new(key: Key, pki: &Pki) -> Self {
         match key {
             Key::Ecdsa => Self {
@@ -188,7 +189,7 @@ impl Pinned {
     }
 }
 
-impl ServerCertVerifier for Pinned {
+impl ServerCertVerifier for PinnedCertificate {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,

@@ -1,5 +1,6 @@
-//! `--counts`: what a request costs ndes-proxy in instructions and system calls, counted by callgrind. Unlike times they
-//! hardly depend on what else the machine does, so that two builds can be compared anywhere.
+//! `--counts`: the instructions and system calls per request of ndes-proxy, counted by callgrind.
+//! Unlike times, they hardly depend on the load of the machine, so two builds can be compared
+//! anywhere.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -12,11 +13,11 @@ use std::time::Duration;
 
 use crate::origin::Origin;
 use crate::pki::Pki;
-use crate::proxies::{Proxy, Running};
+use crate::proxies::{Proxy, RunningProxy};
 use crate::scenarios::{self, Scenario};
 use crate::{Result, load, preflight};
 
-/// Rows, and how many requests on each connection are counted (on each stream of HTTP/2).
+/// The rows, each with the number of counted requests per connection (per stream for HTTP/2).
 const ROWS: [(&str, usize); 5] = [
     ("get", 400),
     ("get-60k", 100),
@@ -24,14 +25,16 @@ const ROWS: [(&str, usize); 5] = [
     ("enrol", 200),
     ("new-ecdsa", 40),
 ];
-/// As many that only fill caches and pools, or stand for all that is once per connection.
-const FEW: usize = 20;
+/// Requests per connection that warm up caches and pools, and again in the measurement that is
+/// subtracted because it contains the costs per connection.
+const BASELINE: usize = 20;
 const CONNECTIONS: usize = 8;
-/// For connections to close.
+/// Time for connections to close.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// What is counted. Valgrind does not know the instructions that a processor has for SHA-256 and the widest for AES, and
-/// under it reading the clock is a system call: both stand apart.
+/// What is counted. Valgrind does not support the processor's instructions for SHA-256 and the
+/// widest ones for AES, and under valgrind reading the clock is a system call: both have their own
+/// column.
 #[derive(Clone, Copy)]
 enum Column {
     Instructions,
@@ -43,21 +46,21 @@ enum Column {
 /// A figure for each [`Column`].
 type Count = [f64; 4];
 
-/// Per request, by name of the row.
+/// The counts per request, by name of the row.
 pub(crate) struct Counts(BTreeMap<String, Count>);
 
 /// Runs `proxy` under callgrind with one worker.
 ///
 /// # Errors
 ///
-/// Valgrind is not installed, or an answer is not what it must be.
+/// Returns an error if valgrind is not installed or a response is not the expected one.
 pub(crate) fn count(proxy: Proxy, dir: &Path, origin: &Origin, pki: &Pki) -> Result<Counts> {
     let files = dir.join("callgrind.out");
     let mut file_option = OsString::from("--callgrind-out-file=");
     file_option.push(&files);
     let tool = ["valgrind", "--tool=callgrind", "--collect-systime=yes"].map(OsString::from);
     let tool = tool.into_iter().chain([file_option]).collect();
-    let running = proxy.under(tool).start(dir, origin.port, 1)?;
+    let running = proxy.run_by(tool).start(dir, origin.port, 1)?;
     let mut callgrind = Callgrind {
         running: &running,
         files: &files,
@@ -69,72 +72,74 @@ pub(crate) fn count(proxy: Proxy, dir: &Path, origin: &Origin, pki: &Pki) -> Res
         let scenario = scenarios::all().into_iter().find(|s| s.name == name);
         let scenario = Scenario {
             connections: CONNECTIONS,
-            ..scenario.ok_or("no such row")?
+            ..scenario.ok_or("no scenario of this name")?
         };
         let count = callgrind
-            .of_one(&scenario, requests, pki)
-            .map_err(|e| format!("{name}: {e}\n{}", running.last_words()))?;
+            .per_request(&scenario, requests, pki)
+            .map_err(|e| format!("{name}: {e}\n{}", running.log_tail()))?;
         counts.insert(name.to_owned(), count);
     }
     Ok(Counts(counts))
 }
 
 struct Callgrind<'a> {
-    running: &'a Running,
-    /// Where the dumps go, with `.1` and so on after it.
+    running: &'a RunningProxy,
+    /// The path of the dumps, to which callgrind appends `.1`, `.2` and so on.
     files: &'a Path,
     dumps: usize,
 }
 
 impl Callgrind<'_> {
-    /// One request more: many on each connection less few on as many, so that what comes once drops out.
-    fn of_one(&mut self, scenario: &Scenario, requests: usize, pki: &Pki) -> Result<Count> {
+    /// Returns the count of one request: the difference between many and few requests on the same
+    /// number of connections, so that costs per connection cancel out.
+    fn per_request(&mut self, scenario: &Scenario, requests: usize, pki: &Pki) -> Result<Count> {
         let mut send = |each: usize| {
-            load::exactly(self.running.address, scenario, each, pki)?;
+            load::send_exactly(self.running.address, scenario, each, pki)?;
             thread::sleep(SETTLE);
-            self.since_last()
+            self.dump()
         };
-        send(FEW)?;
-        let few = send(FEW)?;
-        let many = send(FEW + requests)?;
-        let requests = (requests * scenario.at_a_time()) as f64;
+        send(BASELINE)?;
+        let few = send(BASELINE)?;
+        let many = send(BASELINE + requests)?;
+        let requests = (requests * scenario.concurrent_requests()) as f64;
         Ok(std::array::from_fn(|i| (many[i] - few[i]) / requests))
     }
 
-    /// All since the dump before, which sets the counters to zero.
-    fn since_last(&mut self) -> Result<Count> {
+    /// Returns the counts since the previous dump; each dump resets the counters.
+    fn dump(&mut self) -> Result<Count> {
         let vgdb = Command::new("vgdb")
             .arg(format!("--pid={}", self.running.pid()))
             .arg("dump")
             .output()?;
         if !vgdb.status.success() {
-            let said = String::from_utf8_lossy(&vgdb.stderr);
-            return Err(format!("vgdb: {said}").into());
+            let stderr = String::from_utf8_lossy(&vgdb.stderr);
+            return Err(format!("vgdb: {stderr}").into());
         }
         self.dumps += 1;
         let path = self.files.with_extension(format!("out.{}", self.dumps));
         let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         fs::remove_file(&path)?;
-        sum(&text).ok_or_else(|| "a dump of callgrind that cannot be read".into())
+        sum(&text).ok_or_else(|| "callgrind wrote an unreadable dump".into())
     }
 }
 
-/// Of all functions in a dump: <https://valgrind.org/docs/manual/cl-format.html>.
+/// Sums the costs of all functions in a dump. For the format see
+/// <https://valgrind.org/docs/manual/cl-format.html>.
 fn sum(dump: &str) -> Option<Count> {
     let mut sum = Count::default();
-    let mut known = HashMap::new();
+    let mut numbered = HashMap::new();
     let mut columns = [Column::Instructions, Column::SystemCalls];
     let mut lines = dump.lines();
     while let Some(line) = lines.next() {
         if let Some(function) = line.strip_prefix("fn=") {
-            columns = columns_of(function, &mut known)?;
+            columns = columns_of(function, &mut numbered)?;
         } else if let Some(function) = line.strip_prefix("cfn=") {
-            columns_of(function, &mut known)?;
+            columns_of(function, &mut numbered)?;
         } else if line.starts_with("calls=") {
-            // What the called function took: it stands with that function too.
+            // The inclusive cost of the called function, which that function's entry has too.
             lines.next()?;
         } else if line.starts_with(|c: char| c.is_ascii_digit() || "+-*".contains(c)) {
-            // Line of source, then the costs; zeros at the end may be left out.
+            // The source line, then the costs; trailing zeros may be omitted.
             let costs = line.split_ascii_whitespace().skip(1);
             for (column, cost) in columns.into_iter().zip(costs) {
                 sum[column as usize] += cost.parse::<f64>().ok()?;
@@ -144,13 +149,14 @@ fn sum(dump: &str) -> Option<Count> {
     Some(sum)
 }
 
-/// Where instructions and system calls of a function go. It is `(7) name` where it stands for the first time, then `(7)`.
+/// Returns the columns to which the instructions and system calls of a function belong. A dump
+/// names a function `(7) name` at its first occurrence and `(7)` after that.
 fn columns_of<'a>(
     function: &'a str,
-    known: &mut HashMap<&'a str, [Column; 2]>,
+    numbered: &mut HashMap<&'a str, [Column; 2]>,
 ) -> Option<[Column; 2]> {
     let Some((number, name)) = function.split_once(' ') else {
-        return known.get(function).copied();
+        return numbered.get(function).copied();
     };
     let has = |part: &&str| name.contains(*part);
     let columns = if has(&"clock_gettime") {
@@ -160,7 +166,7 @@ fn columns_of<'a>(
     } else {
         [Column::Instructions, Column::SystemCalls]
     };
-    known.insert(number, columns);
+    numbered.insert(number, columns);
     Some(columns)
 }
 
@@ -181,7 +187,7 @@ impl Column {
         }
     }
 
-    /// Instructions are many, calls are few.
+    /// Decimal places: instructions are many, calls are few.
     fn digits(self) -> usize {
         match self {
             Self::Instructions | Self::Cryptography => 0,
@@ -191,7 +197,7 @@ impl Column {
 }
 
 impl Counts {
-    /// As [`write`](Self::write) wrote them.
+    /// Reads counts that [`write`](Self::write) wrote.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
         let row = |line: &str| {
@@ -202,7 +208,8 @@ impl Counts {
         };
         let rows = text.lines().filter(|line| !line.starts_with('#'));
         let rows: Option<_> = rows.map(row).collect();
-        let rows = rows.ok_or_else(|| format!("{}: not as --record writes it", path.display()))?;
+        let rows =
+            rows.ok_or_else(|| format!("{}: not a file written by --record", path.display()))?;
         Ok(Self(rows))
     }
 
@@ -219,8 +226,8 @@ impl Counts {
         fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()).into())
     }
 
-    /// The table for people, with the ratio to `recorded` where it has the row.
-    pub(crate) fn beside(&self, recorded: &Self) -> Result<String> {
+    /// Returns the table for the terminal, with the ratio to `recorded` if that has the row.
+    pub(crate) fn table(&self, recorded: &Self) -> Result<String> {
         let mut text = format!("{:<10}", "request");
         for column in Column::ALL {
             write!(text, " {:>12} {:<17}", column.title(), "recorded (ratio)")?;
@@ -231,11 +238,11 @@ impl Counts {
             for column in Column::ALL {
                 let digits = column.digits();
                 let now = now[column as usize];
-                let beside = match then.map(|then| then[column as usize]) {
+                let table = match then.map(|then| then[column as usize]) {
                     Some(then) => format!("{then:.digits$} ({:.3})", now / then),
                     None => "-".to_owned(),
                 };
-                write!(text, " {now:>12.digits$} {beside:<17}")?;
+                write!(text, " {now:>12.digits$} {table:<17}")?;
             }
         }
         Ok(text)

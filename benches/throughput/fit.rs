@@ -1,25 +1,27 @@
-//! Whether what a request costs grows in proportion to its length: the straight line through the rows of long GETs.
+//! Whether the cost of a request grows in proportion to its length: the straight line through the
+//! rows of long GETs.
 
 use std::fmt;
 
 use serde::Serialize;
 
-use crate::report::Row;
 use crate::request::Request;
+use crate::row::Row;
 use crate::scenarios::{Http, Scenario};
 
-/// Of one proxy: `fixed_us + us_per_kb * length`.
+/// The line of one proxy: `fixed_us + us_per_kb * length`.
 #[derive(Serialize)]
 pub(crate) struct Fit {
     proxy: &'static str,
     fixed_us: f64,
     us_per_kb: f64,
-    /// Of a row from the line, in percent of the line: the largest, and at which length.
+    /// The largest deviation of a row from the line in percent of the line, and its length.
     deviation_percent: f64,
     deviation_at_kb: f64,
 }
 
-/// A line for each proxy; none where fewer than three lengths were measured, through which there is always one.
+/// Returns a line for each proxy with at least three measured lengths; any two points are on a
+/// line.
 pub(crate) fn fits(rows: &[Row], scenarios: &[Scenario]) -> Vec<Fit> {
     let mut lines: Vec<(&'static str, Vec<(f64, f64)>)> = Vec::new();
     for scenario in scenarios {
@@ -44,7 +46,7 @@ pub(crate) fn fits(rows: &[Row], scenarios: &[Scenario]) -> Vec<Fit> {
 }
 
 impl Fit {
-    /// Least squares over points of KB and us.
+    /// Fits the line by least squares to points of KB and us.
     fn new(proxy: &'static str, points: &[(f64, f64)]) -> Self {
         let count = points.len() as f64;
         let mean_kb = points.iter().map(|(kb, _)| kb).sum::<f64>() / count;
@@ -56,13 +58,13 @@ impl Fit {
         let variance: f64 = points.iter().map(|(kb, _)| (kb - mean_kb).powi(2)).sum();
         let us_per_kb = covariance / variance;
         let fixed_us = mean_us - us_per_kb * mean_kb;
-        let off = |&(kb, us): &(f64, f64)| {
+        let deviation = |&(kb, us): &(f64, f64)| {
             let line = fixed_us + us_per_kb * kb;
             (100.0 * (us - line) / line, kb)
         };
         let (deviation_percent, deviation_at_kb) = points
             .iter()
-            .map(off)
+            .map(deviation)
             .max_by(|(a, _), (b, _)| a.abs().total_cmp(&b.abs()))
             .unwrap_or_default();
         Self {

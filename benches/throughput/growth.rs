@@ -1,4 +1,5 @@
-//! `--growth`: how ndes-proxy does when much is open or much is published: CPU time, memory, start and reload.
+//! `--growth`: ndes-proxy with many open connections and with many applications: CPU time, memory,
+//! time of start and reload.
 
 use std::fmt;
 use std::thread;
@@ -6,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use crate::measure::{Bench, SETTLE, explain};
+use crate::measure::{Bench, SETTLE, with_log};
 use crate::pki::public_name;
-use crate::proxies::{Kind, Proxy, Running};
-use crate::report::Spread;
+use crate::proxies::{Kind, Proxy, RunningProxy};
+use crate::row::Spread;
 use crate::scenarios::{Handshake, KEEP_ALIVE, Scenario, Tls, short_gets};
 use crate::{Result, load, procfs};
 
 const CONNECTIONS: [usize; 4] = [100, 1000, 3000, 9000];
 const APPLICATIONS: [usize; 3] = [1, 100, 1000];
-/// Of the open connections so many have requests at a time.
+/// The number of connections that have a request at the same time.
 const BUSY: usize = 32;
-/// One for each name where there are most.
+/// One connection for each name of the largest configuration.
 const CONNECTIONS_OVER_NAMES: usize = 1000;
 
 #[derive(Serialize)]
@@ -28,25 +29,26 @@ pub(crate) struct Growth {
     applications: Vec<ByApplications>,
 }
 
-/// With so many connections open, all but 32 idle.
+/// The figures with this number of open connections, of which all but [`BUSY`] are idle.
 #[derive(Serialize)]
 struct ByConnections {
     connections: usize,
     cpu_us_per_get: Spread,
-    /// After the load.
+    /// Measured after the load.
     memory_mb: f64,
 }
 
-/// With so many applications, each with one name, the requests going round over the names.
+/// The figures with this number of applications. Each has one name, and the connections are spread
+/// evenly over the names.
 #[derive(Serialize)]
 struct ByApplications {
     applications: usize,
-    /// Until a port listens.
+    /// Until the port listens.
     start_ms: f64,
     memory_at_start_mb: f64,
     cpu_us_per_get: Spread,
     cpu_us_per_new_connection: Spread,
-    /// From SIGHUP to the line in the log.
+    /// From SIGHUP to the log line of the reload.
     reload_ms: Spread,
     memory_after_mb: f64,
 }
@@ -57,7 +59,7 @@ impl Bench {
         let by_connections = |connections: usize| {
             let running = proxy.start(&self.dir, self.origin.port, self.workers)?;
             self.by_connections(&running, connections)
-                .map_err(|e| explain(e, &running))
+                .map_err(|e| with_log(e, &running))
         };
         let connections = CONNECTIONS.into_iter().map(by_connections);
         let connections = connections.collect::<Result<_>>()?;
@@ -66,7 +68,7 @@ impl Bench {
             proxy = proxy.with_template(template(count)?);
             let running = proxy.start(&self.dir, self.origin.port, self.workers)?;
             let row = self.by_applications(&running, count);
-            applications.push(row.map_err(|e| explain(e, &running))?);
+            applications.push(row.map_err(|e| with_log(e, &running))?);
         }
         Ok(Growth {
             machine: procfs::machine()?,
@@ -76,10 +78,10 @@ impl Bench {
         })
     }
 
-    fn by_connections(&self, proxy: &Running, connections: usize) -> Result<ByConnections> {
+    fn by_connections(&self, proxy: &RunningProxy, connections: usize) -> Result<ByConnections> {
         let idle = connections - BUSY;
         let scenario = short_gets(KEEP_ALIVE, BUSY, 1);
-        load::while_idle(proxy.address, idle, KEEP_ALIVE, &self.pki, || {
+        load::with_idle_connections(proxy.address, idle, KEEP_ALIVE, &self.pki, || {
             Ok(ByConnections {
                 connections,
                 cpu_us_per_get: self.cpu(proxy, &scenario)?,
@@ -88,7 +90,7 @@ impl Bench {
         })
     }
 
-    fn by_applications(&self, proxy: &Running, applications: usize) -> Result<ByApplications> {
+    fn by_applications(&self, proxy: &RunningProxy, applications: usize) -> Result<ByApplications> {
         thread::sleep(SETTLE);
         let memory_at_start_mb = memory_mb(proxy)?;
         let over_names = |handshake| {
@@ -97,7 +99,7 @@ impl Bench {
                 ..KEEP_ALIVE
             };
             let scenario = Scenario {
-                at_once: Some(BUSY),
+                max_concurrent: Some(BUSY),
                 ..short_gets(tls, CONNECTIONS_OVER_NAMES, applications)
             };
             self.cpu(proxy, &scenario)
@@ -116,18 +118,19 @@ impl Bench {
         })
     }
 
-    fn cpu(&self, proxy: &Running, scenario: &Scenario) -> Result<Spread> {
+    fn cpu(&self, proxy: &RunningProxy, scenario: &Scenario) -> Result<Spread> {
         let cells = (0..self.rounds).map(|_| self.cell(proxy, scenario));
         let cells: Vec<_> = cells.collect::<Result<_>>()?;
         Ok(Spread::of(cells.iter().map(|cell| cell.cpu_us_per_request)))
     }
 }
 
-/// The configuration of all rows with so many applications of the same certificates.
+/// Returns the configuration of the other rows with this number of applications, which all use the
+/// same certificates.
 fn template(applications: usize) -> Result<String> {
     let template = Kind::NdesProxy.template();
     let at = template.find("[[application]]").ok_or("no application")?;
-    // From nine tenths of the limit on the proxy closes idle connections, as it should.
+    // The proxy closes idle connections when nine tenths of the limit are in use.
     let mut text = template[..at].replace("9000", "12000");
     for number in 0..applications {
         let application = template[at..]
@@ -138,15 +141,15 @@ fn template(applications: usize) -> Result<String> {
     Ok(text)
 }
 
-fn memory_mb(proxy: &Running) -> Result<f64> {
+fn memory_mb(proxy: &RunningProxy) -> Result<f64> {
     Ok(procfs::memory_of_tree(proxy.pid())? as f64 / 1024.0)
 }
 
-fn reload_ms(proxy: &Running) -> Result<f64> {
+fn reload_ms(proxy: &RunningProxy) -> Result<f64> {
     proxy.truncate_log()?;
     let began = Instant::now();
     proxy.reload();
-    while !proxy.last_words().contains("reloaded") {
+    while !proxy.log_tail().contains("reloaded") {
         if began.elapsed() > Duration::from_secs(60) {
             return Err("no reload within a minute".into());
         }
@@ -159,7 +162,7 @@ fn milliseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e3
 }
 
-/// The two tables for people.
+/// The two tables for the terminal.
 impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, {}, ndes-proxy", self.machine, self.date)?;

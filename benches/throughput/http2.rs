@@ -1,4 +1,4 @@
-//! HTTP/2: one connection with many requests at a time. Used by `load` and `preflight`.
+//! HTTP/2: one connection with concurrent requests. `load` and `preflight` use it.
 
 use bytes::Bytes;
 use h2::client::SendRequest;
@@ -6,19 +6,19 @@ use http::{HeaderMap, Request};
 use tokio::sync::OnceCell;
 
 use crate::Result;
-use crate::client::{Client, PATIENCE};
+use crate::client::{Client, TIMEOUT};
 
-/// A window that no answer fills, so that none waits for the client.
+/// A flow-control window that no response fills, so that no response waits for the client.
 const WINDOW: u32 = 16 << 20;
 
-/// Connects with the first request.
+/// A connection that opens with the first request.
 pub(crate) struct Multiplexed {
     client: Client,
     sender: OnceCell<SendRequest<Bytes>>,
 }
 
-/// Status and body.
-pub(crate) type Answer = (u16, Vec<u8>);
+/// Status code and body.
+pub(crate) type Response = (u16, Vec<u8>);
 
 impl Multiplexed {
     pub(crate) fn new(client: Client) -> Self {
@@ -28,14 +28,14 @@ impl Multiplexed {
         }
     }
 
-    /// Sends `request` beside all others and reads the whole answer.
-    pub(crate) async fn exchange(&self, request: &Request<Bytes>) -> Result<Answer> {
-        tokio::time::timeout(PATIENCE, self.exchange_unbounded(request))
+    /// Sends `request` concurrently with all others and reads the complete response.
+    pub(crate) async fn exchange(&self, request: &Request<Bytes>) -> Result<Response> {
+        tokio::time::timeout(TIMEOUT, self.exchange_unbounded(request))
             .await
-            .map_err(|_| "no whole answer within 10 s")?
+            .map_err(|_| "no complete response within 10 s")?
     }
 
-    async fn exchange_unbounded(&self, request: &Request<Bytes>) -> Result<Answer> {
+    async fn exchange_unbounded(&self, request: &Request<Bytes>) -> Result<Response> {
         let sender = self.sender.get_or_try_init(|| self.connect()).await?;
         let mut sender = sender.clone().ready().await?;
         let (parts, body) = request.clone().into_parts();
@@ -57,25 +57,25 @@ impl Multiplexed {
     async fn connect(&self) -> Result<SendRequest<Bytes>> {
         let stream = self.client.open().await?;
         if stream.get_ref().1.alpn_protocol() != Some(b"h2") {
-            return Err("HTTP/2 is not offered".into());
+            return Err("the proxy does not offer HTTP/2".into());
         }
         let mut builder = h2::client::Builder::new();
         builder
             .initial_window_size(WINDOW)
             .initial_connection_window_size(WINDOW);
         let (sender, connection) = builder.handshake(stream).await?;
-        // An error of the connection is one of each of its requests.
+        // An error of the connection also fails each of its requests, so it is not lost here.
         tokio::spawn(connection);
         Ok(sender)
     }
 }
 
-/// The request of HTTP/1 as one of HTTP/2.
+/// Translates an HTTP/1.1 request to HTTP/2.
 pub(crate) fn translate(request: &[u8]) -> Result<Request<Bytes>> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut head = httparse::Request::new(&mut fields);
     let httparse::Status::Complete(end) = head.parse(request)? else {
-        return Err("half a request".into());
+        return Err("an incomplete request".into());
     };
     let mut headers = HeaderMap::new();
     let mut host = "";

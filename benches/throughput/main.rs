@@ -1,8 +1,8 @@
-//! `cargo bench --bench throughput`: load on the real `ndes-proxy`, and on nginx and HAProxy with the same job, in one
-//! run. See `benches/README.md`.
+//! `cargo bench --bench throughput`: load on the real `ndes-proxy`, and in the same run on nginx
+//! and HAProxy, configured for the same task. See `benches/README.md`.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr)] // it is a program for a terminal
+#![allow(clippy::print_stdout, clippy::print_stderr)] // a program for the terminal
 
 mod client;
 mod counts;
@@ -19,6 +19,7 @@ mod procfs;
 mod proxies;
 mod report;
 mod request;
+mod row;
 mod scenarios;
 mod worker;
 
@@ -53,9 +54,9 @@ fn main() -> ExitCode {
         None if options.counts => count(&options),
         None if options.growth => grow(&options),
         None if options.bench => run(&options),
-        // `cargo test --all-targets` starts benches too.
+        // `cargo test --all-targets` runs the benches too.
         None => {
-            println!("nothing measured: run it as `cargo bench --bench throughput`");
+            println!("nothing was measured; run `cargo bench --bench throughput`");
             Ok(())
         }
     };
@@ -72,8 +73,8 @@ fn run(options: &Options) -> Result<()> {
     let mut scenarios = scenarios::all();
     let mut one_worker = vec![scenarios::one_worker()];
     options.check_names(scenarios.iter().chain(&one_worker))?;
-    scenarios.retain(|scenario| options.wants(scenario.name));
-    one_worker.retain(|scenario| options.wants(scenario.name));
+    scenarios.retain(|scenario| options.selects(scenario.name));
+    one_worker.retain(|scenario| options.selects(scenario.name));
 
     let (proxies, absent) = find_proxies(options)?;
     let dir = tempfile::tempdir()?;
@@ -81,7 +82,7 @@ fn run(options: &Options) -> Result<()> {
     let mut rows = bench.under_load(&proxies, options.workers, &scenarios)?;
     let fits = fit::fits(&rows, &scenarios);
     rows.extend(bench.under_load(&proxies, 1, &one_worker)?);
-    if options.wants(MEMORY) {
+    if options.selects(MEMORY) {
         rows.extend(bench.memory(&proxies)?);
     }
     let report = Report {
@@ -94,20 +95,20 @@ fn run(options: &Options) -> Result<()> {
         rows,
         fits,
     };
-    tell(&report, options)
+    publish(&report, options)
 }
 
-/// `--growth`.
+/// Runs `--growth`.
 fn grow(options: &Options) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let bench = bench(options, dir.path())?;
-    tell(
-        &bench.growth(Proxy::ours(options.program.clone()))?,
+    publish(
+        &bench.growth(Proxy::ndes_proxy(options.program.clone()))?,
         options,
     )
 }
 
-/// With its origin and its PKI, in `dir`.
+/// Creates the bench with its origin and its PKI in `dir`.
 fn bench(options: &Options, dir: &Path) -> Result<Bench> {
     let (rounds, seconds, idle) = match options.quick {
         true => (1, 0.5, 500),
@@ -128,8 +129,8 @@ fn bench(options: &Options, dir: &Path) -> Result<Bench> {
     })
 }
 
-/// As a table to the terminal, and as JSON to the file of `--json`.
-fn tell(report: &(impl Display + Serialize), options: &Options) -> Result<()> {
+/// Writes a report to the terminal as a table, and to the file of `--json` as JSON.
+fn publish(report: &(impl Display + Serialize), options: &Options) -> Result<()> {
     println!("\n{report}");
     if let Some(path) = &options.json {
         fs::write(path, serde_json::to_vec_pretty(report)?)
@@ -138,7 +139,7 @@ fn tell(report: &(impl Display + Serialize), options: &Options) -> Result<()> {
     Ok(())
 }
 
-/// `--counts`.
+/// Runs `--counts`.
 fn count(options: &Options) -> Result<()> {
     let recorded = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/counts.txt");
     let against = match &options.against {
@@ -148,22 +149,22 @@ fn count(options: &Options) -> Result<()> {
     let dir = tempfile::tempdir()?;
     let pki = Pki::create(dir.path())?;
     let origin = origin::Origin::start(dir.path())?;
-    let proxy = Proxy::ours(options.program.clone());
+    let proxy = Proxy::ndes_proxy(options.program.clone());
     let counts = counts::count(proxy, dir.path(), &origin, &pki)?;
-    println!("{}", counts.beside(&Counts::read(against)?)?);
+    println!("{}", counts.table(&Counts::read(against)?)?);
     match &options.record {
         Some(path) => counts.write(path),
         None => Ok(()),
     }
 }
 
-/// The proxies that are there, and the names of those that are not; says both.
+/// Returns the installed proxies and the names of the missing ones, and prints both.
 fn find_proxies(options: &Options) -> Result<(Vec<Proxy>, Vec<&'static str>)> {
     let (mut proxies, mut absent) = (Vec::new(), Vec::new());
     for kind in Kind::ALL {
         let found = match kind {
             Kind::NdesProxy if options.peers_only => continue,
-            Kind::NdesProxy => Some(Proxy::ours(options.program.clone())),
+            Kind::NdesProxy => Some(Proxy::ndes_proxy(options.program.clone())),
             Kind::Nginx | Kind::Haproxy => Proxy::peer(kind),
         };
         match found {
@@ -184,7 +185,8 @@ fn find_proxies(options: &Options) -> Result<(Vec<Proxy>, Vec<&'static str>)> {
     }
 }
 
-/// As many open files as the system allows: the default of 1024 ends the memory row. Children inherit it.
+/// Raises the limit of open files to the maximum, because the default of 1024 is too low for the
+/// memory row. Child processes inherit it.
 fn raise_open_files() -> Result<()> {
     let maximum = getrlimit(Resource::Nofile).maximum;
     let limit = Rlimit {
@@ -194,7 +196,8 @@ fn raise_open_files() -> Result<()> {
     Ok(setrlimit(Resource::Nofile, limit)?)
 }
 
-/// Turns SIGINT and SIGTERM into a flag that is read between cells, so that children and files go away as always.
+/// Turns SIGINT and SIGTERM into a flag that is checked between cells, so that child processes and
+/// files are removed as usual.
 fn watch_signals() -> Result<Arc<AtomicBool>> {
     let interrupted = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&interrupted);

@@ -7,65 +7,69 @@ use clap::Parser;
 use crate::Result;
 use crate::scenarios::Scenario;
 
-/// What `--only` calls the two rows on memory.
+/// The name of the two memory rows for `--only`.
 pub(crate) const MEMORY: &str = "memory";
 
-/// WorkerLoad on ndes-proxy, nginx and HAProxy: CPU per request, latency, memory.
+/// Load on ndes-proxy, nginx and HAProxy: CPU per request, latency, memory.
 #[derive(Parser)]
 pub(crate) struct Options {
-    /// One round, half a second per cell, 500 idle connections: to see that all works, not to compare.
+    /// Runs one round with half a second per cell and 500 idle connections: checks that everything
+    /// works, but is too short for comparisons.
     #[arg(long)]
     pub(crate) quick: bool,
-    /// Rounds; each starts with another proxy [default: 5].
+    /// Number of rounds; each starts with a different proxy [default: 5].
     #[arg(long)]
     pub(crate) rounds: Option<usize>,
     /// Measured seconds per scenario, proxy and round [default: 2].
     #[arg(long)]
     pub(crate) seconds: Option<f64>,
-    /// Threads or processes of each proxy, but in the row with one.
+    /// Threads or processes of each proxy, except in the row with one worker.
     #[arg(long, value_name = "N", default_value_t = 2)]
     pub(crate) workers: usize,
     /// Idle connections of the memory row [default: 5000].
     #[arg(long)]
     pub(crate) idle: Option<usize>,
-    /// Only the row of this name, or of all names that begin with it where NAME ends in `*`; may be given several times.
+    /// Runs only the row of this name, or all rows whose names begin with NAME if it ends in `*`;
+    /// may be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) only: Vec<String>,
-    /// Writes all figures of all rounds to this file.
+    /// Writes the figures of all rounds to this file.
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
-    /// Without ndes-proxy.
+    /// Leaves out ndes-proxy.
     #[arg(long)]
     pub(crate) peers_only: bool,
-    /// Measures this ndes-proxy, not the one that cargo has just built.
+    /// Measures this ndes-proxy instead of the one that cargo has just built.
     #[arg(long, value_name = "FILE")]
     pub(crate) program: Option<PathBuf>,
-    /// Instead of all that: ndes-proxy with many connections and with many applications.
+    /// Measures ndes-proxy with many connections and with many applications instead.
     #[arg(long)]
     pub(crate) growth: bool,
-    /// Instead of all that: instructions and system calls of ndes-proxy per request, counted by callgrind.
+    /// Counts instructions and system calls of ndes-proxy per request with callgrind instead.
     #[arg(long)]
     pub(crate) counts: bool,
-    /// What the counts are compared with [default: benches/counts.txt].
+    /// The file of counts to compare with [default: benches/counts.txt].
     #[arg(long, value_name = "FILE")]
     pub(crate) against: Option<PathBuf>,
-    /// Writes the counts to this file, to compare others with.
+    /// Writes the counts to this file for later comparisons.
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
-    /// Given by cargo.
+    /// Passed by cargo.
     #[arg(long, hide = true)]
     pub(crate) bench: bool,
-    /// Be the origin, with the PKI in this directory: how the bench starts itself a second time.
+    /// Runs the origin with the PKI in this directory; the bench starts itself again with this
+    /// option.
     #[arg(long, hide = true, value_name = "DIR")]
     pub(crate) origin: Option<PathBuf>,
 }
 
 impl Options {
-    pub(crate) fn wants(&self, row: &str) -> bool {
+    pub(crate) fn selects(&self, row: &str) -> bool {
         self.only.is_empty() || self.only.iter().any(|name| is_named(row, name))
     }
 
-    /// A misspelt name must not look like a run without errors.
+    /// Returns an error if a name of `--only` matches no row, so that a misspelt name does not look
+    /// like a successful run.
     pub(crate) fn check_names<'a>(
         &self,
         scenarios: impl Iterator<Item = &'a Scenario>,

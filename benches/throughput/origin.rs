@@ -1,8 +1,8 @@
-//! The HTTPS origin behind all proxies: a child process of the bench, one thread, as little work as possible.
+//! The HTTPS origin behind all proxies: a child process of the bench with one thread, which does as
+//! little work as possible.
 //!
-//! It answers every request with a receipt (how long target and body were), or with 1 MB or a CertRep where the target
-//! asks for it.
-//! It checks nothing: it is not what is measured.
+//! It responds to a request with a receipt that states the lengths of target and body, or with 1 MB
+//! or a CertRep if the target asks for it. It checks nothing, because it is not what is measured.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
@@ -18,16 +18,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use crate::Result;
-use crate::request::{ENROL_MARK, LARGE_ANSWER, LARGE_MARK, cert_rep, receipt};
+use crate::request::{ENROL_MARK, LARGE_MARK, LARGE_RESPONSE_BYTES, cert_rep, receipt};
 
-/// The child process as the bench sees it; ended when dropped.
+/// The child process, as seen by the bench. Dropping it ends the process.
 pub(crate) struct Origin {
     pub(crate) port: u16,
     child: Child,
 }
 
 impl Origin {
-    /// Starts this program a second time as [`run`], and waits for its port.
+    /// Starts this program again as [`run`], and waits for its port.
     pub(crate) fn start(dir: &Path) -> Result<Self> {
         let mut child = Command::new(std::env::current_exe()?)
             .arg("--origin")
@@ -43,7 +43,7 @@ impl Origin {
         let port = line
             .trim()
             .parse()
-            .map_err(|_| "the origin does not start")?;
+            .map_err(|_| "the origin did not start")?;
         Ok(Self { port, child })
     }
 
@@ -59,8 +59,8 @@ impl Drop for Origin {
     }
 }
 
-/// Serves with `origin.pem` and `origin.key` of `dir` on a free port of the loopback, which it prints; ends when its
-/// standard input is closed, so it never outlives the bench.
+/// Serves with `origin.pem` and `origin.key` of `dir` on a free loopback port, which it prints.
+/// Exits when its standard input is closed, so that it never outlives the bench.
 pub(crate) fn run(dir: &Path) -> Result<()> {
     let acceptor = TlsAcceptor::from(Arc::new(tls(dir)?));
     std::thread::spawn(|| {
@@ -92,7 +92,7 @@ fn tls(dir: &Path) -> Result<ServerConfig> {
     let chain: std::io::Result<Vec<CertificateDer<'static>>> =
         rustls_pemfile::certs(&mut &*pem).collect();
     let key = rustls_pemfile::private_key(&mut &*std::fs::read(dir.join("origin.key"))?)?
-        .ok_or("origin.key holds no key")?;
+        .ok_or("origin.key contains no key")?;
     Ok(ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()?
         .with_no_client_auth()
@@ -102,16 +102,16 @@ fn tls(dir: &Path) -> Result<ServerConfig> {
 async fn serve(stream: TcpStream, acceptor: TlsAcceptor) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = acceptor.accept(stream).await?;
-    let large = answer(&vec![b'x'; LARGE_ANSWER]);
-    let cert_rep = answer(cert_rep());
+    let large = response(&vec![b'x'; LARGE_RESPONSE_BYTES]);
+    let cert_rep = response(cert_rep());
     let mut buffer = Vec::with_capacity(128 << 10);
     while let Some(request) = read_request(&mut stream, &mut buffer).await? {
-        match request.wants {
-            Wants::Large => stream.write_all(&large).await?,
-            Wants::CertRep => stream.write_all(&cert_rep).await?,
-            Wants::Receipt => {
+        match request.reply {
+            Reply::Large => stream.write_all(&large).await?,
+            Reply::CertRep => stream.write_all(&cert_rep).await?,
+            Reply::Receipt => {
                 let receipt = receipt(request.target, request.body);
-                stream.write_all(&answer(&receipt)).await?;
+                stream.write_all(&response(&receipt)).await?;
             }
         }
         stream.flush().await?;
@@ -119,7 +119,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor) -> Result<()> {
     Ok(())
 }
 
-fn answer(body: &[u8]) -> Vec<u8> {
+fn response(body: &[u8]) -> Vec<u8> {
     let head = format!(
         "HTTP/1.1 200 OK\r\nContent-Type: application/x-pki-message\r\nServer: Microsoft-IIS/10.0\r\n\
          Date: Sun, 22 Nov 2026 12:00:00 GMT\r\nContent-Length: {}\r\n\r\n",
@@ -131,16 +131,17 @@ fn answer(body: &[u8]) -> Vec<u8> {
 struct Request {
     target: usize,
     body: usize,
-    wants: Wants,
+    reply: Reply,
 }
 
-enum Wants {
+enum Reply {
     Receipt,
     CertRep,
     Large,
 }
 
-/// Reads one request, head and body; `None` when the proxy has closed the connection between two.
+/// Reads one request with its body. Returns `None` if the proxy has closed the connection between
+/// two requests.
 async fn read_request(
     stream: &mut (impl AsyncReadExt + Unpin),
     buffer: &mut Vec<u8>,
@@ -148,34 +149,34 @@ async fn read_request(
     buffer.clear();
     let mut seen = 0;
     let head = loop {
-        // A proxy may drop an idle connection without a close_notify.
+        // A proxy may close an idle connection without close_notify.
         let read = stream.read_buf(buffer).await;
         if buffer.is_empty() {
             return Ok(None);
         }
         if read? == 0 {
-            return Err("the proxy closed within a request".into());
+            return Err("the proxy closed the connection within a request head".into());
         }
         if let Some(at) = memmem::find(&buffer[seen..], b"\r\n\r\n") {
             break seen + at + 4;
         }
         seen = buffer.len().saturating_sub(3);
     };
-    let (target, wants, body) = parse(&buffer[..head])?;
+    let (target, reply, body) = parse(&buffer[..head])?;
     while buffer.len() < head + body {
         if stream.read_buf(buffer).await? == 0 {
-            return Err("the proxy closed within a body".into());
+            return Err("the proxy closed the connection within a request body".into());
         }
     }
     Ok(Some(Request {
         target,
         body,
-        wants,
+        reply,
     }))
 }
 
-/// Length of the target, what it asks for, and the length of the body.
-fn parse(head: &[u8]) -> Result<(usize, Wants, usize)> {
+/// Returns the length of the target, the requested reply, and the length of the body.
+fn parse(head: &[u8]) -> Result<(usize, Reply, usize)> {
     let mut fields = [httparse::EMPTY_HEADER; 32];
     let mut request = httparse::Request::new(&mut fields);
     request.parse(head)?;
@@ -188,12 +189,12 @@ fn parse(head: &[u8]) -> Result<(usize, Wants, usize)> {
             return Err("a body without a length".into());
         }
     }
-    let wants = if target.ends_with(LARGE_MARK) {
-        Wants::Large
+    let reply = if target.ends_with(LARGE_MARK) {
+        Reply::Large
     } else if target.ends_with(ENROL_MARK) {
-        Wants::CertRep
+        Reply::CertRep
     } else {
-        Wants::Receipt
+        Reply::Receipt
     };
-    Ok((target.len(), wants, body))
+    Ok((target.len(), reply, body))
 }

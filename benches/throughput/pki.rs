@@ -1,4 +1,4 @@
-//! The throw-away PKI of one run: one CA, two certificates of the public name, one of the origin.
+//! The temporary PKI of one run: a CA, two certificates of the public name and one of the origin.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
@@ -13,7 +13,8 @@ use crate::Result;
 pub(crate) const PUBLIC_NAME: &str = "scep.example.com";
 pub(crate) const ORIGIN_NAME: &str = "ndes.corp.test";
 
-/// The name of an application: [`PUBLIC_NAME`] where there is one, then others that the certificates are for too.
+/// Returns the public name of an application: [`PUBLIC_NAME`] for the first, then other names that
+/// the certificates cover too.
 pub(crate) fn public_name(number: usize) -> String {
     match number {
         0 => PUBLIC_NAME.to_owned(),
@@ -21,15 +22,15 @@ pub(crate) fn public_name(number: usize) -> String {
     }
 }
 
-/// What the load generator has to see: the certificates that every proxy presents.
+/// The certificates that every proxy presents and the load generator expects.
 pub(crate) struct Pki {
     pub(crate) ecdsa: CertificateDer<'static>,
     pub(crate) rsa: CertificateDer<'static>,
 }
 
 impl Pki {
-    /// Writes `ca.pem`, `origin.*`, `ecdsa.*` and `rsa.*` (`.pem` and `.key`) to `dir`, and the two of the public
-    /// name once more as HAProxy wants them, key and chain in one file.
+    /// Writes `ca.pem`, `origin.*`, `ecdsa.*` and `rsa.*` (`.pem` and `.key`) to `dir`. For HAProxy
+    /// it also writes the two of the public name with chain and key in one file.
     pub(crate) fn create(dir: &Path) -> Result<Self> {
         let public = [PUBLIC_NAME, "*.example.com"];
         let ca = pki::Pki::new("Throughput bench root", Key::EcdsaP256)?;

@@ -1,17 +1,18 @@
-//! Before any load: does each proxy really do the job that it is compared on?
+//! Checks before any load that each proxy really does the task on which it is compared.
 
 use crate::Result;
 use crate::client::Client;
 use crate::http2::{self, Multiplexed};
 use crate::load::runtime;
 use crate::pki::{PUBLIC_NAME, Pki};
-use crate::proxies::Running;
+use crate::proxies::RunningProxy;
 use crate::request::{URI_BYTES, get, long_target};
 use crate::scenarios::{Handshake, Http, KEEP_ALIVE, Key, Tls, Version};
 
-/// Asks `proxy` what it must pass and what it must refuse, on each certificate and TLS version, and over HTTP/2.
-pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {
-    let questions = [
+/// Checks that `proxy` passes what it must pass and refuses what it must refuse, with each
+/// certificate and TLS version, and over HTTP/2.
+pub(crate) fn check(proxy: &RunningProxy, pki: &Pki) -> Result<()> {
+    let checks = [
         ("longest URI", long_target(URI_BYTES), 200),
         ("URI one byte too long", long_target(URI_BYTES + 1), 414),
         (
@@ -23,7 +24,7 @@ pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {
     ];
     let runtime = runtime()?;
     let two = Http::Two { streams: 1 };
-    for (what, target, status) in &questions {
+    for (what, target, status) in &checks {
         for (version, key) in [
             (Version::Tls13, Key::Ecdsa),
             (Version::Tls13, Key::Rsa),
@@ -36,29 +37,29 @@ pub(crate) fn check(proxy: &Running, pki: &Pki) -> Result<()> {
                 handshake: Handshake::Once,
             };
             let client = Client::new(proxy.address, tls, Http::One.protocol(), pki)?;
-            let seen = runtime.block_on(async {
+            let found = runtime.block_on(async {
                 let mut connection = client.connect().await?;
-                let answer = connection.exchange(&get(target, PUBLIC_NAME)).await?;
-                Result::Ok(answer.status)
+                let response = connection.exchange(&get(target, PUBLIC_NAME)).await?;
+                Result::Ok(response.status)
             });
-            let seen = seen.map_err(|e| format!("{what}: {e}"))?;
-            expect(what, seen, *status)?;
+            let found = found.map_err(|e| format!("{what}: {e}"))?;
+            expect(what, found, *status)?;
         }
-        // Over HTTP/2 nginx closes the connection instead of saying 414.
+        // Over HTTP/2, nginx closes the connection instead of responding with 414.
         if *status != 414 {
             let client = Client::new(proxy.address, KEEP_ALIVE, two.protocol(), pki)?;
             let request = http2::translate(&get(target, PUBLIC_NAME))?;
-            let answer = runtime.block_on(Multiplexed::new(client).exchange(&request));
-            let (seen, _) = answer.map_err(|e| format!("{what}, HTTP/2: {e}"))?;
-            expect(what, seen, *status)?;
+            let response = runtime.block_on(Multiplexed::new(client).exchange(&request));
+            let (found, _) = response.map_err(|e| format!("{what}, HTTP/2: {e}"))?;
+            expect(what, found, *status)?;
         }
     }
     Ok(())
 }
 
-fn expect(what: &str, seen: u16, status: u16) -> Result<()> {
-    match seen == status {
+fn expect(what: &str, found: u16, status: u16) -> Result<()> {
+    match found == status {
         true => Ok(()),
-        false => Err(format!("{what}: answer {seen} instead of {status}").into()),
+        false => Err(format!("{what}: status {found} instead of {status}").into()),
     }
 }

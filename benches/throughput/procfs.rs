@@ -1,4 +1,5 @@
-//! CPU time and memory of processes, read from `/proc`; called by `main` before and after each cell.
+//! CPU time and memory of processes, read from `/proc`. `measure` calls it before and after each
+//! load.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,26 +7,27 @@ use std::time::Duration;
 
 use crate::Result;
 
-/// `USER_HZ`: the unit of times in `/proc`, 100 on every Linux that Debian runs on.
+/// `USER_HZ`, the unit of times in `/proc`: 100 on every architecture of Debian's Linux.
 const TICKS_PER_SECOND: u64 = 100;
 
-/// User and system time of `pid` and of all processes below it.
+/// Returns the user and system time of `pid` and of all its descendants.
 pub(crate) fn cpu_of_tree(pid: u32) -> Result<Duration> {
     tree(pid)?.into_iter().map(cpu).sum()
 }
 
-/// User and system time of `pid` alone, all its threads.
+/// Returns the user and system time of all threads of `pid`, without its descendants.
 pub(crate) fn cpu(pid: u32) -> Result<Duration> {
     let stat = Stat::read(pid)?;
     Ok(ticks(stat.user + stat.system))
 }
 
-/// Memory of `pid` and of all processes below it, in KB. PSS: a page shared by n processes counts as 1/n in each.
+/// Returns the memory of `pid` and of all its descendants in KB. The unit is PSS: a page that n
+/// processes share counts as 1/n in each.
 pub(crate) fn memory_of_tree(pid: u32) -> Result<u64> {
     tree(pid)?.into_iter().map(memory).sum()
 }
 
-/// Time that all cores together did not spend idle, since the machine started.
+/// Returns the time since boot that all cores together were not idle.
 pub(crate) fn machine_busy() -> Result<Duration> {
     let text = fs::read_to_string("/proc/stat")?;
     let line = text.lines().next().unwrap_or_default();
@@ -34,14 +36,15 @@ pub(crate) fn machine_busy() -> Result<Duration> {
         .skip(1)
         .map_while(|field| field.parse().ok())
         .collect();
-    // proc_stat(5): user nice system idle iowait irq softirq steal, then guest times that user and nice hold already.
+    // proc_stat(5): user nice system idle iowait irq softirq steal, then guest times, which user
+    // and nice already include.
     let [user, nice, system, _, _, irq, softirq, ..] = fields[..] else {
-        return Err("the first line of /proc/stat is short".into());
+        return Err("the first line of /proc/stat has too few values".into());
     };
     Ok(ticks(user + nice + system + irq + softirq))
 }
 
-/// Processor, number of cores and kernel.
+/// Returns processor model, number of cores and kernel version.
 pub(crate) fn machine() -> Result<String> {
     let text = fs::read_to_string("/proc/cpuinfo")?;
     let model = text
@@ -53,14 +56,14 @@ pub(crate) fn machine() -> Result<String> {
     Ok(format!("{model}, {cores} cores, Linux {}", kernel.trim()))
 }
 
-/// `pid` and all processes below it.
+/// Returns `pid` and all its descendants.
 pub(crate) fn tree(pid: u32) -> Result<Vec<u32>> {
     let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
     for entry in fs::read_dir("/proc")? {
         let Some(other) = entry?.file_name().to_str().and_then(|n| n.parse().ok()) else {
             continue;
         };
-        // A process may end between the listing and the reading.
+        // A process may exit between the listing and the read.
         if let Ok(stat) = Stat::read(other) {
             children.entry(stat.parent).or_default().push(other);
         }
@@ -90,15 +93,16 @@ struct Stat {
 }
 
 impl Stat {
-    /// proc_pid_stat(5).
+    /// Reads `/proc/PID/stat`, see proc_pid_stat(5).
     fn read(pid: u32) -> Result<Self> {
         let path = format!("/proc/{pid}/stat");
         let text = fs::read_to_string(&path).map_err(|e| format!("{path}: {e}"))?;
-        Self::parse(&text).ok_or_else(|| format!("{path}: not as expected").into())
+        Self::parse(&text).ok_or_else(|| format!("{path}: unexpected format").into())
     }
 
     fn parse(text: &str) -> Option<Self> {
-        // The name in brackets may hold spaces and brackets itself; the third field follows the last one.
+        // The name in brackets may itself contain spaces and brackets. The third field follows the
+        // last bracket.
         let (_, rest) = text.rsplit_once(") ")?;
         let fields: Vec<&str> = rest.split_ascii_whitespace().collect();
         let field = |number: usize| fields.get(number - 3)?.parse::<u64>().ok();

@@ -1,5 +1,5 @@
-//! The proxies under load: ours, nginx and HAProxy, each as a child in the foreground with a configuration of the same
-//! meaning. The three configuration files stand beside this one.
+//! The proxies under load: ndes-proxy, nginx and HAProxy. Each runs as a child process in the
+//! foreground, with an equivalent configuration. The three configuration files are beside this one.
 
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
@@ -14,8 +14,9 @@ use rustix::process::{Pid, Signal, geteuid, kill_process};
 
 use crate::{Result, procfs};
 
-/// For a proxy to listen, and for it to end after SIGTERM; long for one under valgrind.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Maximum time for a proxy to listen, and to exit after SIGTERM. It is this long because of
+/// valgrind.
+const PROCESS_TIMEOUT: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -24,20 +25,20 @@ pub(crate) enum Kind {
     Haproxy,
 }
 
-/// A proxy that is there to be started.
+/// An installed proxy.
 pub(crate) struct Proxy {
     pub(crate) kind: Kind,
     pub(crate) version: String,
     template: String,
-    /// The program, after the tool that runs it where there is one, with the arguments of that.
+    /// The program, preceded by the tool that runs it and that tool's arguments, if any.
     command: Vec<OsString>,
 }
 
-/// A proxy that runs; ended when dropped.
-pub(crate) struct Running {
+/// A running proxy. Dropping it ends the process.
+pub(crate) struct RunningProxy {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
-    /// How long it took until it listened.
+    /// Time from its start until it listened.
     pub(crate) startup: Duration,
     child: Child,
     log: File,
@@ -63,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// Arguments that run `config` in the foreground.
+    /// Returns the arguments to run with `config` in the foreground.
     fn arguments(self, config: &Path) -> Vec<PathBuf> {
         match self {
             Self::NdesProxy => vec!["run".into(), "--config".into(), config.into()],
@@ -74,10 +75,10 @@ impl Kind {
 }
 
 impl Proxy {
-    /// The peer if it is installed.
+    /// Returns nginx or HAProxy, or `None` if it is not installed.
     pub(crate) fn peer(kind: Kind) -> Option<Self> {
         let program = installed(kind.name())?;
-        let version = first_line_of_version(&program)?;
+        let version = version_line(&program)?;
         Some(Self {
             kind,
             version,
@@ -86,8 +87,8 @@ impl Proxy {
         })
     }
 
-    /// Ours: `program`, or that which cargo has just built.
-    pub(crate) fn ours(program: Option<PathBuf>) -> Self {
+    /// Returns ndes-proxy: `program`, or the one that cargo has just built.
+    pub(crate) fn ndes_proxy(program: Option<PathBuf>) -> Self {
         let program = program.unwrap_or_else(|| env!("CARGO_BIN_EXE_ndes-proxy").into());
         Self {
             kind: Kind::NdesProxy,
@@ -97,24 +98,24 @@ impl Proxy {
         }
     }
 
-    /// The same, run by `tool`, which must run it in its own process.
-    pub(crate) fn under(mut self, tool: Vec<OsString>) -> Self {
+    /// Returns this proxy, run by `tool`, which must run it within the tool's own process.
+    pub(crate) fn run_by(mut self, tool: Vec<OsString>) -> Self {
         self.command.splice(0..0, tool);
         self
     }
 
-    /// The same with a configuration of its own.
+    /// Returns this proxy with another configuration.
     pub(crate) fn with_template(mut self, template: String) -> Self {
         self.template = template;
         self
     }
 
-    /// Starts it with `workers` threads or processes before the origin on port `origin` with the PKI in `dir`, and waits
-    /// until it listens.
-    pub(crate) fn start(&self, dir: &Path, origin: u16, workers: usize) -> Result<Running> {
+    /// Starts the proxy with `workers` threads or processes and the PKI in `dir`, in front of the
+    /// origin on port `origin`. Returns when it listens.
+    pub(crate) fn start(&self, dir: &Path, origin: u16, workers: usize) -> Result<RunningProxy> {
         let name = self.kind.name();
         let port = free_port()?;
-        // nginx drops root for a user that cannot read the directory unless it is told to stay.
+        // By default nginx changes from root to a user that cannot read the directory.
         let user = if geteuid().is_root() {
             "user root;"
         } else {
@@ -144,11 +145,11 @@ impl Proxy {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?)
-            // Ctrl-C ends the bench, and the bench ends its children, in that order.
+            // Ctrl-C reaches only the bench, which then ends its child processes.
             .process_group(0)
             .spawn()
             .map_err(|e| format!("{}: {e}", program.display()))?;
-        let mut running = Running {
+        let mut running = RunningProxy {
             kind: self.kind,
             address: (Ipv4Addr::LOCALHOST, port).into(),
             startup: Duration::ZERO,
@@ -162,12 +163,13 @@ impl Proxy {
     }
 }
 
-impl Running {
+impl RunningProxy {
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Empties the log, where our access log goes too, so that a long run does not fill the disk.
+    /// Empties the log, which includes the access log of ndes-proxy, so that a long run does not
+    /// fill the disk.
     pub(crate) fn truncate_log(&self) -> Result<()> {
         Ok(self.log.set_len(0)?)
     }
@@ -176,23 +178,23 @@ impl Running {
         signal(self.pid(), Signal::HUP);
     }
 
-    /// The last lines of the log, to explain an error.
-    pub(crate) fn last_words(&self) -> String {
+    /// Returns the last lines of the log, which explain an error.
+    pub(crate) fn log_tail(&self) -> String {
         let text = fs::read(&self.log_path).unwrap_or_default();
         let text = String::from_utf8_lossy(&text[text.len().saturating_sub(2000)..]);
         format!("log of {}: {}", self.kind.name(), text.trim())
     }
 
     fn wait_until_listening(&mut self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PROCESS_TIMEOUT;
         while TcpStream::connect(self.address).is_err() {
             if let Some(status) = self.child.try_wait()? {
-                let words = self.last_words();
-                return Err(format!("{} ended with {status}; {words}", self.kind.name()).into());
+                let log = self.log_tail();
+                return Err(format!("{} exited with {status}; {log}", self.kind.name()).into());
             }
             if Instant::now() > deadline {
-                let words = self.last_words();
-                return Err(format!("{} does not listen; {words}", self.kind.name()).into());
+                let log = self.log_tail();
+                return Err(format!("{} does not listen; {log}", self.kind.name()).into());
             }
             thread::sleep(Duration::from_millis(2));
         }
@@ -200,12 +202,12 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningProxy {
     fn drop(&mut self) {
-        // Noted first: when the parent has to be killed, its workers are still known.
+        // Listed first, so that the workers are still known if the parent has to be killed.
         let tree = procfs::tree(self.pid()).unwrap_or_default();
         signal(self.pid(), Signal::TERM);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PROCESS_TIMEOUT;
         while let Ok(None) = self.child.try_wait() {
             if Instant::now() > deadline {
                 for pid in tree {
@@ -221,12 +223,12 @@ impl Drop for Running {
 
 fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = pid.try_into().ok().and_then(Pid::from_raw) {
-        // It may have ended by itself.
+        // It may already have exited.
         let _ = kill_process(pid, signal);
     }
 }
 
-/// Debian puts servers where only root's PATH leads.
+/// Finds a program. Debian installs servers in directories that only root has in PATH.
 fn installed(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -235,10 +237,10 @@ fn installed(name: &str) -> Option<PathBuf> {
         .find(|program| program.is_file())
 }
 
-/// `None` when it cannot be run.
-fn first_line_of_version(program: &Path) -> Option<String> {
+/// Returns the first line of the output of `-v`, or `None` if the program cannot be run.
+fn version_line(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("-v").output().ok()?;
-    // nginx writes it to standard error.
+    // nginx writes its version to standard error.
     let text = [output.stdout, output.stderr].concat();
     let text = String::from_utf8_lossy(&text);
     Some(text.lines().next()?.to_owned())

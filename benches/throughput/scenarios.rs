@@ -1,26 +1,26 @@
-//! The rows of the table. A new row is one more entry in [`all`].
+//! The rows of the table. To add a row, add an entry to [`all`].
 
 use crate::request::{Request, URI_BYTES};
 
 pub(crate) struct Scenario {
-    /// For `--only` and for the JSON file.
+    /// The name in `--only` and in the JSON file.
     pub(crate) name: &'static str,
     pub(crate) title: &'static str,
     pub(crate) request: Request,
     pub(crate) tls: Tls,
     pub(crate) http: Http,
     pub(crate) connections: usize,
-    /// So many of them have a request at a time, each in turn; all where there is no number.
-    pub(crate) at_once: Option<usize>,
-    /// Of the proxy, over which the connections go round.
-    pub(crate) names: usize,
+    /// Maximum number of connections that have a request at the same time; `None` for no limit.
+    pub(crate) max_concurrent: Option<usize>,
+    /// Number of the proxy's public names, over which the connections are spread evenly.
+    pub(crate) public_names: usize,
     pub(crate) pace: Pace,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Http {
     One,
-    /// With so many requests at a time on each connection.
+    /// With this number of concurrent requests on each connection.
     Two {
         streams: usize,
     },
@@ -47,30 +47,30 @@ pub(crate) enum Key {
 
 #[derive(Clone, Copy, PartialEq)]
 pub(crate) enum Handshake {
-    /// One per connection, then requests one after the other.
+    /// One for each connection, which then sends one request after the other.
     Once,
-    /// A full one before each request.
+    /// A full handshake before each request.
     FullEach,
-    /// One that resumes the session of the request before.
+    /// Before each request, one that resumes the session of the previous request.
     ResumedEach,
 }
 
 #[derive(Clone, Copy)]
 pub(crate) enum Pace {
-    /// The next request follows the answer.
+    /// Closed loop: the next request follows the response.
     Closed,
-    /// So many per second over all connections, whether answers come or not.
+    /// Open loop: this number per second over all connections, whether or not responses arrive.
     Open { per_second: u32 },
 }
 
-/// The handshake of all rows that are not about handshakes.
+/// The TLS parameters of all rows that do not measure handshakes.
 pub(crate) const KEEP_ALIVE: Tls = Tls {
     version: Version::Tls13,
     key: Key::Ecdsa,
     handshake: Handshake::Once,
 };
 
-const fn each(version: Version, key: Key, handshake: Handshake) -> Tls {
+const fn with_handshake(version: Version, key: Key, handshake: Handshake) -> Tls {
     Tls {
         version,
         key,
@@ -78,7 +78,7 @@ const fn each(version: Version, key: Key, handshake: Handshake) -> Tls {
     }
 }
 
-/// Every row, in the order of the table.
+/// Returns all rows in the order of the table, except [`one_worker`].
 pub(crate) fn all() -> Vec<Scenario> {
     use Handshake::{FullEach, ResumedEach};
     use Key::{Ecdsa, Rsa};
@@ -92,7 +92,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     };
     let get = Request::ShortGet;
     let long = |name, title, bytes| row(name, title, Request::LongGet(bytes), KEEP_ALIVE);
-    let two = |row| Scenario {
+    let http2 = |row| Scenario {
         http: Http::Two { streams: 16 },
         connections: 4,
         ..row
@@ -106,8 +106,8 @@ pub(crate) fn all() -> Vec<Scenario> {
         long("get-32k", "GET, 32 KB URI", 32 << 10),
         long("get-60k", "GET, 60 KB URI", 60 << 10),
         long("get-64k", "GET, 64 KB URI", URI_BYTES),
-        two(row("h2-get", "HTTP/2, short GET", get, KEEP_ALIVE)),
-        two(long("h2-get-60k", "HTTP/2, GET, 60 KB URI", 60 << 10)),
+        http2(row("h2-get", "HTTP/2, short GET", get, KEEP_ALIVE)),
+        http2(long("h2-get-60k", "HTTP/2, GET, 60 KB URI", 60 << 10)),
         row(
             "post-4k",
             "POST, 4 KB body",
@@ -117,40 +117,47 @@ pub(crate) fn all() -> Vec<Scenario> {
         row(
             "enrol",
             "POST, real PKCSReq of 4.5 KB",
-            Request::Enrol { read: true },
+            Request::Enrol { read_as_scep: true },
             KEEP_ALIVE,
         ),
         row(
             "enrol-unread",
             "the same, not read as SCEP",
-            Request::Enrol { read: false },
+            Request::Enrol {
+                read_as_scep: false,
+            },
             KEEP_ALIVE,
         ),
         row(
             "new-ecdsa",
             "new TLS 1.3 connection, ECDSA",
             get,
-            each(Tls13, Ecdsa, FullEach),
+            with_handshake(Tls13, Ecdsa, FullEach),
         ),
         row(
             "new-rsa",
             "new TLS 1.3 connection, RSA-2048",
             get,
-            each(Tls13, Rsa, FullEach),
+            with_handshake(Tls13, Rsa, FullEach),
         ),
         row(
             "resumed-13",
             "TLS 1.3 resumption",
             get,
-            each(Tls13, Ecdsa, ResumedEach),
+            with_handshake(Tls13, Ecdsa, ResumedEach),
         ),
         row(
             "resumed-12",
             "TLS 1.2 resumption",
             get,
-            each(Tls12, Ecdsa, ResumedEach),
+            with_handshake(Tls12, Ecdsa, ResumedEach),
         ),
-        row("answer-1m", "1 MB answer", Request::LargeAnswer, KEEP_ALIVE),
+        row(
+            "answer-1m",
+            "1 MB response",
+            Request::LargeResponse,
+            KEEP_ALIVE,
+        ),
         Scenario {
             connections: 64,
             pace: Pace::Open { per_second: 1500 },
@@ -159,7 +166,7 @@ pub(crate) fn all() -> Vec<Scenario> {
     ]
 }
 
-/// The row that runs with one worker, whatever the others have.
+/// Returns the row that always runs with one worker.
 pub(crate) fn one_worker() -> Scenario {
     Scenario {
         name: "get-1-worker",
@@ -168,8 +175,9 @@ pub(crate) fn one_worker() -> Scenario {
     }
 }
 
-/// Short GETs over so many connections, which go round over so many names.
-pub(crate) fn short_gets(tls: Tls, connections: usize, names: usize) -> Scenario {
+/// Returns short GETs over this number of connections, which are spread evenly over this number of
+/// public names.
+pub(crate) fn short_gets(tls: Tls, connections: usize, public_names: usize) -> Scenario {
     Scenario {
         name: "get",
         title: "short GET, keep-alive",
@@ -177,15 +185,15 @@ pub(crate) fn short_gets(tls: Tls, connections: usize, names: usize) -> Scenario
         tls,
         http: Http::One,
         connections,
-        at_once: None,
-        names,
+        max_concurrent: None,
+        public_names,
         pace: Pace::Closed,
     }
 }
 
 impl Scenario {
-    /// Requests that the connections have at a time.
-    pub(crate) fn at_a_time(&self) -> usize {
+    /// Returns the maximum number of concurrent requests over all connections.
+    pub(crate) fn concurrent_requests(&self) -> usize {
         match self.http {
             Http::One => self.connections,
             Http::Two { streams } => self.connections * streams,
@@ -194,7 +202,7 @@ impl Scenario {
 }
 
 impl Http {
-    /// What ALPN calls it.
+    /// Returns the ALPN protocol name.
     pub(crate) fn protocol(self) -> &'static str {
         match self {
             Self::One => "http/1.1",

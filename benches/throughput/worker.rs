@@ -1,4 +1,5 @@
-//! One request after the other, over HTTP/1 or a stream of HTTP/2, each answer compared; `load` starts many of these.
+//! A worker sends one request after the other over HTTP/1 or HTTP/2 and compares each response.
+//! `load` starts many of them.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,86 +15,89 @@ use crate::Result;
 use crate::client::{Client, Connection};
 use crate::http2::{self, Multiplexed};
 use crate::pki::{Pki, public_name};
-use crate::request::{LARGE_ANSWER, Request};
+use crate::request::{LARGE_RESPONSE_BYTES, Request};
 use crate::scenarios::{Handshake, Http, Scenario};
 
-/// What all workers look at.
+/// The state that all workers share.
 #[derive(Default)]
 pub(crate) struct Phase {
     pub(crate) recording: AtomicBool,
     pub(crate) stop: AtomicBool,
-    /// How many have had their first answer.
-    pub(crate) begun: AtomicUsize,
-    turns: Option<Semaphore>,
+    /// Number of workers that have received their first response.
+    pub(crate) ready: AtomicUsize,
+    permits: Option<Semaphore>,
 }
 
 impl Phase {
     pub(crate) fn new(scenario: &Scenario) -> Self {
         Self {
-            turns: scenario.at_once.map(Semaphore::new),
+            permits: scenario.max_concurrent.map(Semaphore::new),
             ..Self::default()
         }
     }
 }
 
-/// Those of each connection of `scenario`, which belong on one thread.
+/// Creates the workers of each connection of `scenario`. Those of one connection belong on one
+/// thread.
 pub(crate) fn workers(
     proxy: SocketAddr,
     scenario: &Scenario,
     pki: &Pki,
     phase: &Arc<Phase>,
-    mut starts: impl FnMut() -> Starts,
+    mut schedule: impl FnMut() -> Schedule,
 ) -> Result<Vec<Vec<Worker>>> {
-    let names: Vec<String> = (0..scenario.names).map(public_name).collect();
+    let names: Vec<String> = (0..scenario.public_names).map(public_name).collect();
     let mut exchanges = Vec::new();
     for name in &names {
         exchanges.push(Arc::new(Exchange::new(scenario.request, name)?));
     }
-    let mut worker = |lane, exchange: &Arc<Exchange>| Worker {
-        lane,
+    let mut worker = |transport, exchange: &Arc<Exchange>| Worker {
+        transport,
         exchange: Arc::clone(exchange),
-        starts: starts(),
+        schedule: schedule(),
         phase: Arc::clone(phase),
     };
-    let mut of_all = Vec::new();
+    let mut by_connection = Vec::new();
     let names = names.iter().zip(&exchanges).cycle();
     for (name, exchange) in names.take(scenario.connections) {
         let client = Client::new(proxy, scenario.tls, scenario.http.protocol(), pki)?;
         let client = client.named(name)?;
-        of_all.push(match scenario.http {
+        by_connection.push(match scenario.http {
             Http::One => {
-                let alone = Alone::new(client, scenario.tls.handshake);
-                vec![worker(Lane::One(Box::new(alone)), exchange)]
+                let sequential = Sequential::new(client, scenario.tls.handshake);
+                vec![worker(Transport::Http1(Box::new(sequential)), exchange)]
             }
             Http::Two { streams } => {
                 let shared = Arc::new(Multiplexed::new(client));
-                let lane = || Lane::Two(Arc::clone(&shared));
-                (0..streams).map(|_| worker(lane(), exchange)).collect()
+                let transport = || Transport::Http2(Arc::clone(&shared));
+                (0..streams)
+                    .map(|_| worker(transport(), exchange))
+                    .collect()
             }
         });
     }
-    Ok(of_all)
+    Ok(by_connection)
 }
 
-/// Sends one request after the other.
+/// Sends one request after the other and records their latencies.
 pub(crate) struct Worker {
-    lane: Lane,
+    transport: Transport,
     exchange: Arc<Exchange>,
-    starts: Starts,
+    schedule: Schedule,
     phase: Arc<Phase>,
 }
 
-enum Lane {
-    One(Box<Alone>),
-    /// A stream at a time of a connection that others use too.
-    Two(Arc<Multiplexed>),
+enum Transport {
+    Http1(Box<Sequential>),
+    /// One stream at a time of a connection that other workers use too.
+    Http2(Arc<Multiplexed>),
 }
 
-/// One connection after the other, or one for all requests.
-struct Alone {
+/// A connection for each request, or one for all of them, depending on `handshake`.
+struct Sequential {
     client: Client,
     handshake: Handshake,
-    kept: Option<Connection>,
+    idle: Option<Connection>,
     first: bool,
 }
 
@@ -101,17 +105,17 @@ impl Worker {
     pub(crate) async fn run(mut self) -> Result<Vec<u32>> {
         let mut latencies = Vec::new();
         let mut first = true;
-        while let Some(start) = self.starts.next().await {
-            let _turn = match &self.phase.turns {
-                Some(turns) => Some(turns.acquire().await?),
+        while let Some(start) = self.schedule.next().await {
+            let _permit = match &self.phase.permits {
+                Some(permits) => Some(permits.acquire().await?),
                 None => None,
             };
-            match &mut self.lane {
-                Lane::One(alone) => alone.exchange(&self.exchange).await?,
-                Lane::Two(connection) => self.exchange.over_two(connection).await?,
+            match &mut self.transport {
+                Transport::Http1(sequential) => sequential.exchange(&self.exchange).await?,
+                Transport::Http2(connection) => self.exchange.over_http2(connection).await?,
             }
             if std::mem::take(&mut first) {
-                self.phase.begun.fetch_add(1, Ordering::Relaxed);
+                self.phase.ready.fetch_add(1, Ordering::Relaxed);
             }
             if self.phase.recording.load(Ordering::Relaxed) {
                 latencies.push(start.elapsed().as_micros().try_into()?);
@@ -121,24 +125,24 @@ impl Worker {
     }
 }
 
-impl Alone {
+impl Sequential {
     fn new(client: Client, handshake: Handshake) -> Self {
         Self {
             client,
             handshake,
-            kept: None,
+            idle: None,
             first: true,
         }
     }
 
     async fn exchange(&mut self, exchange: &Exchange) -> Result<()> {
-        let mut connection = match self.kept.take() {
+        let mut connection = match self.idle.take() {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        exchange.over_one(&mut connection).await?;
+        exchange.over_http1(&mut connection).await?;
         if self.handshake == Handshake::Once {
-            self.kept = Some(connection);
+            self.idle = Some(connection);
         } else {
             connection.close().await;
         }
@@ -154,24 +158,24 @@ impl Alone {
         self.first = false;
         match connection.handshake() {
             Some(kind) if kind == expected => Ok(connection),
-            other => Err(format!("handshake {other:?} where {expected:?} was expected").into()),
+            other => Err(format!("handshake {other:?} instead of {expected:?}").into()),
         }
     }
 }
 
 /// When the next request starts.
-pub(crate) enum Starts {
+pub(crate) enum Schedule {
     Closed(Arc<Phase>),
     Open(UnboundedReceiver<Instant>),
-    /// So many are left, one after the other.
+    /// Each request follows the previous one, until this number has been sent.
     Counted(usize),
 }
 
-impl Starts {
+impl Schedule {
     async fn next(&mut self) -> Option<Instant> {
         match self {
             Self::Closed(phase) => (!phase.stop.load(Ordering::Relaxed)).then(Instant::now),
-            Self::Open(starts) => starts.recv().await,
+            Self::Open(schedule) => schedule.recv().await,
             Self::Counted(left) => {
                 *left = left.checked_sub(1)?;
                 Some(Instant::now())
@@ -180,43 +184,43 @@ impl Starts {
     }
 }
 
-/// A request and what must come back.
+/// A request and its expected response.
 pub(crate) struct Exchange {
-    one: Vec<u8>,
-    two: http::Request<Bytes>,
-    answer: Option<Vec<u8>>,
+    http1: Vec<u8>,
+    http2: http::Request<Bytes>,
+    expected: Option<Vec<u8>>,
 }
 
 impl Exchange {
-    /// With `host` in the field of that name.
+    /// Prepares `request` with `host` in the header field Host.
     pub(crate) fn new(request: Request, host: &str) -> Result<Self> {
-        let one = request.bytes(host);
+        let http1 = request.bytes(host);
         Ok(Self {
-            two: http2::translate(&one)?,
-            one,
-            answer: request.answer(),
+            http2: http2::translate(&http1)?,
+            http1,
+            expected: request.expected_response(),
         })
     }
 
-    pub(crate) async fn over_one(&self, connection: &mut Connection) -> Result<()> {
-        let answer = connection.exchange(&self.one).await?;
-        self.compare(answer.status, answer.body)
+    pub(crate) async fn over_http1(&self, connection: &mut Connection) -> Result<()> {
+        let response = connection.exchange(&self.http1).await?;
+        self.compare(response.status, response.body)
     }
 
-    async fn over_two(&self, connection: &Multiplexed) -> Result<()> {
-        let (status, body) = connection.exchange(&self.two).await?;
+    async fn over_http2(&self, connection: &Multiplexed) -> Result<()> {
+        let (status, body) = connection.exchange(&self.http2).await?;
         self.compare(status, &body)
     }
 
     fn compare(&self, status: u16, body: &[u8]) -> Result<()> {
-        let whole = match &self.answer {
+        let matches = match &self.expected {
             Some(expected) => body == *expected,
-            None => body.len() == LARGE_ANSWER,
+            None => body.len() == LARGE_RESPONSE_BYTES,
         };
-        if status == 200 && whole {
+        if status == 200 && matches {
             return Ok(());
         }
         let start = String::from_utf8_lossy(&body[..body.len().min(200)]);
-        Err(format!("answer {status} with {} bytes: {start}", body.len()).into())
+        Err(format!("status {status} with {} bytes: {start}", body.len()).into())
     }
 }

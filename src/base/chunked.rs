@@ -1,16 +1,16 @@
-//! A strict decoder of the chunked transfer coding (RFC 9112 §7.1), for the bodies of clients and of
-//! NDES.
+//! Decodes the chunked transfer coding (RFC 9112 §7.1) strictly, in requests of clients and in
+//! responses of NDES.
 
 use bytes::{Buf, BytesMut};
 
 use crate::base::head;
 use crate::base::rejection::Rejection;
 
-/// A decoder that takes bytes as they arrive.
+/// A decoder that receives bytes as they arrive.
 #[derive(Debug, Default)]
 pub struct Chunked {
     state: State,
-    /// Bytes of size lines and trailers so far, which a client can send without sending a body.
+    /// The bytes of size lines and trailers so far, which a client can send without sending a body.
     overhead: usize,
 }
 
@@ -19,24 +19,22 @@ enum State {
     #[default]
     Size,
     Data(usize),
-    /// The line end after the data.
+    /// The end of the line after the data.
     DataEnd,
     Trailers,
     Ended,
 }
 
-/// Most bytes of size lines, extensions (which are ignored) and trailers (which are discarded).
+/// Extensions are ignored and trailers discarded, as long as they do not exceed these bytes.
 const MOST_OVERHEAD: usize = 64 << 10;
 const MOST_LINE: usize = 4 << 10;
-/// Eight digits are 4 GB, which is far beyond any `body_bytes` and does not overflow.
+/// Eight digits are 4 GB, which exceeds any `body_bytes` and does not overflow.
 const MOST_DIGITS: usize = 8;
 
 impl Chunked {
-    /// Moves decoded data from `input` to `output`, as far as it is complete. Returns true at the
-    /// end of the body; what is left of `input` then belongs to the next request.
-    ///
-    /// # Errors
-    /// Returns `MalformedFraming` if the coding is invalid or its overhead is too large.
+    /// Moves the data of complete and partial chunks from `input` to `output`. Returns `true` at the
+    /// end of the body; the rest of `input` then belongs to the next request. Returns
+    /// `MalformedFraming` if the coding is invalid.
     pub fn decode(
         &mut self,
         input: &mut BytesMut,
@@ -44,12 +42,12 @@ impl Chunked {
     ) -> Result<bool, Rejection> {
         loop {
             match self.state {
-                State::Data(left) => {
-                    let piece = left.min(input.len());
+                State::Data(remaining) => {
+                    let piece = remaining.min(input.len());
                     output.extend_from_slice(&input[..piece]);
                     input.advance(piece);
-                    if piece < left {
-                        self.state = State::Data(left - piece);
+                    if piece < remaining {
+                        self.state = State::Data(remaining - piece);
                         return Ok(false);
                     }
                     self.state = State::DataEnd;
@@ -66,6 +64,7 @@ impl Chunked {
         }
     }
 
+    /// Returns the state that follows `line`.
     fn after_line(&self, line: &[u8]) -> Result<State, Rejection> {
         match (self.state, line) {
             (State::DataEnd, []) => Ok(State::Size),
@@ -79,8 +78,7 @@ impl Chunked {
         }
     }
 
-    /// Returns the length of the line at the start of `input` without its CR LF, or `None` until the
-    /// CR LF has arrived.
+    /// Returns the length of the first line of `input`, or `None` if its CR LF has not arrived.
     fn line(&mut self, input: &[u8]) -> Result<Option<usize>, Rejection> {
         let Some(end) = memchr::memchr(b'\n', input) else {
             let bounded = input.len() <= MOST_LINE && self.overhead + input.len() <= MOST_OVERHEAD;
@@ -100,7 +98,7 @@ impl Chunked {
     }
 }
 
-/// Reads the size: hexadecimal digits, then nothing or an extension.
+/// Parses a size line: hexadecimal digits, then nothing or an extension.
 fn chunk_size(line: &[u8]) -> Result<usize, Rejection> {
     let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
     let extension = line[digits..].trim_ascii_start();
@@ -133,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_read_the_same_in_any_pieces() {
+    fn a_body_is_decoded_the_same_in_any_pieces() {
         let body =
             b"5\r\nhello\r\n00000001;a=\"b\"\r\n \r\n5 ;x\r\nworld\r\n0\r\nTrailer: x\r\n\r\nGET /";
         for step in [1, 2, 5, 1000] {
@@ -145,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_two_readers_could_read_differently_is_refused() {
+    fn ambiguous_or_endless_chunks_are_refused() {
         let extensions = format!("1;{}\r\nx\r\n", "a".repeat(MOST_LINE));
         let trailers = format!("0\r\n{}", "A: b\r\n".repeat(MOST_OVERHEAD));
         for body in [
@@ -178,7 +176,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+        fn any_bytes_are_decoded_without_panic(bytes: Vec<u8>) {
             let (mut input, mut output) = (BytesMut::from(&bytes[..]), BytesMut::new());
             _ = Chunked::default().decode(&mut input, &mut output);
             proptest::prop_assert!(output.len() <= bytes.len());

@@ -1,4 +1,4 @@
-//! Deadlines that cost nothing if there is nothing to wait for.
+//! Timeouts that cost nothing if there is nothing to wait for.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -8,11 +8,8 @@ use std::time::Duration;
 use tokio::time::error::Elapsed;
 use tokio::time::timeout;
 
-/// Awaits `future` for at most `time`. Reads the clock and sets up a timer only if it is not ready
-/// at once, as most reads and writes are.
-///
-/// # Errors
-/// Returns an error if the time has elapsed.
+/// Returns the output of `future`, or an error if it is not ready within `time`. Reads the clock and
+/// sets up a timer only if the future is not ready at once, as most reads and writes are.
 pub async fn within<F: Future>(time: Duration, future: F) -> Result<F::Output, Elapsed> {
     let mut future = pin!(future);
     match poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
@@ -30,7 +27,7 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_ready_future_is_in_time_and_a_pending_one_has_its_time() {
+    async fn a_ready_future_needs_no_time_and_a_pending_one_gets_all_of_it() {
         assert_eq!(within(Duration::ZERO, ready(1)).await, Ok(1));
         let began = Instant::now();
         let time = Duration::from_secs(3);

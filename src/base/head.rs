@@ -1,5 +1,5 @@
-//! The head of a request (RFC 9112: request line and header fields) as the edge has read it, the same
-//! for HTTP/1.0, 1.1 and 2. The gate judges it, and the request to the upstream is made of it.
+//! The head of a request, which is its request line and header fields (RFC 9112): the edge reads it,
+//! the gate judges it, and the upstream receives it. It is the same type for HTTP/1.0, 1.1 and 2.
 
 use std::net::Ipv6Addr;
 
@@ -7,20 +7,20 @@ use bytes::Bytes;
 use http::HeaderValue;
 use serde::Deserialize;
 
-/// A well-formed head. Whether its request is published is for the gate to judge.
+/// A well-formed head. The gate decides whether the request is permitted.
 #[derive(Clone, Debug)]
 pub struct Head {
     pub version: Version,
     pub method: Method,
     pub target: Target,
-    /// Host field lines, HTTP/2's `:authority` counted as one where Host is absent.
+    /// The Host field lines. If Host is absent, the `:authority` of HTTP/2 counts as one.
     pub host: Host,
     pub framing: Framing,
     /// `Expect: 100-continue`: the client waits for an interim response before it sends the body.
     pub expects_continue: bool,
-    /// The client may send another request on this connection (HTTP/1 only).
+    /// Whether the client may send another request on this connection (HTTP/1 only).
     pub keep_alive: bool,
-    /// The header fields that go on to the upstream.
+    /// This header field and the next two are forwarded to the upstream.
     pub accept: Option<HeaderValue>,
     pub content_type: Option<HeaderValue>,
     pub user_agent: Option<HeaderValue>,
@@ -34,7 +34,8 @@ pub enum Version {
     H2,
 }
 
-/// Methods are case-sensitive (RFC 9110 §9.1); those that NDES never needs are all `Other`.
+/// The request method. Methods are case-sensitive (RFC 9110 §9.1). Those that NDES never needs are not
+/// distinguished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Method {
@@ -48,6 +49,7 @@ pub enum Method {
 impl Method {
     pub const PUBLISHED: [Self; 3] = [Self::Get, Self::Head, Self::Post];
 
+    /// Reads a method name.
     pub fn parse(method: &[u8]) -> Self {
         match method {
             b"GET" => Self::Get,
@@ -57,7 +59,7 @@ impl Method {
         }
     }
 
-    /// Returns the metric label and log field; for a published method also the item of Allow.
+    /// Returns the metric label and log field, which for a published method is also its name in Allow.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -67,7 +69,7 @@ impl Method {
         }
     }
 
-    /// Returns the method for the upstream, or `None` for one that is never published.
+    /// Returns the method for the upstream, or `None` for a method that is never published.
     pub fn to_http(self) -> Option<http::Method> {
         match self {
             Self::Get => Some(http::Method::GET),
@@ -78,30 +80,30 @@ impl Method {
     }
 }
 
-/// The request target (RFC 9112 §3.2), byte for byte: visible ASCII without `#`.
+/// The request target (RFC 9112 §3.2), byte for byte. It is visible ASCII without `#`.
 #[derive(Clone, Debug, Default)]
 pub struct Target {
-    /// Length as sent, scheme and authority of the absolute form included.
+    /// The length as sent in bytes, including scheme and authority of the absolute form.
     pub bytes: usize,
-    /// Authority of the absolute form, if that was used. HTTP/2 always has one: see `Head::host`.
+    /// The authority of the absolute form, if that was used. HTTP/2 always has one: see `Head::host`.
     pub authority: Option<Bytes>,
-    /// Path and query.
+    /// The path and the query.
     pub path_and_query: Bytes,
-    /// Length of the path in it.
+    /// The length of the path in `path_and_query`.
     path: usize,
 }
 
 impl Target {
-    /// Parses a target. Returns `None` if it is neither in origin form nor in absolute form with
-    /// https, or not visible ASCII.
+    /// Returns `None` if the target is neither in origin-form nor in absolute-form with https, or if it
+    /// is not visible ASCII.
     pub fn parse(target: Bytes) -> Option<Self> {
-        // Characters that no URI may contain (RFC 3986 §2), and the fragment, which is never sent.
-        // There is no early exit, so that the compiler can use SIMD for 64 KB.
-        let strange = target.iter().fold(false, |bad, b| {
-            let forbidden = (*b == b'#') | (*b == b'"') | (*b == b'<') | (*b == b'>');
-            bad | (*b < 0x21) | (*b > 0x7E) | forbidden
+        // Bytes that no URI may contain (RFC 3986 §2), and the fragment, which is never sent. There is
+        // no early exit, so that 64 KB are checked with SIMD.
+        let forbidden = target.iter().fold(false, |bad, b| {
+            let delimiter = (*b == b'#') | (*b == b'"') | (*b == b'<') | (*b == b'>');
+            bad | (*b < 0x21) | (*b > 0x7E) | delimiter
         });
-        if strange {
+        if forbidden {
             return None;
         }
         let bytes = target.len();
@@ -122,12 +124,13 @@ impl Target {
         })
     }
 
+    /// Returns the path.
     pub fn path(&self) -> &[u8] {
         &self.path_and_query[..self.path]
     }
 
-    /// Returns the target with the same query under `path`, without a copy if its path is already
-    /// `path`.
+    /// Returns the target with `path` and the same query. If the client sent this path, its bytes are
+    /// used without a copy.
     pub fn with_path(&self, path: &str) -> Self {
         let mut target = self.clone();
         if self.path() != path.as_bytes() {
@@ -144,16 +147,16 @@ impl Target {
     }
 }
 
-/// What the Host field lines say (RFC 9112 §3.2).
+/// The content of the Host field lines (RFC 9112 §3.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     Absent,
     One(Bytes),
-    /// More than one, or HTTP/2 with an `:authority` that is not Host.
+    /// More than one field line, or an `:authority` of HTTP/2 that differs from Host.
     Several,
 }
 
-/// How long the body is (RFC 9112 §6).
+/// The length of the body (RFC 9112 §6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Framing {
     Length(u64),
@@ -162,23 +165,22 @@ pub enum Framing {
 }
 
 impl Framing {
-    /// Reads the value of a Content-Length. Returns `None` if it is not 1 to 18 digits; signs, lists
-    /// and spaces are refused.
+    /// Parses the value of Content-Length. Only digits are valid: no sign, no list, no space.
     pub fn content_length(value: &[u8]) -> Option<u64> {
         let digits = (1..=18).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
         let text = std::str::from_utf8(value).ok().filter(|_| digits)?;
         text.parse().ok()
     }
 
-    /// Returns the framing of a request with `method`, or `None` for a GET or HEAD with a body, which
-    /// has no meaning for NDES.
+    /// Returns the framing for a request with `method`, or `None` if the method is GET or HEAD and there
+    /// is a body: NDES gives it no meaning.
     pub fn of(self, method: Method) -> Option<Self> {
         let bodiless = matches!(method, Method::Get | Method::Head);
         (!bodiless || self == Self::Length(0)).then_some(self)
     }
 }
 
-/// Sizes for the limits, in bytes or, for `fields`, in field lines.
+/// The sizes that limits apply to, in bytes or, for `fields`, in field lines.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Size {
     pub head: usize,
@@ -186,31 +188,31 @@ pub struct Size {
     pub largest_field: usize,
 }
 
-/// Splits a field line (RFC 9112 §5), which may be a trailer, into name and value. Returns `None` if
-/// it is malformed.
+/// Returns name and value of a header field line or trailer line (RFC 9112 §5), or `None` if it is
+/// malformed.
 pub fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
     let colon = memchr::memchr(b':', line)?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
-    // Neither a folded line nor a space before the colon can be part of a token.
+    // A token contains neither the space of a folded line nor one before the colon.
     (is_token(name) && is_field_value(value)).then(|| (name, value.trim_ascii()))
 }
 
-/// Whether `name` is a token (RFC 9110 §5.6.2).
+/// Returns whether `name` is a token (RFC 9110 §5.6.2).
 pub fn is_token(name: &[u8]) -> bool {
     let tchar = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
     !name.is_empty() && name.iter().all(tchar)
 }
 
-/// Whether `value` has no control characters but the tab (RFC 9110 §5.5). There is no early exit, so
-/// that the compiler can use SIMD.
+/// Returns whether `value` contains no control characters except the tab (RFC 9110 §5.5). There is no
+/// early exit, so that the compiler can use SIMD.
 fn is_field_value(value: &[u8]) -> bool {
     !value.iter().fold(false, |bad, b| {
         bad | ((*b < 0x20) & (*b != b'\t')) | (*b == 0x7F)
     })
 }
 
-/// Returns the name and the port of a Host value or authority, or `None` if it is malformed
-/// (userinfo, empty name, a port that is no number).
+/// Returns the name in a Host value or authority, and its port. Returns `None` if it is malformed
+/// (userinfo, empty name, a port that is not a number).
 pub fn host_name(authority: &[u8]) -> Option<(&str, Option<u16>)> {
     let text = std::str::from_utf8(authority).ok()?;
     let (name, port) = match text.rsplit_once(':') {
@@ -221,7 +223,7 @@ pub fn host_name(authority: &[u8]) -> Option<(&str, Option<u16>)> {
         _ => (text, None),
     };
     let name = name.strip_suffix('.').unwrap_or(name);
-    // Only an IPv6 address has colons of its own, in brackets (RFC 3986 §3.2.2).
+    // Only an IPv6 address contains colons, in brackets (RFC 3986 §3.2.2).
     let address = name.strip_prefix('[').and_then(|n| n.strip_suffix(']'));
     let well_formed = match address {
         Some(address) => address.parse::<Ipv6Addr>().is_ok(),

@@ -1,4 +1,4 @@
-//! The shutdown of the process, as a signal to all its parts.
+//! The signal that the process shuts down, and until when its parts may complete their work.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,12 +7,12 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-/// Reports whether the shutdown has begun, or waits for it. It begins once; clones share it.
+/// Reports whether the shutdown has begun, or waits for it. It begins once. Clones share the state.
 #[derive(Clone)]
 pub struct Shutdown {
-    /// The time by which everything must be complete, once the shutdown has begun.
+    /// The deadline of the shutdown, once it has begun.
     begun: watch::Receiver<Option<Instant>>,
-    /// Read for each request: cheaper than the channel.
+    /// Read for each request, because it is cheaper than the channel.
     flag: Arc<AtomicBool>,
 }
 
@@ -22,7 +22,7 @@ pub struct Trigger {
     flag: Arc<AtomicBool>,
 }
 
-/// Creates a trigger and the signal that it begins.
+/// Returns a connected trigger and receiver.
 pub fn channel() -> (Trigger, Shutdown) {
     let (sender, receiver) = watch::channel(None);
     let flag = Arc::new(AtomicBool::new(false));
@@ -46,31 +46,32 @@ impl Trigger {
     }
 }
 
-/// How long a client may take to notice the shutdown: to send the rest of a request that it has
-/// begun, and to read what is written.
+/// How long a client may take to notice that its connection closes: to send what it has begun to
+/// send, and to read what is written.
 pub const GRACE_PERIOD: Duration = Duration::from_secs(2);
 
 impl Shutdown {
+    /// Returns whether the shutdown has begun.
     pub fn has_begun(&self) -> bool {
         self.flag.load(Ordering::Relaxed)
     }
 
     /// Returns once the shutdown has begun.
     pub async fn begun(&self) {
-        // An error means that the trigger is dropped, and the process shuts down too.
+        // An error means that the trigger was dropped, which ends the process, too.
         _ = self.begun.clone().wait_for(Option::is_some).await;
     }
 
-    /// Returns when a connection without a request has nothing more to wait for. A request that was
-    /// on its way when the shutdown began still gets its response: it would be lost if the
-    /// connection closed at once.
-    pub async fn grace_period(&self) {
+    /// Returns at the end of the grace period after the shutdown has begun. A connection without a
+    /// request waits for it, because a request that was on its way when the shutdown began would be
+    /// lost if the connection closed at once.
+    pub async fn grace_period_over(&self) {
         self.begun().await;
         let deadline = self.deadline();
         sleep_until(deadline.min(Instant::now() + GRACE_PERIOD)).await;
     }
 
-    /// Returns the time at which requests in flight are cut off: now, if the shutdown has not begun.
+    /// Returns when requests in flight are cut, or the current time if the shutdown has not begun.
     pub fn deadline(&self) -> Instant {
         self.begun.borrow().unwrap_or_else(Instant::now)
     }

@@ -1,8 +1,8 @@
-//! All that a first look at the proxy needs, without root, configuration or a Windows server: a
-//! throw-away PKI, a simulated NDES, and the configuration file that puts the proxy before it.
+//! Prepares a demonstration of the proxy that needs no root, configuration or Windows server: a
+//! temporary PKI, a simulated NDES, and a configuration file that puts the proxy in front of it.
 //!
-//! Called by the subcommand `demo`; the proxy itself is started there. Tests and benches use the
-//! parts.
+//! Called by the subcommand `demo`, which starts the proxy itself. Tests and benches use the
+//! submodules.
 
 pub mod cert_rep;
 pub mod condition;
@@ -33,21 +33,21 @@ use ra::ScepCertificates;
 /// The command line of `ndes-proxy demo`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Arguments {
-    /// Where the proxy serves; a busy port gives way to any free one
+    /// Public address of the proxy; if the port is in use, any free one is taken
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8443")]
     https: SocketAddr,
-    /// Where the proxy tells its metrics; the same
+    /// Address for status page and metrics; if the port is in use, any free one is taken
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
     admin: SocketAddr,
-    /// A real SCEP server that answers in place of the simulation, so that devices can enrol
+    /// A real SCEP server that responds in place of the simulation, so that devices can enrol
     #[arg(long, value_name = "URL")]
     scep_server: Option<relay::ScepServer>,
-    /// What ails the simulated NDES, to see what devices and the proxy make of it
+    /// Condition of the simulated NDES, to observe how devices and the proxy react to it
     #[arg(long, value_name = "CONDITION", value_enum, default_value_t)]
     ndes: Condition,
-    /// How enrolment ends: success (with a certificate for nobody), pending, pending:N (success at
-    /// the Nth poll), or the failInfo of a failure, as badRequest. Without it and --scep-server:
-    /// 500, as for an unreadable message
+    /// Result of an enrolment: success (with an unusable certificate), pending, pending:N (success
+    /// at the Nth poll), or the failInfo of a failure, for instance badRequest. Without it and
+    /// --scep-server: 500, as for an unreadable message
     #[arg(long, value_name = "END", conflicts_with = "scep_server")]
     enrolment: Option<enrolment::Enrolment>,
     /// MaxRequestBytes of the simulated HTTP.sys
@@ -76,12 +76,12 @@ impl From<Arguments> for Options {
     }
 }
 
-/// What the demo listens on, and how its NDES behaves.
+/// The addresses of the demo, and the behaviour of its NDES.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The proxy's public side; a busy port gives way to any free one.
+    /// The public address of the proxy. If the port is in use, any free one is taken.
     pub https: SocketAddr,
-    /// The proxy's metrics; the same.
+    /// The address for status page and metrics. If the port is in use, any free one is taken.
     pub admin: SocketAddr,
     pub ndes: ndes::Options,
 }
@@ -96,7 +96,7 @@ impl Default for Options {
     }
 }
 
-/// A prepared demo: its files are there and its NDES runs until this is dropped.
+/// A prepared demo. Its files exist and its NDES runs until this is dropped.
 pub struct Demo {
     dir: TemporaryDir,
     pub ndes: SimulatedNdes,
@@ -104,15 +104,15 @@ pub struct Demo {
 }
 
 impl Demo {
-    /// Makes the PKI, starts the NDES and writes the files.
+    /// Creates the PKI, starts the NDES and writes the files.
     ///
     /// # Errors
-    /// What failed, as [`DemoError`] tells.
+    /// See [`DemoError`].
     pub async fn prepare(options: Options) -> Result<Self, DemoError> {
         let dir = TemporaryDir::create().map_err(DemoError::Files)?;
         let root = Pki::new("ndes-proxy demo CA", Key::EcdsaP256)?;
         let public = root.issue(&Leaf::server(&[PUBLIC_NAME, LOCAL_NAME]))?;
-        // As Microsoft's guide has it: the subject is the public name, the SAN the internal one.
+        // As in Microsoft's guide, the subject is the public name and the SAN the internal one.
         let internal = root.issue(&Leaf {
             common_name: PUBLIC_NAME.to_owned(),
             ..Leaf::server(&[INTERNAL_NAME])
@@ -139,12 +139,12 @@ impl Demo {
         Ok(demo)
     }
 
-    /// Where the files are; removed with this value.
+    /// Returns the directory of the files. It is removed when this value is dropped.
     pub fn dir(&self) -> &Path {
         &self.dir.0
     }
 
-    /// The configuration file for the proxy.
+    /// Returns the path of the proxy's configuration file.
     pub fn config_file(&self) -> PathBuf {
         self.dir.0.join("ndes-proxy.toml")
     }
@@ -152,7 +152,7 @@ impl Demo {
     fn write(&self, root: &Pki, public: &pki::Issued, configuration: &str) -> io::Result<()> {
         root.write_to(self.dir(), "demo-ca")?;
         let files = public.write_to(self.dir(), "public")?;
-        // With the root in the file nothing is missing in it, so that `check` has nothing to say.
+        // The file includes the root, so that `check` does not report an incomplete chain.
         fs::write(
             files.chain,
             format!("{}{}", public.chain_pem, root.certificate_pem()),
@@ -161,20 +161,20 @@ impl Demo {
     }
 }
 
-/// Why there is no demo.
+/// The reason why the demo cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     #[error("the demo's files cannot be written to the temporary directory")]
     Files(#[source] io::Error),
-    #[error("the demo's certificates cannot be made")]
+    #[error("the demo's certificates cannot be generated")]
     Certificates(#[from] rcgen::Error),
     #[error("the simulated NDES cannot listen")]
     Ndes(#[source] io::Error),
-    #[error("the proxy's addresses cannot be listened on")]
+    #[error("the proxy cannot listen on its addresses")]
     Listen(#[source] io::Error),
 }
 
-/// A directory that only its owner can enter, removed when dropped.
+/// A directory that only its owner can access. It is removed when this value is dropped.
 struct TemporaryDir(PathBuf);
 
 impl TemporaryDir {
@@ -184,8 +184,8 @@ impl TemporaryDir {
         let mut attempt = 1;
         loop {
             match DirBuilder::new().mode(0o700).create(&path) {
-                // In a container the process id is always the same, and a killed demo left its
-                // directory.
+                // In a container the process id is always the same, and a killed demo does not
+                // remove its directory.
                 Err(error)
                     if error.kind() == io::ErrorKind::AlreadyExists && attempt < ATTEMPTS =>
                 {
@@ -200,11 +200,12 @@ impl TemporaryDir {
 
 impl Drop for TemporaryDir {
     fn drop(&mut self) {
-        // Nothing can be done about what stays: it is the system's temporary directory.
+        // Files that cannot be removed remain in the system's temporary directory.
         let _ = fs::remove_dir_all(&self.0);
     }
 }
 
+/// Returns `address`, with port 0 (any free port) if its port is in use.
 fn or_any_port(address: SocketAddr) -> io::Result<SocketAddr> {
     match TcpListener::bind(address) {
         Ok(_) => Ok(address),
@@ -237,7 +238,7 @@ ca_roots = ["demo-ca.pem"]
 }
 
 const PUBLIC_NAME: &str = "scep.example.test";
-/// For SCEP clients that cannot be told an address for a name.
+/// For SCEP clients that cannot use a given address for a name.
 const LOCAL_NAME: &str = "localhost";
 const INTERNAL_NAME: &str = "ndes.corp.test";
 const ATTEMPTS: u32 = 1000;

@@ -1,14 +1,14 @@
-//! `ndes-proxy doctor`: walks the whole way from a device to NDES and says what is wrong on it and
-//! what to do. Asks only what any device may ask, one thing after the other, a few dozen in all;
-//! never a PKIOperation.
+//! `ndes-proxy doctor`: examines the whole path from a device to NDES and reports what is wrong and
+//! what to do. It sends only requests that any device may send, one after the other, a few dozen in
+//! total, and never a PKIOperation.
 //!
-//! - `finding`: one line of the report; `notes`: where the steps write them down
-//! - `door`: where a public name leads; `public`: what is shown there
-//! - `direct`: the way to NDES; `ladder`: what it says there; `certificates`: what it hands out
-//! - `length`: the longest URI that it takes; `limits`: whose limit that is
-//! - `through`: the same through the proxy
-//! - `ask`: one request; `report`: text and JSON; `terminal`: what only a
-//!   person at one gets
+//! - `finding`: one line of the report; `collector`: the list of findings about one application
+//! - `endpoint`: the server that a public name leads to; `public`: its handshake and certificate
+//! - `direct`: the connection to NDES; `questions`: the requests to it; `certificates`: those that
+//!   GetCACert returns
+//! - `length`: the longest URI that NDES accepts; `limits`: the name of the limit
+//! - `through_proxy`: the same requests through the proxy
+//! - `request`: one HTTP request; `report`: text and JSON; `terminal`: output for a terminal only
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,39 +25,39 @@ use crate::proxy::files::{Files, UpstreamFiles};
 use crate::tls::identity::Identity;
 use crate::upstream::Client;
 
-mod ask;
 mod certificates;
+mod collector;
 mod direct;
-mod door;
+mod endpoint;
 mod finding;
-mod ladder;
 mod length;
 mod limits;
-mod notes;
 mod public;
+mod questions;
 mod report;
+mod request;
 pub mod terminal;
-mod through;
+mod through_proxy;
 
-pub use finding::{Finding, Level, Side, Step};
-use notes::Notes;
+use collector::Collector;
+pub use finding::{Finding, Level, Section, Step};
 pub use report::{Report, Style};
 
-/// What was found about one application.
+/// The findings about one application.
 #[derive(Clone, Debug, serde::Serialize)]
-pub struct Examined {
+pub struct ApplicationReport {
     pub name: String,
-    /// In the order in which it was found.
+    /// The findings in the order of the steps.
     pub findings: Vec<Finding>,
-    /// Steps that make no sense after what was found.
+    /// The steps that were not run, because earlier findings make them pointless.
     pub left_out: Vec<Step>,
 }
 
-/// An application with all that is known of it before anything is asked.
-struct Subject<'a> {
+/// An application with its configuration and files: the input of all steps.
+struct Context<'a> {
     config: &'a Config,
     application: &'a Application,
-    /// Its certificates, as far as their files can be used.
+    /// The certificates whose files can be used.
     identities: Vec<Identity>,
     /// The NDES server that is examined: the first one of the application, as the proxy uses it.
     settings: &'a config::Upstream,
@@ -66,14 +66,15 @@ struct Subject<'a> {
     now: SystemTime,
 }
 
-/// Each step has its own deadline, much earlier; this is for the sum of them.
-const PATIENCE: Duration = Duration::from_secs(180);
+/// The maximum time for all steps together. Each step has its own, much shorter timeout.
+const DEADLINE: Duration = Duration::from_secs(180);
 
-/// Reads `file` and examines each application in it. `watch` is told what is waited for.
+/// Reads `file` and examines each application in it. Calls `progress` with each operation that may
+/// take a while.
 ///
 /// # Errors
 /// The configuration cannot be used.
-pub async fn examine(file: &Path, watch: &mut dyn FnMut(&str)) -> Result<Report, Problems> {
+pub async fn examine(file: &Path, progress: &mut dyn FnMut(&str)) -> Result<Report, Problems> {
     let (config, mut problems) = Config::load(file)?;
     let metrics = Metrics::new().map_err(|error| {
         let cure = "this is a defect of the proxy or the system";
@@ -98,7 +99,7 @@ pub async fn examine(file: &Path, watch: &mut dyn FnMut(&str)) -> Result<Report,
         let identity = application::settings(&config, settings, roots);
         let metrics = metrics.upstream(&application.name);
         let upstream = trust.map(|trust| Client::new(identity, trust.config, metrics, 1));
-        let subject = Subject {
+        let context = Context {
             config: &config,
             application,
             identities: files.identities,
@@ -106,52 +107,55 @@ pub async fn examine(file: &Path, watch: &mut dyn FnMut(&str)) -> Result<Report,
             upstream: upstream.map(Arc::new),
             now: SystemTime::now(),
         };
-        let mut notes = Notes::new(&application.name, watch);
-        if timeout(PATIENCE, walk(&subject, &mut notes)).await.is_err() {
-            notes.out_of_time(PATIENCE);
+        let mut collector = Collector::new(&application.name, progress);
+        if timeout(DEADLINE, walk(&context, &mut collector))
+            .await
+            .is_err()
+        {
+            collector.time_out(DEADLINE);
         }
-        applications.push(notes.into_examined());
+        applications.push(collector.into_report());
     }
-    Ok(Report::new(of_check(problems), applications))
+    Ok(Report::new(configuration_findings(problems), applications))
 }
 
-/// All steps in their order: the only place that knows it.
-async fn walk(subject: &Subject<'_>, notes: &mut Notes<'_>) {
-    // 1. The public side, each name as a device comes to it.
-    let (mut door, mut seen) = (None, Vec::new());
-    for name in &subject.application.public_names {
-        let Some(found) = door::find(subject, name, notes).await else {
+/// Runs all steps. Only this function defines their order.
+async fn walk(context: &Context<'_>, collector: &mut Collector<'_>) {
+    // 1. The public side, for each name as a device connects to it.
+    let (mut endpoint, mut seen) = (None, Vec::new());
+    for name in &context.application.public_names {
+        let Some(found) = endpoint::find(context, name, collector).await else {
             continue;
         };
-        if let Some(chain) = public::handshake(&found, notes).await {
-            public::certificate(subject, &found, &chain, &mut seen, notes);
-            door = door.or(Some(found));
+        if let Some(chain) = public::handshake(&found, collector).await {
+            public::certificate(context, &found, &chain, &mut seen, collector);
+            endpoint = endpoint.or(Some(found));
         }
     }
-    if let Some(door) = &door {
-        public::without_sni(subject, door, notes).await;
+    if let Some(endpoint) = &endpoint {
+        public::without_sni(context, endpoint, collector).await;
     }
 
-    // 2. NDES, the way the proxy goes.
-    let mut known = ladder::Known::default();
-    if let Some(direct) = direct::connect(subject, notes).await {
-        known = ladder::climb(subject, &direct, notes).await;
-        if known.capabilities.is_some() {
-            known.longest = length::measure(subject, &direct, notes).await;
+    // 2. NDES, with the code of the proxy.
+    let mut results = questions::DirectResults::default();
+    if let Some(direct) = direct::connect(context, collector).await {
+        results = questions::ask_all(context, &direct, collector).await;
+        if results.capabilities.is_some() {
+            results.longest = length::measure(context, &direct, collector).await;
         } else {
-            notes.leave_out(&[Step::UrlLength]);
+            collector.skip(&[Step::UrlLength]);
         }
     }
 
     // 3. Both together.
-    match &door {
-        Some(door) => through::all(subject, door, &known, notes).await,
-        None => notes.leave_out(&through::STEPS),
+    match &endpoint {
+        Some(endpoint) => through_proxy::ask_all(context, endpoint, &results, collector).await,
+        None => collector.skip(&Step::THROUGH),
     }
 }
 
-/// What `check` says of the file, with the place where it says it.
-fn of_check(problems: Problems) -> Vec<Finding> {
+/// Converts the problems of `check` to findings, each with its location.
+fn configuration_findings(problems: Problems) -> Vec<Finding> {
     problems
         .0
         .into_iter()
@@ -161,7 +165,7 @@ fn of_check(problems: Problems) -> Vec<Finding> {
                  mut diagnostic,
              }| {
                 diagnostic.what = format!("{location}: {}", diagnostic.what);
-                Finding::of_check(Step::Configuration, diagnostic)
+                Finding::from_diagnostic(Step::Configuration, diagnostic)
             },
         )
         .collect()

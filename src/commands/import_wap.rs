@@ -1,39 +1,41 @@
-//! `ndes-proxy import-wap`: the published applications of Web Application Proxy as a configuration.
+//! `ndes-proxy import-wap`: converts the published applications of Web Application Proxy to a
+//! configuration.
 //!
-//! Reads what `Get-WebApplicationProxyApplication | ConvertTo-Json` writes. Only what can be SCEP
-//! is taken over, and never more than SCEP: what is left out, and why, stands in comments.
+//! Reads the output of `Get-WebApplicationProxyApplication | ConvertTo-Json`. Imports only
+//! publications that can be SCEP, and never publishes more than SCEP. Comments in the configuration
+//! say what was left out and why.
 
 use std::path::Path;
 
 use crate::base::problem::{Diagnostic, Location, Problem, Problems};
 use crate::base::text;
 
-mod judge;
-mod lines;
 mod notes;
 mod publication;
+mod select;
+mod toml_writer;
 mod url;
 mod write;
 
-use judge::{Judged, judge};
-use publication::Publication;
+use publication::{EXPORT_COMMAND, Publication};
+use select::{Selection, select};
 
-/// A configuration, and what its reader must know.
+/// A configuration, and warnings about it.
 #[derive(Clone, Debug)]
 pub struct Imported {
-    /// TOML, for `ndes-proxy check` once the files that it names are there.
+    /// TOML that passes `ndes-proxy check` once the files that it names exist.
     pub configuration: String,
     pub warnings: Problems,
 }
 
-/// Reads `file` and writes a configuration.
+/// Reads `file` and returns a configuration.
 ///
 /// # Errors
-/// Why there is none: the file cannot be read, or nothing in it can be SCEP.
+/// The file cannot be read, or no publication in it can be SCEP.
 pub fn load(file: &Path) -> Result<Imported, Problems> {
     let bytes = std::fs::read(file).map_err(|error| {
-        let cure = "give the path of the file that PowerShell wrote";
-        alone(
+        let cure = "pass the path of the file that PowerShell wrote";
+        single(
             Location::file(file),
             Diagnostic::error(format!("cannot be read: {error}"), cure),
         )
@@ -41,15 +43,15 @@ pub fn load(file: &Path) -> Result<Imported, Problems> {
     convert(file, &bytes)
 }
 
-/// `file` names the bytes in problems and in the configuration.
+/// Converts `bytes` to a configuration. `file` is their name in problems and in the configuration.
 ///
 /// # Errors
-/// As for [`load`].
+/// No publication in `bytes` can be SCEP, or `bytes` are not the output of PowerShell.
 pub fn convert(file: &Path, bytes: &[u8]) -> Result<Imported, Problems> {
     let text = text::decode(bytes).ok_or_else(|| {
-        alone(
+        single(
             Location::file(file),
-            Diagnostic::error("this is neither UTF-8 nor UTF-16", COMMAND),
+            Diagnostic::error("the file is neither UTF-8 nor UTF-16", EXPORT_COMMAND),
         )
     })?;
     let publications = publication::read(&text).map_err(|(line, diagnostic)| {
@@ -57,33 +59,35 @@ pub fn convert(file: &Path, bytes: &[u8]) -> Result<Imported, Problems> {
             line,
             ..Location::file(file)
         };
-        alone(location, diagnostic)
+        single(location, diagnostic)
     })?;
-    let Judged { taken, left } = judge(&publications);
+    let Selection { selected, skipped } = select(&publications);
 
     let mut warnings = Problems::default();
-    for site in &taken {
-        let diagnostics = site.diagnostics();
+    for application in &selected {
+        let location = location(file, application.publication);
+        let diagnostics = application.diagnostics();
         warnings
             .0
-            .extend(diagnostics.map(|diagnostic| diagnostic.at(&location(file, site.publication))));
+            .extend(diagnostics.map(|diagnostic| diagnostic.at(&location)));
     }
-    for left in left.iter().filter(|left| left.meant_for_scep) {
-        let diagnostic = left.diagnostic.clone();
-        warnings.add(&location(file, left.publication), diagnostic);
+    for skipped in skipped.iter().filter(|skipped| skipped.is_scep) {
+        let diagnostic = skipped.diagnostic.clone();
+        warnings.add(&location(file, skipped.publication), diagnostic);
     }
-    if taken.is_empty() {
-        let cure = "publish NDES by hand: config/minimal.toml is all that is needed";
+    if selected.is_empty() {
+        let cure = "write the configuration by hand: config/minimal.toml is a complete example";
         let what = match publications.len() {
-            1 => "the publication in it cannot be taken over".to_owned(),
-            count => format!("none of the {count} publications in it can be taken over"),
+            1 => "the publication in the file cannot be imported".to_owned(),
+            count => format!("none of the {count} publications in the file can be imported"),
         };
-        let mut problems = Problems(left.into_iter().map(|left| left.at(file)).collect());
+        let problems = skipped.into_iter().map(|skipped| skipped.at(file));
+        let mut problems = Problems(problems.collect());
         problems.add(&Location::file(file), Diagnostic::error(what, cure));
         return Err(problems);
     }
     Ok(Imported {
-        configuration: write::configuration(file, &taken, &left),
+        configuration: write::configuration(file, &selected, &skipped),
         warnings,
     })
 }
@@ -95,18 +99,15 @@ fn location(file: &Path, publication: &Publication) -> Location {
     }
 }
 
-impl judge::Left<'_> {
+impl select::Skipped<'_> {
     fn at(self, file: &Path) -> Problem {
         self.diagnostic.at(&location(file, self.publication))
     }
 }
 
-fn alone(location: Location, diagnostic: Diagnostic) -> Problems {
+fn single(location: Location, diagnostic: Diagnostic) -> Problems {
     Problems(vec![diagnostic.at(&location)])
 }
-
-const COMMAND: &str = "on the WAP server, run in PowerShell: \
-    Get-WebApplicationProxyApplication | ConvertTo-Json > wap.json";
 
 #[cfg(test)]
 mod tests;

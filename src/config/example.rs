@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 /// A type that a key of the configuration may have.
 pub(super) trait Example: DeserializeOwned {
-    /// Returns a value as it is written in TOML. The text follows the word "write" in errors.
+    /// Returns a value as it is written in TOML. In errors, the text follows the words "write it as".
     fn example() -> String;
 }
 

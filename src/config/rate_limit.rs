@@ -30,7 +30,10 @@ pub(super) fn rate_limit(mut section: Section<'_, '_>) -> RateLimit {
     let global = section.value_or("global", quota(1_000, 2_000));
     let mut networks = Vec::new();
     for mut network in section.sections("network", "write [[rate_limit.network]]") {
-        let cidr = network.required("cidr", "write cidr = \"203.0.113.0/24\"");
+        let cidr = network.required(
+            "cidr",
+            "write cidr = \"203.0.113.0/24\", the network to which these rates apply",
+        );
         let per_client = network.value_or("per_client", per_client);
         let refused_per_client = network.value_or("refused_per_client", refused_per_client);
         if let Some(cidr) = cidr {

@@ -43,13 +43,18 @@ impl<'i> Document<'i> {
                 line,
                 ..Location::file(&self.file)
             };
-            self.report(
-                &location,
-                Diagnostic::error(
-                    format!("this is not valid TOML: {}", error.message().replace('\n', " ")),
-                    "write `key = value`, with text in \"double quotes\", or in 'single quotes' if it contains a backslash",
-                ),
+            let what = format!(
+                "this is not valid TOML: {}",
+                error.message().replace('\n', " ")
             );
+            let cure = match error.message() {
+                "duplicate key" => "write each key and each [table] only once",
+                _ => {
+                    "write `key = value`, with text in \"double quotes\", or in 'single quotes' if it contains a \
+                     backslash"
+                }
+            };
+            self.report(&location, Diagnostic::error(what, cure));
         }
         errors.is_empty().then(|| Section {
             document: self,

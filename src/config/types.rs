@@ -55,7 +55,7 @@ impl TryFrom<String> for DnsName {
         }
         if name.len() > 253 || !name.split('.').all(label) {
             return Err(format!(
-                "{:?} is not a DNS name; write it without scheme, port, path or wildcard, such as scep.example.com",
+                "{:?} is not a DNS name; write it without scheme, port, path or wildcard, such as \"scep.example.com\"",
                 shortened(&text)
             ));
         }
@@ -111,7 +111,7 @@ impl TryFrom<String> for PublishedPath {
             .any(|segment| segment.starts_with("..") || segment.ends_with('.'));
         if !path.starts_with('/') || !plain || dots || path.contains("//") {
             return Err(format!(
-                "{:?} is not a plain path; write one exact path such as /certsrv/mscep/mscep.dll, without wildcard, query or escapes",
+                "{:?} is not a plain path; write one exact path such as \"/certsrv/mscep/mscep.dll\", without wildcard, query or escapes",
                 shortened(&path)
             ));
         }
@@ -131,7 +131,7 @@ impl TryFrom<String> for Origin {
     type Error = String;
 
     fn try_from(url: String) -> Result<Self, String> {
-        let cure = "write https://ndes.corp.local, with a port if it is not 443";
+        let cure = "write it as \"https://ndes.corp.local\", with a port if it is not 443";
         let Some(rest) = url.strip_prefix("https://") else {
             return Err(format!(
                 "{:?} does not begin with https://; {cure}",
@@ -193,7 +193,7 @@ impl TryFrom<String> for DialAddress {
                 port: Some(address.port()),
             }),
             Err(_) => Err(format!(
-                "{:?} is not an IP address; write 10.0.0.5:443 or [fd00::5]:443, or remove `address` to resolve the name in `url`",
+                "{:?} is not an IP address; write it as \"10.0.0.5:443\" or \"[fd00::5]:443\", or remove `address` to resolve the name in `url`",
                 shortened(&text)
             )),
         }
@@ -217,7 +217,7 @@ impl TryFrom<String> for Pin {
 
     fn try_from(text: String) -> Result<Self, String> {
         let wrong = || {
-            "this is not the SHA-256 of a public key; write the 64 hexadecimal digits that this command prints: \
+            "this is not the SHA-256 of a public key; write in double quotes the 64 hexadecimal digits that this command prints: \
              openssl x509 -in ndes.pem -noout -pubkey | openssl pkey -pubin -outform DER | openssl dgst -sha256"
                 .to_owned()
         };

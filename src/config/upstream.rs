@@ -54,7 +54,10 @@ pub(super) fn read(section: &mut Section<'_, '_>, directory: &Path) -> Option<Up
         );
     }
     let location = table.location("");
-    let origin = table.required::<Origin>("url", "write url = \"https://ndes.corp.local\"");
+    let origin = table.required::<Origin>(
+        "url",
+        "write url = \"https://ndes.corp.local\", the URL of NDES",
+    );
     let cure = "write ca_roots = [\"corp-root.pem\"], the root of the CA that issued the certificate of NDES";
     let ca_roots = table.required_list::<PathBuf>("ca_roots", cure);
     let address = table.value::<DialAddress>("address");

@@ -1,5 +1,5 @@
 //! The workers: each is a thread with its own runtime, which accepts connections and serves them to
-//! their end. Nothing of a request moves between threads.
+//! their end. No part of a request moves between threads.
 
 use std::future::poll_fn;
 use std::io;
@@ -36,7 +36,7 @@ use crate::proxy::process::Process;
 pub struct Edge {
     pub process: Arc<Process>,
     pub current: Arc<ArcSwap<Generation>>,
-    pub limit: Arc<ConnectionLimit>,
+    pub connection_limit: Arc<ConnectionLimit>,
     pub dispatcher: Dispatcher,
     pub heartbeat: Heartbeat,
     /// The networks whose PROXY protocol header is believed. `None` if connections begin without
@@ -59,7 +59,7 @@ const BACKLOG: i32 = 4_096;
 
 impl Edge {
     /// Binds `address`. The same socket serves all workers, so the kernel gives a connection to any
-    /// worker that is free, and no connection is lost when a worker ends.
+    /// worker that is free, and no connection is lost when a worker stops.
     pub fn listen(address: SocketAddr) -> io::Result<std::net::TcpListener> {
         let socket = Socket::new(
             Domain::for_address(address),
@@ -93,8 +93,8 @@ impl Worker {
             tokio::select! {
                 () = self.edge.shutdown.begun() => break,
                 () = heartbeat.answer() => {}
-                Some(ended) = connections.join_next() => {
-                    if ended.is_err_and(|error| error.is_panic()) {
+                Some(joined) = connections.join_next() => {
+                    if joined.is_err_and(|error| error.is_panic()) {
                         self.edge.process.metrics.panics.inc();
                     }
                 }
@@ -104,7 +104,7 @@ impl Worker {
                 accepted = accept(&listeners) => match accepted {
                     Ok((tcp, address)) => {
                         // Without a permit the socket is dropped, which closes the connection.
-                        let permit = self.edge.limit.take(&self.edge.process);
+                        let permit = self.edge.connection_limit.try_acquire(&self.edge.process);
                         let connection = permit.and_then(|permit| self.edge.dispatcher.assign(self.index, tcp, address, permit));
                         if let Some(connection) = connection {
                             connections.spawn(serve(self.index, self.edge.clone(), connection));
@@ -112,7 +112,7 @@ impl Worker {
                     }
                     // The connection closed before it was accepted, which is no reason to delay the
                     // next one.
-                    Err(error) if is_of_one_connection(&error) => {}
+                    Err(error) if is_connection_error(&error) => {}
                     Err(error) => {
                         // There is no file descriptor left; one may be free a moment later.
                         warn!("a connection cannot be accepted: {error}; raise the open-file limit (LimitNOFILE=)");
@@ -133,7 +133,7 @@ impl Worker {
         let drained = async {
             loop {
                 tokio::select! {
-                    ended = connections.join_next() => if ended.is_none() { break },
+                    joined = connections.join_next() => if joined.is_none() { break },
                     () = heartbeat.answer() => {}
                 }
             }
@@ -163,8 +163,9 @@ async fn accept(listeners: &[TcpListener]) -> io::Result<(TcpStream, SocketAddr)
     .await
 }
 
-/// Linux returns the error of a connection in the backlog as an error of accept(2).
-fn is_of_one_connection(error: &io::Error) -> bool {
+/// Returns whether only one connection has failed: Linux returns the error of a connection in the
+/// backlog as an error of accept(2).
+fn is_connection_error(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
     matches!(
         error.kind(),
@@ -189,7 +190,7 @@ async fn serve(worker: usize, edge: Edge, connection: NewConnection) {
         // Boxed, so that its memory is freed once it is done.
         ready = Box::pin(establish(worker, edge, tcp, from, &mut permit)) => ready,
         // The client has sent no request yet, and is not worth a longer wait.
-        () = shutdown.grace_period() => return,
+        () = shutdown.grace_period_over() => return,
     };
     match ready {
         Some((exchange, stream, true)) => h2::serve(exchange, stream, permit, shutdown).await,
@@ -198,8 +199,8 @@ async fn serve(worker: usize, edge: Edge, connection: NewConnection) {
     }
 }
 
-/// Performs everything that comes before the first request. The flag is whether HTTP/2 follows.
-/// Returns `None` if the connection is to be closed.
+/// Performs everything that comes before the first request: PROXY protocol, limits and TLS. The flag
+/// is `true` if HTTP/2 follows. Returns `None` if the connection must be closed.
 async fn establish(
     worker: usize,
     edge: Edge,
@@ -214,7 +215,7 @@ async fn establish(
     let source = match edge.proxies.as_deref() {
         None => Source::Client(from),
         Some(trusted) => {
-            let source = proxied(&mut tcp, from, trusted, deadline).await;
+            let source = read_proxy_header(&mut tcp, from, trusted, deadline).await;
             if source.is_none() {
                 edge.process
                     .metrics
@@ -252,8 +253,8 @@ async fn establish(
     Some((exchange, established.stream, established.h2))
 }
 
-/// Reads the PROXY protocol header. Returns `None` if the connection is to be closed.
-async fn proxied(
+/// Reads the PROXY protocol header. Returns `None` if the connection must be closed.
+async fn read_proxy_header(
     tcp: &mut TcpStream,
     from: SocketAddr,
     trusted: &[IpNet],

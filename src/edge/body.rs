@@ -23,7 +23,7 @@ pub(super) struct Http1Body<'c> {
     framing: Framing,
     expects_continue: bool,
     time: Duration,
-    ended: bool,
+    complete: bool,
 }
 
 impl<'c> Http1Body<'c> {
@@ -34,16 +34,16 @@ impl<'c> Http1Body<'c> {
             framing,
             expects_continue,
             time,
-            ended: framing == Framing::Length(0),
+            complete: framing == Framing::Length(0),
         }
     }
 
     /// Returns whether the whole body was read, so that the next head can follow.
-    pub(super) fn ended(&self) -> bool {
-        self.ended
+    pub(super) fn is_complete(&self) -> bool {
+        self.complete
     }
 
-    async fn whole(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+    async fn read_whole(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
         if self.expects_continue && self.connection.buffered() == 0 {
             self.connection
                 .write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -52,29 +52,29 @@ impl<'c> Http1Body<'c> {
             self.connection.flush().await.map_err(aborted)?;
         }
         let body = match self.framing {
-            Framing::Length(length) => self.counted(length as usize, lease).await,
-            Framing::Unknown => self.chunked(limit, lease).await,
+            Framing::Length(length) => self.read_length(length as usize, lease).await,
+            Framing::Unknown => self.read_chunked(limit, lease).await,
         }?;
-        self.ended = true;
+        self.complete = true;
         Ok(body)
     }
 
-    async fn counted(&mut self, length: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
-        let mut paid = 0;
+    async fn read_length(&mut self, length: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+        let mut leased = 0;
         loop {
             let arrived = self.connection.buffered().min(length);
-            lease.grow(arrived - paid)?;
-            paid = arrived;
+            lease.grow(arrived - leased)?;
+            leased = arrived;
             if arrived == length {
                 return Ok(self.connection.take(length));
             }
-            // Twice what has arrived, so that memory grows with what was sent and not with what was
+            // Asks for twice what has arrived, so that memory grows with what was sent and not with what was
             // announced.
             self.fill(length.min(arrived * 2 + 4_096)).await?;
         }
     }
 
-    async fn chunked(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+    async fn read_chunked(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
         let (mut chunks, mut body) = (Chunked::default(), BytesMut::new());
         loop {
             let before = body.len();
@@ -100,10 +100,10 @@ impl<'c> Http1Body<'c> {
 
 impl RequestBody for Http1Body<'_> {
     async fn read(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
-        if self.ended {
+        if self.complete {
             return Ok(Bytes::new());
         }
-        within(self.time, self.whole(limit, lease))
+        within(self.time, self.read_whole(limit, lease))
             .await
             .unwrap_or(Err(Rejection::BodyTimeout))
     }

@@ -12,15 +12,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::handshake::Stream;
-use super::head::Scan;
+use super::head::HeadScanner;
+use super::linger::{LINGER_BYTES, LINGER_TIME};
 use crate::base::deadline::within;
 use crate::base::rejection::Rejection;
 use crate::config::Limits;
 
+/// The stream and the bytes that were read from it and not used yet.
 pub(super) struct Connection {
     stream: Stream,
-    /// Bytes that have arrived and are not used yet. Empty and without memory while the connection
-    /// is idle.
+    /// Empty and without memory while the connection is idle.
     buffer: BytesMut,
 }
 
@@ -29,11 +30,7 @@ pub(super) struct Connection {
 const SHORT: usize = 6 << 10;
 const LONG: usize = 80 * 1_024;
 
-/// How long and how much a client may still send after its last response, before the connection is
-/// reset. Long enough to read the response.
-pub(super) const LINGER_TIME: Duration = Duration::from_secs(10);
-pub(super) const LINGER_BYTES: usize = 32 << 20;
-/// If everything was read, only the close of the client is awaited.
+/// How long `close` waits if everything was read, so that only the close of the client is missing.
 const CLOSE_TIME: Duration = Duration::from_secs(2);
 
 impl Connection {
@@ -44,6 +41,7 @@ impl Connection {
         }
     }
 
+    /// Returns how many bytes have arrived and are not used yet.
     pub(super) fn buffered(&self) -> usize {
         self.buffer.len()
     }
@@ -55,20 +53,20 @@ impl Connection {
     }
 
     /// Reads the next head, all of it within `time`.
-    pub(super) async fn head(
+    pub(super) async fn read_head(
         &mut self,
         limits: &Limits,
         time: Duration,
     ) -> Result<Bytes, HeadError> {
-        within(time, self.whole_head(limits))
+        within(time, self.read_whole_head(limits))
             .await
             .unwrap_or(Err(HeadError::Rejected(Rejection::HeadTimeout)))
     }
 
-    async fn whole_head(&mut self, limits: &Limits) -> Result<Bytes, HeadError> {
-        let mut scan = Scan::default();
+    async fn read_whole_head(&mut self, limits: &Limits) -> Result<Bytes, HeadError> {
+        let mut scanner = HeadScanner::default();
         loop {
-            if let Some(range) = scan
+            if let Some(range) = scanner
                 .advance(&self.buffer, limits)
                 .map_err(HeadError::Rejected)?
             {
@@ -79,8 +77,8 @@ impl Connection {
             } else {
                 LONG
             };
-            if self.fill(wanted).await.map_err(|_| HeadError::Gone)? == 0 {
-                return Err(HeadError::Gone);
+            if self.fill(wanted).await.map_err(|_| HeadError::Closed)? == 0 {
+                return Err(HeadError::Closed);
             }
         }
     }
@@ -134,25 +132,25 @@ impl Connection {
         let lingering = async {
             self.stream.shutdown().await?;
             let (tcp, _tls) = self.stream.get_mut();
-            let mut scrap = vec![0; 16 << 10];
+            let mut discarded = vec![0; 16 << 10];
             let mut left = LINGER_BYTES;
             while left > 0 {
-                match tcp.read(&mut scrap).await? {
+                match tcp.read(&mut discarded).await? {
                     0 => break,
                     read => left = left.saturating_sub(read),
                 }
             }
             io::Result::Ok(())
         };
-        // If this is late or fails, there is nobody left to inform.
+        // A timeout or an error changes nothing: the connection closes either way.
         _ = timeout(time, lingering).await;
     }
 }
 
-/// Why there is no next head.
+/// The reason why there is no next head.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum HeadError {
     Rejected(Rejection),
-    /// The client left in the middle, so there is nobody to answer.
-    Gone,
+    /// The client closed the connection within a head, so there is nobody to answer.
+    Closed,
 }

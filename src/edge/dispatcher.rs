@@ -20,8 +20,8 @@ pub struct Dispatcher(Arc<[WorkerInbox]>);
 
 struct WorkerInbox {
     open: Arc<AtomicUsize>,
-    // Not bounded by itself, because every connection in it holds a permit.
-    inbox: UnboundedSender<Dispatched>,
+    // Unbounded, because every connection in it holds a permit, which bounds their number.
+    sender: UnboundedSender<Dispatched>,
 }
 
 /// A connection on its way to another thread. Its socket belongs to no runtime.
@@ -44,19 +44,18 @@ pub(super) struct NewConnection {
 pub(super) struct WorkerLoad(Arc<AtomicUsize>);
 
 impl Dispatcher {
-    /// Returns the dispatcher for `workers` workers, and the end of the inbox that each of them
-    /// reads.
+    /// Returns the dispatcher for `workers` workers, and for each of them the receiver of its inbox.
     pub fn new(workers: usize) -> (Self, Vec<UnboundedReceiver<Dispatched>>) {
-        let share = || {
-            let (inbox, receiver) = unbounded_channel();
+        let inbox = || {
+            let (sender, receiver) = unbounded_channel();
             let open = Arc::default();
-            (WorkerInbox { open, inbox }, receiver)
+            (WorkerInbox { open, sender }, receiver)
         };
-        let (dispatcher, receivers): (Vec<_>, _) = (0..workers).map(|_| share()).unzip();
-        (Self(dispatcher.into()), receivers)
+        let (inboxes, receivers): (Vec<_>, _) = (0..workers).map(|_| inbox()).unzip();
+        (Self(inboxes.into()), receivers)
     }
 
-    /// Returns the connection if `worker` is to serve it, or `None` if another worker received it.
+    /// Returns the connection if `worker` serves it itself, or `None` if another worker received it.
     pub(super) fn assign(
         &self,
         worker: usize,
@@ -67,8 +66,8 @@ impl Dispatcher {
         let open = |index: &usize| self.0[*index].open.load(Ordering::Relaxed);
         // If several have the fewest, the connection stays where it is.
         let least = (0..self.0.len()).min_by_key(|index| (open(index), *index != worker))?;
-        let share = &self.0[least];
-        let load = WorkerLoad::of(&share.open);
+        let inbox = &self.0[least];
+        let load = WorkerLoad::of(&inbox.open);
         if least == worker {
             return Some(NewConnection {
                 tcp,
@@ -83,8 +82,8 @@ impl Dispatcher {
             permit,
             load,
         };
-        // A worker that is shutting down takes no more connections; then it stays here.
-        let refused = share.inbox.send(dispatched).err()?;
+        // A worker that is shutting down accepts no more connections. Then it stays here.
+        let refused = inbox.sender.send(dispatched).err()?;
         refused.0.into_current_runtime().ok()
     }
 }

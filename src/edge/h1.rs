@@ -11,13 +11,14 @@ use super::connection::{Connection, HeadError};
 use super::handshake::Stream;
 use super::head;
 use super::limit::ConnectionPermit;
-use super::writer::{self, Form};
+use super::writer::{self, ResponseOptions};
 use crate::base::deadline::within;
 use crate::base::head::{Head, Method, Version};
 use crate::base::rejection::Rejection;
 use crate::base::shutdown::Shutdown;
 use crate::proxy::exchange::Exchange;
 
+/// Serves the connection until it closes.
 pub(super) async fn serve(
     mut exchange: Exchange,
     stream: Stream,
@@ -29,19 +30,19 @@ pub(super) async fn serve(
     let mut closing = pin!(async {
         tokio::select! {
             () = permit.evicted() => {}
-            () = shutdown.grace_period() => {}
+            () = shutdown.grace_period_over() => {}
         }
     });
     let opened = Instant::now();
     let mut number = 0;
     let unread = loop {
-        let wait_for_request = wait_for_request(&exchange, &mut connection, &permit, number == 0);
-        let wait_for_request = tokio::select! {
+        let waiting = wait_for_request(&exchange, &mut connection, &permit, number == 0);
+        let has_begun = tokio::select! {
             biased;
-            wait_for_request = wait_for_request => wait_for_request,
+            has_begun = waiting => has_begun,
             () = &mut closing => false,
         };
-        if !wait_for_request {
+        if !has_begun {
             break false;
         }
         exchange.renew();
@@ -51,12 +52,12 @@ pub(super) async fn serve(
             // start.
             time = time.saturating_sub(opened.elapsed());
         }
-        let Some(next) = next(&exchange, &mut connection, time).await else {
+        let Some(head) = next_head(&exchange, &mut connection, time).await else {
             break false;
         };
         number += 1;
         // Boxed, because idle connections would keep the memory for it.
-        let answered = answer(&exchange, &mut connection, number, next, &shutdown);
+        let answered = answer(&exchange, &mut connection, number, head, &shutdown);
         match Box::pin(answered).await {
             Ok(AfterResponse::Next) => {}
             Ok(AfterResponse::Close { unread }) => break unread,
@@ -67,6 +68,7 @@ pub(super) async fn serve(
     connection.close(unread).await;
 }
 
+/// What follows a response on its connection.
 enum AfterResponse {
     Next,
     Close {
@@ -75,7 +77,8 @@ enum AfterResponse {
     },
 }
 
-/// Waits for the next request. Returns `false` if the connection has closed, or at the timeout.
+/// Waits for the next request to begin. Returns `false` if the connection has closed, or at the
+/// timeout.
 async fn wait_for_request(
     exchange: &Exchange,
     connection: &mut Connection,
@@ -83,7 +86,7 @@ async fn wait_for_request(
     first: bool,
 ) -> bool {
     let timeouts = &exchange.generation.timeouts;
-    let limit = if first {
+    let timeout = if first {
         timeouts.request_head
     } else {
         timeouts.keep_alive
@@ -91,43 +94,47 @@ async fn wait_for_request(
     let now = Instant::now();
     let _idle = permit.idle(now);
     matches!(
-        timeout_at(now + limit, connection.wait_for_request()).await,
+        timeout_at(now + timeout, connection.wait_for_request()).await,
         Ok(Ok(true))
     )
 }
 
-/// Returns the next head, or why it is refused. Returns `None` if the connection has closed.
-async fn next(
+/// Reads the next head, or returns why it is refused. Returns `None` if the connection has closed.
+async fn next_head(
     exchange: &Exchange,
     connection: &mut Connection,
     time: Duration,
 ) -> Option<Result<Head, Rejection>> {
-    match connection.head(&exchange.generation.limits, time).await {
+    match connection
+        .read_head(&exchange.generation.limits, time)
+        .await
+    {
         Ok(bytes) => Some(head::parse(&bytes)),
         Err(HeadError::Rejected(rejection)) => Some(Err(rejection)),
-        Err(HeadError::Gone) => None,
+        Err(HeadError::Closed) => None,
     }
 }
 
+/// Answers one request and writes the response.
 async fn answer(
     exchange: &Exchange,
     connection: &mut Connection,
     number: u64,
-    next: Result<Head, Rejection>,
+    head: Result<Head, Rejection>,
     shutdown: &Shutdown,
 ) -> io::Result<AfterResponse> {
-    let (response, form, unread) = match next {
+    let (response, options, unread) = match head {
         Err(rejection) => {
-            let form = Form {
+            let options = ResponseOptions {
                 version: Version::Http11,
                 head_only: false,
                 keep_alive: false,
             };
-            (exchange.refuse(number, rejection), form, true)
+            (exchange.refuse(number, rejection), options, true)
         }
         Ok(head) => {
             let head_only = head.method == Method::Head;
-            let form = Form {
+            let options = ResponseOptions {
                 version: head.version,
                 head_only,
                 keep_alive: head.keep_alive,
@@ -135,15 +142,18 @@ async fn answer(
             let mut body =
                 Http1Body::new(connection, &head, exchange.generation.timeouts.request_body);
             let response = exchange.answer(number, head, &mut body).await;
-            let unread = !body.ended();
-            (response, form, unread)
+            let unread = !body.is_complete();
+            (response, options, unread)
         }
     };
-    let ending = shutdown.has_begun() || exchange.is_outdated();
-    let keep_alive = form.keep_alive && !unread && !ending;
-    let writing = writer::write(connection, response, Form { keep_alive, ..form });
-    let kept = within(exchange.generation.timeouts.response_write, writing).await??;
-    Ok(if kept {
+    let closing = shutdown.has_begun() || exchange.is_outdated();
+    let options = ResponseOptions {
+        keep_alive: options.keep_alive && !unread && !closing,
+        ..options
+    };
+    let writing = writer::write(connection, response, options);
+    let is_kept = within(exchange.generation.timeouts.response_write, writing).await??;
+    Ok(if is_kept {
         AfterResponse::Next
     } else {
         AfterResponse::Close { unread }

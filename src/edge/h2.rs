@@ -38,18 +38,19 @@ const UNSENT: usize = 64 << 10;
 const RESETS: usize = 20;
 const RESETS_BY_ERRORS: usize = 64;
 
+/// Serves the connection until it closes.
 pub(super) async fn serve(
     exchange: Exchange,
     stream: Stream,
     permit: ConnectionPermit,
     shutdown: Shutdown,
 ) {
-    let (return_on_drop, returned) = return_on_drop(stream);
+    let (stream, returned) = return_on_drop(stream);
     // Boxed, so that HTTP/1 connections do not reserve memory for it.
-    let broken = Box::pin(run(exchange, return_on_drop, &permit, &shutdown)).await;
+    let unread = Box::pin(run(exchange, stream, &permit, &shutdown)).await;
     if let Ok(stream) = returned.await {
         // A client that receives GOAWAY may be in the middle of sending.
-        Connection::new(stream).close(broken).await;
+        Connection::new(stream).close(unread).await;
     }
 }
 
@@ -61,8 +62,8 @@ async fn run(
     permit: &ConnectionPermit,
     shutdown: &Shutdown,
 ) -> bool {
-    let observed = SharedObserver::new();
-    let io = ObservedStream::new(stream, observed.clone());
+    let observer = SharedObserver::new();
+    let io = ObservedStream::new(stream, observer.clone());
     let handshake = builder(&exchange.generation.limits).handshake(io);
     let preface = timeout(exchange.generation.timeouts.request_head, handshake);
     let idle = permit.idle(Instant::now());
@@ -79,10 +80,10 @@ async fn run(
         () = permit.evicted() => return false,
         // There is nothing to complete, and a client that has sent no preface would delay the
         // shutdown.
-        () = shutdown.grace_period() => return false,
+        () = shutdown.grace_period_over() => return false,
     };
     drop(idle);
-    Session::new(exchange, observed, connection)
+    Session::new(exchange, observer, connection)
         .run(permit, shutdown)
         .await
 }

@@ -10,18 +10,18 @@ use crate::config::Limits;
 
 /// Finds the end of a head that arrives in pieces. Each byte is examined once.
 #[derive(Debug, Default)]
-pub struct Scan {
+pub struct HeadScanner {
     /// Everything before this position was examined.
-    seen: usize,
+    examined: usize,
     /// The start of the current line.
-    line: usize,
+    line_start: usize,
     /// Complete lines so far, including the request line.
     lines: usize,
     /// Where the request line starts: after the empty line that some clients send behind a body.
     start: usize,
 }
 
-impl Scan {
+impl HeadScanner {
     /// Returns the range of the head in `bytes`, including its final empty line, once it is
     /// complete. `bytes` must be everything that has arrived, starting with what earlier calls
     /// received.
@@ -30,14 +30,14 @@ impl Scan {
         bytes: &[u8],
         limits: &Limits,
     ) -> Result<Option<std::ops::Range<usize>>, Rejection> {
-        while let Some(found) = memchr::memchr(b'\n', &bytes[self.seen..]) {
-            let end = self.seen + found;
+        while let Some(found) = memchr::memchr(b'\n', &bytes[self.examined..]) {
+            let end = self.examined + found;
             // A line feed alone ends a line for some parsers and not for others.
-            let Some(line) = bytes[self.line..end].strip_suffix(b"\r") else {
+            let Some(line) = bytes[self.line_start..end].strip_suffix(b"\r") else {
                 return Err(Rejection::MalformedHead);
             };
-            self.seen = end + 1;
-            self.line = end + 1;
+            self.examined = end + 1;
+            self.line_start = end + 1;
             match (line.is_empty(), self.lines) {
                 (true, 0) if self.start == 0 => self.start = end + 1,
                 (true, 0) => return Err(Rejection::MalformedHead),
@@ -49,7 +49,7 @@ impl Scan {
             }
             self.lines += usize::from(!line.is_empty());
         }
-        self.seen = bytes.len();
+        self.examined = bytes.len();
         if bytes.len() - self.start > limits.head_bytes {
             return Err(if self.lines == 0 {
                 Rejection::UriTooLong
@@ -135,19 +135,19 @@ struct Fields {
     chunked: bool,
     close: bool,
     expects_continue: bool,
-    accept: Forwarded,
-    content_type: Forwarded,
-    user_agent: Forwarded,
+    accept: ForwardedField,
+    content_type: ForwardedField,
+    user_agent: ForwardedField,
 }
 
 /// A header field that is forwarded, unless Connection names it (RFC 9110 §7.6.1).
 #[derive(Default)]
-struct Forwarded {
+struct ForwardedField {
     value: Option<HeaderValue>,
     hop_by_hop: bool,
 }
 
-impl Forwarded {
+impl ForwardedField {
     fn take(self) -> Option<HeaderValue> {
         self.value.filter(|_| !self.hop_by_hop)
     }
@@ -171,7 +171,7 @@ impl Fields {
             6 if is(b"expect") => {
                 self.expects_continue = value.eq_ignore_ascii_case(b"100-continue")
             }
-            // Neither h2c nor any other protocol is available.
+            // Neither h2c nor any other protocol is supported.
             7 if is(b"upgrade") => return Err(Rejection::MalformedHead),
             10 if is(b"user-agent") => self.user_agent.set(head, value)?,
             10 if is(b"connection") => self.add_connection(value),

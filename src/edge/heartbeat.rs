@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
-/// Clones share the state.
+/// The questions to all workers and their answers. Clones share the state.
 #[derive(Clone)]
 pub struct Heartbeat(Arc<Rounds>);
 
@@ -16,7 +16,7 @@ struct Rounds {
     answered: Vec<AtomicU64>,
 }
 
-/// The part of one worker.
+/// The part of the heartbeat that one worker answers.
 pub(super) struct WorkerHeartbeat {
     heartbeat: Heartbeat,
     worker: usize,
@@ -40,6 +40,7 @@ impl Heartbeat {
         all
     }
 
+    /// Returns the part of `worker`, counted from 0.
     pub(super) fn of(&self, worker: usize) -> WorkerHeartbeat {
         WorkerHeartbeat {
             heartbeat: self.clone(),

@@ -35,7 +35,7 @@ struct Table {
 /// is enough.
 #[derive(Default)]
 struct BalancerDetector {
-    seen: u64,
+    total: u64,
     candidate: Option<ClientKey>,
     /// Votes for the candidate minus votes against it.
     lead: u64,
@@ -44,14 +44,14 @@ struct BalancerDetector {
 
 impl BalancerDetector {
     /// Counts one more connection. Returns `true` once, when the warning is due.
-    fn is_one_balancer(&mut self, client: ClientKey) -> bool {
-        self.seen += 1;
+    fn observe(&mut self, client: ClientKey) -> bool {
+        self.total += 1;
         match self.candidate {
             Some(candidate) if candidate == client => self.lead += 1,
             Some(_) if self.lead > 0 => self.lead -= 1,
             _ => (self.candidate, self.lead) = (Some(client), 1),
         }
-        let most = self.seen >= BALANCER_SAMPLE && self.lead * 2 > self.seen;
+        let most = self.total >= BALANCER_SAMPLE && self.lead * 2 > self.total;
         let due = most && !self.is_reported && self.candidate.is_some_and(ClientKey::is_private);
         self.is_reported |= due;
         due
@@ -81,6 +81,7 @@ pub struct ConnectionPermit {
 const NEARLY_FULL: (usize, usize) = (9, 10);
 
 impl ConnectionLimit {
+    /// Allows `limit` open connections, and `per_client` of them to each client.
     pub fn new(limit: usize, per_client: usize) -> Self {
         Self {
             limit,
@@ -92,13 +93,14 @@ impl ConnectionLimit {
         }
     }
 
+    /// Returns the number of open connections.
     pub fn open(&self) -> usize {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Returns a permit for one more connection, or `None` if it must be closed at once. The permit
+    /// Returns a permit for one more connection, or `None` if the connection must be closed at once. The permit
     /// counts for its client once that is known, see `ConnectionPermit::count_for`.
-    pub fn take(self: &Arc<Self>, process: &Arc<Process>) -> Option<ConnectionPermit> {
+    pub fn try_acquire(self: &Arc<Self>, process: &Arc<Process>) -> Option<ConnectionPermit> {
         let metrics = &process.metrics;
         let mut table = self.table();
         let open = table.connections.len();
@@ -141,7 +143,8 @@ impl Table {
         }
     }
 
-    /// Looks at every connection: about 10 us for 8000, and only while nearly all are open.
+    /// Asks the connection that has been idle for longest to close. Examines every connection, which
+    /// takes about 10 us for 8000, but only while nearly all are open.
     fn evict_oldest_idle(&self, metrics: &Metrics) {
         let idle = self
             .connections
@@ -157,26 +160,26 @@ impl Table {
 }
 
 impl ConnectionPermit {
-    /// Counts the connection for `client`. Returns `false` if the client has its share already and
+    /// Counts the connection for `client`. Returns `false` if the client has reached its limit and
     /// the connection must be closed at once.
     pub fn count_for(&mut self, client: ClientKey) -> bool {
         let mut table = self.limit.table();
-        let of_client = table.clients.entry(client).or_default();
-        if *of_client >= self.limit.per_client {
+        let open = table.clients.entry(client).or_default();
+        if *open >= self.limit.per_client {
             self.process
                 .metrics
                 .connection(ConnectionResult::ClientLimitReached);
             return false;
         }
-        *of_client += 1;
+        *open += 1;
         self.client = Some(client);
         self.process.metrics.connection(ConnectionResult::Served);
-        if table.balancer.is_one_balancer(client) {
+        if table.balancer.observe(client) {
             let client = client.to_string();
             warn!(
                 client,
-                "most connections come from one private address: a load balancer? Its \
-                PROXY protocol (listen.proxy_protocol) would tell limits and log the real clients"
+                "most connections come from one private address: if it is a load balancer, its PROXY \
+                protocol (listen.proxy_protocol) would show the real clients to limits and log"
             );
         }
         true
@@ -209,6 +212,7 @@ impl Drop for ConnectionPermit {
     }
 }
 
+/// Marks a connection idle until it is dropped.
 pub struct IdleGuard<'s>(&'s Idle);
 
 impl Drop for IdleGuard<'_> {
@@ -225,7 +229,7 @@ mod tests {
         let mut balancer = BalancerDetector::default();
         let key = |client: &str| ClientKey::from(client.parse::<std::net::IpAddr>().unwrap());
         clients
-            .filter(|client| balancer.is_one_balancer(key(client)))
+            .filter(|client| balancer.observe(key(client)))
             .count()
     }
 

@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 /// The stream while the library has it.
 pub(super) struct ReturnOnDrop<S>(Option<(S, oneshot::Sender<S>)>);
 
-/// Returns the wrapper, and the receiver of `stream` once the wrapper is dropped.
+/// Returns the wrapper, and the receiver that gets `stream` once the wrapper is dropped.
 pub(super) fn return_on_drop<S>(stream: S) -> (ReturnOnDrop<S>, oneshot::Receiver<S>) {
     let (sender, receiver) = oneshot::channel();
     (ReturnOnDrop(Some((stream, sender))), receiver)
@@ -19,8 +19,8 @@ pub(super) fn return_on_drop<S>(stream: S) -> (ReturnOnDrop<S>, oneshot::Receive
 
 impl<S: Unpin> ReturnOnDrop<S> {
     fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut S>> {
-        let return_on_drop = self.get_mut().0.as_mut();
-        let (stream, _) = return_on_drop.ok_or(io::ErrorKind::NotConnected)?;
+        let inner = self.get_mut().0.as_mut();
+        let (stream, _) = inner.ok_or(io::ErrorKind::NotConnected)?;
         Ok(Pin::new(stream))
     }
 }

@@ -15,25 +15,25 @@ use super::connection::Connection;
 use crate::base::head::Version;
 use crate::proxy::body::Body;
 
-/// Bytes that are gathered before they are written, as one TLS record instead of many.
+/// Bytes that are collected before they are written, as one TLS record instead of many.
 const RECORD: usize = 16 << 10;
 
-/// Room for a head.
+/// The capacity for the head of a response.
 const HEAD: usize = 1_024;
 
-/// How the client learns where the body ends.
+/// How the client finds the end of the body (RFC 9112 §6.3).
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Delimiter {
+enum BodyFraming {
     /// There is no body, whatever the header fields say.
     NoBody,
     Length(u64),
-    Chunks,
-    Close,
+    Chunked,
+    UntilClose,
 }
 
 /// What a request determines about its response.
 #[derive(Clone, Copy)]
-pub(super) struct Form {
+pub(super) struct ResponseOptions {
     pub(super) version: Version,
     pub(super) head_only: bool,
     pub(super) keep_alive: bool,
@@ -43,19 +43,19 @@ pub(super) struct Form {
 pub(super) async fn write(
     connection: &mut Connection,
     response: Response<Body>,
-    form: Form,
+    options: ResponseOptions,
 ) -> io::Result<bool> {
     let (parts, body) = response.into_parts();
-    let delimiter = delimiter(parts.status, &body, form);
+    let framing = framing(parts.status, &body, options);
     let asked_to_close = parts
         .headers
         .get(CONNECTION)
         .is_some_and(|value| value == "close");
-    let keep_alive = form.keep_alive && !asked_to_close && delimiter != Delimiter::Close;
+    let keep_alive = options.keep_alive && !asked_to_close && framing != BodyFraming::UntilClose;
 
-    let body_bytes = match delimiter {
-        Delimiter::Length(length) => usize::try_from(length).unwrap_or(RECORD).min(RECORD),
-        Delimiter::NoBody | Delimiter::Chunks | Delimiter::Close => 0,
+    let body_bytes = match framing {
+        BodyFraming::Length(length) => usize::try_from(length).unwrap_or(RECORD).min(RECORD),
+        BodyFraming::NoBody | BodyFraming::Chunked | BodyFraming::UntilClose => 0,
     };
     let mut out = BytesMut::with_capacity(HEAD + body_bytes);
     let reason = parts.status.canonical_reason().unwrap_or_default();
@@ -65,7 +65,7 @@ pub(super) async fn write(
     for (name, value) in &parts.headers {
         // The proxy sets these fields; a response to HEAD keeps the length that a GET would have.
         if [CONNECTION, TRANSFER_ENCODING].contains(name)
-            || (*name == CONTENT_LENGTH && delimiter != Delimiter::NoBody)
+            || (*name == CONTENT_LENGTH && framing != BodyFraming::NoBody)
         {
             continue;
         }
@@ -74,7 +74,7 @@ pub(super) async fn write(
         }
     }
     if !parts.headers.contains_key(DATE) {
-        put(
+        append(
             &mut out,
             format_args!(
                 "date: {}\r\n",
@@ -82,43 +82,44 @@ pub(super) async fn write(
             ),
         );
     }
-    match delimiter {
-        Delimiter::Length(length) => {
+    match framing {
+        BodyFraming::Length(length) => {
             let mut buffer = itoa::Buffer::new();
             let digits = buffer.format(length).as_bytes();
             for piece in [b"content-length: ", digits, b"\r\n"] {
                 out.extend_from_slice(piece);
             }
         }
-        Delimiter::Chunks => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Delimiter::NoBody | Delimiter::Close => {}
+        BodyFraming::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        BodyFraming::NoBody | BodyFraming::UntilClose => {}
     }
     if !keep_alive {
         out.extend_from_slice(b"connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
-    write_body(connection, out, body, delimiter).await?;
+    write_body(connection, out, body, framing).await?;
     Ok(keep_alive)
 }
 
+/// Writes `out`, which begins with the head, and then the body.
 async fn write_body(
     connection: &mut Connection,
     mut out: BytesMut,
     body: Body,
-    delimiter: Delimiter,
+    framing: BodyFraming,
 ) -> io::Result<()> {
     let mut body = pin!(body);
-    let mut left = match delimiter {
-        Delimiter::Length(length) => length,
-        Delimiter::NoBody | Delimiter::Chunks | Delimiter::Close => u64::MAX,
+    let mut remaining = match framing {
+        BodyFraming::Length(length) => length,
+        BodyFraming::NoBody | BodyFraming::Chunked | BodyFraming::UntilClose => u64::MAX,
     };
     loop {
-        // Pieces that are there are gathered; before a wait all of them are written.
+        // Data that is available is collected. Before a wait, all of it is written.
         let frame = match std::future::poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx))).await
         {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
-                send(connection, &mut out).await?;
+                write_out(connection, &mut out).await?;
                 connection.flush().await?;
                 body.frame().await
             }
@@ -128,54 +129,61 @@ async fn write_body(
             .map_err(io::Error::other)?
             .into_data()
             .unwrap_or_default();
-        left = left
+        remaining = remaining
             .checked_sub(data.len() as u64)
             .ok_or(io::ErrorKind::InvalidData)?;
-        match delimiter {
-            Delimiter::NoBody => continue,
-            Delimiter::Chunks => {
-                put(&mut out, format_args!("{:x}\r\n", data.len()));
-                gather(connection, &mut out, &data).await?;
+        match framing {
+            BodyFraming::NoBody => continue,
+            BodyFraming::Chunked => {
+                append(&mut out, format_args!("{:x}\r\n", data.len()));
+                write_buffered(connection, &mut out, &data).await?;
                 out.extend_from_slice(b"\r\n");
             }
-            Delimiter::Length(_) | Delimiter::Close => gather(connection, &mut out, &data).await?,
+            BodyFraming::Length(_) | BodyFraming::UntilClose => {
+                write_buffered(connection, &mut out, &data).await?
+            }
         }
     }
-    match delimiter {
-        Delimiter::Chunks => out.extend_from_slice(b"0\r\n\r\n"),
+    match framing {
+        BodyFraming::Chunked => out.extend_from_slice(b"0\r\n\r\n"),
         // The upstream sent less than it announced, and no client may take this for a complete
         // response.
-        Delimiter::Length(_) if left > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
-        Delimiter::Length(_) | Delimiter::NoBody | Delimiter::Close => {}
+        BodyFraming::Length(_) if remaining > 0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+        BodyFraming::Length(_) | BodyFraming::NoBody | BodyFraming::UntilClose => {}
     }
-    send(connection, &mut out).await?;
+    write_out(connection, &mut out).await?;
     connection.flush().await
 }
 
-fn delimiter(status: StatusCode, body: &Body, form: Form) -> Delimiter {
+fn framing(status: StatusCode, body: &Body, options: ResponseOptions) -> BodyFraming {
     match body.size_hint().exact() {
-        _ if form.head_only
+        _ if options.head_only
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) =>
         {
-            Delimiter::NoBody
+            BodyFraming::NoBody
         }
-        Some(length) => Delimiter::Length(length),
-        None if form.version == Version::Http10 => Delimiter::Close,
-        None => Delimiter::Chunks,
+        Some(length) => BodyFraming::Length(length),
+        None if options.version == Version::Http10 => BodyFraming::UntilClose,
+        None => BodyFraming::Chunked,
     }
 }
 
-/// Gathers small pieces in `out`; large ones go to TLS without another copy.
-async fn gather(connection: &mut Connection, out: &mut BytesMut, data: &Bytes) -> io::Result<()> {
+/// Collects small pieces in `out`. Large ones go to TLS without another copy.
+async fn write_buffered(
+    connection: &mut Connection,
+    out: &mut BytesMut,
+    data: &Bytes,
+) -> io::Result<()> {
     if out.len() + data.len() <= RECORD {
         out.extend_from_slice(data);
         return Ok(());
     }
-    send(connection, out).await?;
+    write_out(connection, out).await?;
     connection.write(data).await
 }
 
-async fn send(connection: &mut Connection, out: &mut BytesMut) -> io::Result<()> {
+/// Writes the bytes in `out` and empties it.
+async fn write_out(connection: &mut Connection, out: &mut BytesMut) -> io::Result<()> {
     if !out.is_empty() {
         connection.write(out).await?;
         out.clear();
@@ -183,7 +191,7 @@ async fn send(connection: &mut Connection, out: &mut BytesMut) -> io::Result<()>
     Ok(())
 }
 
-fn put(out: &mut BytesMut, text: std::fmt::Arguments<'_>) {
+fn append(out: &mut BytesMut, text: std::fmt::Arguments<'_>) {
     // Writing to memory does not fail.
     _ = out.write_fmt(text);
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Insight;
 use crate::base::client::RequestId;
 use crate::base::reason::Reason;
-use crate::observe::log::{Bare, Cut, Line, Value, put};
+use crate::observe::log::{Bare, Cut, Line, Text, Value, put};
 use crate::scep::{
     Cipher, Digest, FailInfo, MessageType, Name, Oid, PkiStatus, Recipient, Signature, Unreadable,
 };
@@ -53,8 +53,8 @@ impl Audit<'_> {
             "transaction_id" = asked
                 .and_then(|asked| asked.transaction_id.as_deref())
                 .map(cut),
-            "signer" = subject.as_deref().map(name),
-            "signer_issuer" = issuer.as_deref().map(name),
+            "signer" = subject.as_deref().map(text),
+            "signer_issuer" = issuer.as_deref().map(text),
             "signer_serial" = serial.as_deref(),
             "recipients" = asked.map(|asked| Recipients(&asked.recipients)),
             "digest" = asked.map(|asked| digest(asked.digest)),
@@ -68,7 +68,7 @@ impl Audit<'_> {
             "fail_info" = answer.and_then(|answer| answer.fail_info).map(fail_info),
             "fail_info_text" = answer
                 .and_then(|answer| answer.fail_info_text.as_deref())
-                .map(name),
+                .map(text),
             "answer_unreadable" = read.and_then(Result::err).map(unreadable),
             "reason" = self.reason.map(Reason::word),
             "anomaly" = anomaly.map(Reason::word),
@@ -87,8 +87,8 @@ fn cut(bytes: &[u8]) -> Cut<'_> {
     Cut(bytes, MOST)
 }
 
-fn name(text: &str) -> Cut<'_> {
-    cut(text.as_bytes())
+fn text(text: &str) -> Text<'_> {
+    Text(text, MOST)
 }
 
 /// Writes a number of RFC 8894 as its word, and another one as the number. The next two do the
@@ -165,7 +165,7 @@ impl Value for Recipients<'_> {
                         };
                         line.text(serial.text().as_bytes(), MOST);
                         line.push(" ");
-                        line.text(text.as_bytes(), MOST);
+                        line.string(&text, MOST);
                         last = Some((issuer, text));
                     }
                     Recipient::KeyId(id) => line.hex(id),

@@ -197,7 +197,7 @@ impl ScepState {
         let known = self.certificates.load();
         let certificates = &known.certificates;
         let names_one = |recipient: &Recipient| *recipient != Recipient::Other;
-        let is_known = |recipient| certificates.iter().any(|known| known.is(recipient));
+        let is_known = |recipient: &Recipient| certificates.iter().any(|one| recipient.is_for(one));
         !certificates.is_empty()
             && recipients.iter().any(names_one)
             && !recipients.iter().any(is_known)

@@ -15,7 +15,7 @@ pub use line::{Format, Line};
 use lines::Lines;
 pub use lines::Writer;
 pub(crate) use value::put;
-pub use value::{Bare, Cut, Name, Value};
+pub use value::{Bare, Cut, Name, Text, Value};
 
 /// The log of requests. Clones share it; the default writes nothing (tests, `check`).
 ///

@@ -128,7 +128,7 @@ pub fn build(
     }
 
     let (trigger, shutdown) = shutdown::channel();
-    let limit = Arc::new(ConnectionLimit::new(
+    let connection_limit = Arc::new(ConnectionLimit::new(
         config.limits.connections,
         config.limits.connections_per_client,
     ));
@@ -144,7 +144,7 @@ pub fn build(
     let edge = Edge {
         process,
         current,
-        limit,
+        connection_limit,
         dispatcher,
         heartbeat: Heartbeat::new(config.listen.workers),
         proxies: config.listen.proxies.clone().map(Into::into),
@@ -228,7 +228,7 @@ impl Bound {
 
         let cause = stop.await;
         let time = self.edge.current.load().timeouts.shutdown;
-        let open = self.edge.limit.open();
+        let open = self.edge.connection_limit.open();
         info!(
             seconds = time.as_secs(),
             open, "stopping: no new connections"

@@ -2,8 +2,8 @@
 
 use super::Oid;
 
-/// Digest of a SignerInfo, weakest first. One that is not known here counts as the weakest of all:
-/// no policy should let pass what it cannot judge.
+/// The digest of a SignerInfo, in ascending strength. An unknown one counts as the weakest of all,
+/// because no policy may accept what it cannot judge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Digest {
     Other(Oid),
@@ -15,8 +15,9 @@ pub enum Digest {
     Sha512,
 }
 
-/// Content encryption of an EnvelopedData, weakest first (Blowfish before Triple DES: its use in
-/// CMS was never standardised, and NDES does not know it). See [`Digest`] for `Other`.
+/// The content encryption of an EnvelopedData, in ascending strength (Blowfish before Triple DES:
+/// its use in CMS was never standardised, and NDES does not support it). See [`Digest`] for
+/// `Other`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cipher {
     Other(Oid),
@@ -29,10 +30,10 @@ pub enum Cipher {
     Aes256,
 }
 
-/// Signature algorithm of a SignerInfo or a certificate.
+/// The signature algorithm of a SignerInfo or a certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signature {
-    /// rsaEncryption: PKCS #1 v1.5 with the digest that the SignerInfo names elsewhere.
+    /// rsaEncryption: PKCS #1 v1.5 with the digest that another field of the SignerInfo names.
     Rsa,
     Md5Rsa,
     Sha1Rsa,
@@ -52,7 +53,7 @@ pub enum Signature {
 }
 
 impl Digest {
-    /// All but `Other`.
+    /// All variants except `Other`.
     pub const KNOWN: [Self; 6] = [
         Self::Md5,
         Self::Sha1,
@@ -98,7 +99,7 @@ impl Digest {
 }
 
 impl Cipher {
-    /// All but `Other`.
+    /// All variants except `Other`.
     pub const KNOWN: [Self; 7] = [
         Self::Rc2,
         Self::Des,
@@ -147,7 +148,7 @@ impl Cipher {
 }
 
 impl Signature {
-    /// All but `Other`.
+    /// All variants except `Other`.
     pub const KNOWN: [Self; 14] = [
         Self::Rsa,
         Self::Md5Rsa,
@@ -214,7 +215,12 @@ impl Signature {
     }
 
     pub fn is_sha1(self) -> bool {
-        matches!(self, Self::Sha1Rsa | Self::Sha1Ecdsa)
+        match self {
+            Self::Sha1Rsa | Self::Sha1Ecdsa => true,
+            // sha1WithRSA of OIW, 1.3.14.3.2.29
+            Self::Other(oid) => oid.as_bytes() == b"\x2b\x0e\x03\x02\x1d",
+            _ => false,
+        }
     }
 
     pub(super) fn of(oid: Oid) -> Self {

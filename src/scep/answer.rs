@@ -1,16 +1,17 @@
-//! What a server says of itself: GetCACert, GetCACertChain, GetNextCACert, GetCACaps.
+//! The responses in which a server describes itself: GetCACert, GetCACertChain, GetNextCACert and
+//! GetCACaps.
 
 use super::ber::{Reader, SEQUENCE};
 use super::cms::{MAX_MESSAGE, signed_data};
 use super::{Certificate, Unreadable};
 
-/// The first [`MAX_CERTIFICATES`] certificates of the answer to GetCACert, GetCACertChain or
-/// GetNextCACert (RFC 8894 §4.2.1, §4.7.1), in the order in which they stand: one bare certificate,
-/// or those of a SignedData; where that has another SignedData in it, the inner ones. One that
-/// cannot be read is left out.
+/// Reads the first [`MAX_CERTIFICATES`](super::MAX_CERTIFICATES) certificates of the response to
+/// GetCACert, GetCACertChain or GetNextCACert (RFC 8894 §4.2.1, §4.7.1), in their order: one bare
+/// certificate, or those of a SignedData. If that contains another SignedData, the inner ones. A
+/// certificate that cannot be read is left out.
 ///
 /// # Errors
-/// Why there is none.
+/// Returns the reason if no certificate can be read.
 pub fn ca_certificates(body: &[u8]) -> Result<Vec<Certificate>, Unreadable> {
     let certificates = match bare(body) {
         Some(certificate) => vec![certificate],
@@ -42,9 +43,7 @@ fn bundled(body: &[u8]) -> Result<Vec<Certificate>, Unreadable> {
     })
 }
 
-pub const MAX_CERTIFICATES: usize = 16;
-
-/// One word of GetCACaps (RFC 8894 §3.5.2; `Update`, `SHA-224`, `SHA-384`: of its drafts).
+/// One word of GetCACaps (RFC 8894 §3.5.2; `Update`, `SHA-224` and `SHA-384` are from its drafts).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
     Aes,
@@ -95,13 +94,13 @@ impl Capability {
     }
 }
 
-/// The words of an answer to GetCACaps that are known here.
+/// The known words of a response to GetCACaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities(u16);
 
 impl Capabilities {
-    /// One word a line, ended by CR, LF or both, in any case. Unknown words are passed over, so an
-    /// HTML page has none.
+    /// Reads one word per line, ended by CR, LF or both, in any case. Unknown words are ignored, so
+    /// an HTML page has none.
     pub fn read(body: &[u8]) -> Self {
         let mut found = 0;
         for line in body.split(|byte| matches!(byte, b'\r' | b'\n')) {
@@ -118,7 +117,8 @@ impl Capabilities {
         self.0 & 1 << word as u16 != 0
     }
 
-    /// Whether a PKIOperation may come by POST; said by SCEPStandard too (RFC 8894 §3.5.2), as AES.
+    /// Returns whether a PKIOperation may be sent by POST, which SCEPStandard also says (RFC 8894
+    /// §3.5.2), as it does for AES.
     pub fn takes_post(self) -> bool {
         self.contains(Capability::POSTPKIOperation) || self.contains(Capability::SCEPStandard)
     }
@@ -138,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn capabilities() {
+    fn capabilities_are_read_line_by_line() {
         let words = |body: &str| {
             let words = Capabilities::read(body.as_bytes()).iter();
             words.map(Capability::as_str).collect::<Vec<_>>()

@@ -1,17 +1,18 @@
-//! The values of the signed attributes (RFC 8894 §3.2.1): decimal numbers written as text.
+//! The values of the signed attributes (RFC 8894 §3.2.1), which are decimal numbers written as
+//! text.
 
 /// messageType (RFC 8894 §3.2.1.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageType {
     CertRep,
     RenewalReq,
-    /// Of the drafts before RFC 8894.
+    /// From the drafts before RFC 8894.
     UpdateReq,
     PKCSReq,
     CertPoll,
     GetCert,
     GetCRL,
-    /// Any other number; Windows has a 41.
+    /// Any other number. Windows has a 41.
     Other(u32),
 }
 
@@ -21,7 +22,7 @@ pub enum PkiStatus {
     Success,
     Failure,
     Pending,
-    /// Any other number; Windows has an 11.
+    /// Any other number. Windows has an 11.
     Other(u32),
 }
 
@@ -37,7 +38,7 @@ pub enum FailInfo {
 }
 
 impl MessageType {
-    /// All but `Other`.
+    /// All variants except `Other`.
     pub const KNOWN: [Self; 7] = [
         Self::CertRep,
         Self::RenewalReq,
@@ -74,7 +75,7 @@ impl MessageType {
         }
     }
 
-    /// Of its decimal digits.
+    /// Reads the decimal digits.
     pub fn parse(digits: &[u8]) -> Option<Self> {
         let number = decimal(digits)?;
         let known = Self::KNOWN.into_iter().find(|k| k.number() == number);
@@ -83,7 +84,7 @@ impl MessageType {
 }
 
 impl PkiStatus {
-    /// All but `Other`.
+    /// All variants except `Other`.
     pub const KNOWN: [Self; 3] = [Self::Success, Self::Failure, Self::Pending];
 
     pub fn as_str(self) -> &'static str {
@@ -104,7 +105,7 @@ impl PkiStatus {
         }
     }
 
-    /// Of its decimal digits.
+    /// Reads the decimal digits.
     pub fn parse(digits: &[u8]) -> Option<Self> {
         let number = decimal(digits)?;
         let known = Self::KNOWN.into_iter().find(|k| k.number() == number);
@@ -113,7 +114,7 @@ impl PkiStatus {
 }
 
 impl FailInfo {
-    /// All but `Other`.
+    /// All variants except `Other`.
     pub const KNOWN: [Self; 5] = [
         Self::BadAlg,
         Self::BadMessageCheck,
@@ -144,7 +145,7 @@ impl FailInfo {
         }
     }
 
-    /// Of its decimal digits.
+    /// Reads the decimal digits.
     pub fn parse(digits: &[u8]) -> Option<Self> {
         let number = decimal(digits)?;
         let known = Self::KNOWN.into_iter().find(|k| k.number() == number);
@@ -168,7 +169,7 @@ mod tests {
     use super::{FailInfo, MessageType, PkiStatus};
 
     #[test]
-    fn numbers() {
+    fn numbers_are_read_and_named() {
         for known in MessageType::KNOWN {
             let digits = known.number().to_string();
             assert_eq!(MessageType::parse(digits.as_bytes()), Some(known));

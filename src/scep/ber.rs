@@ -1,23 +1,25 @@
-//! BER (X.690 §8) read in place: definite and indefinite lengths, split strings.
+//! Reads BER (X.690 §8) in place: definite and indefinite lengths, split strings.
 //!
-//! Our own, as no crate takes what devices send and stays within the bounds below. Of the 160 CMS
-//! messages in tests/corpus, all of which this reads:
+//! This reader is written here, because no crate accepts what devices send and stays within the
+//! limits below. Certificate readers on strict DER (x509-parser and asn1-rs, x509-cert) do not read
+//! the BER around the certificates. Of the 160 CMS messages in tests/corpus, all of which this
+//! reads:
 //!
 //! - `der` 0.8 with feature `ber` refuses the one whose lengths are not minimal;
-//! - `bcder` 0.7 in `Mode::Ber` reads all, but passes over a value with a stack on the heap that
-//!   grows as deep as the sender nests (100 000 levels are taken), refuses the whole message for a
-//!   fault anywhere inside an embedded certificate, tells truncated from malformed in prose only,
-//!   and brings 9000 lines and `smallvec` where 200 lines do.
+//! - `bcder` 0.7 in `Mode::Ber` reads all, but skips a value with a stack on the heap that grows as
+//! deep as the sender nests (100 000 levels are accepted), refuses the whole message for a fault
+//! anywhere inside an embedded certificate, distinguishes truncated from malformed only in text,
+//! and has 9000 lines and `smallvec` instead of 200 lines.
 //!
-//! Bounds: every byte is looked at once (but for [`Reader::raw`], which is not used inside itself);
-//! nothing is allocated but to join a split string, once and no more than its length; values are
+//! Limits: every byte is read once (except by [`Reader::raw`], which is not used inside itself);
+//! memory is allocated only to join a split string, once and no more than its length; values are
 //! nested at most [`MAX_DEPTH`] deep.
 
 use std::borrow::Cow;
 
 use super::{Oid, Unreadable};
 
-/// Three times as deep as the deepest part of a real message that is read.
+/// Three times the depth of the deepest part of a real message.
 pub(super) const MAX_DEPTH: u8 = 32;
 
 pub(super) const BOOLEAN: u8 = 0x01;
@@ -26,7 +28,7 @@ pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OID: u8 = 0x06;
 pub(super) const SEQUENCE: u8 = 0x30;
 pub(super) const SET: u8 = 0x31;
-/// [0], a string; then [0], [1], [3] around other values.
+/// [0] as a string; then [0], [1] and [3] around other values.
 pub(super) const CONTEXT_0_STRING: u8 = 0x80;
 pub(super) const CONTEXT_0: u8 = 0xa0;
 pub(super) const CONTEXT_3: u8 = 0xa3;
@@ -34,15 +36,15 @@ pub(super) const CONTEXT_3: u8 = 0xa3;
 const CONSTRUCTED: u8 = 0x20;
 const END_OF_CONTENTS: [u8; 2] = [0, 0];
 
-/// The values that stand one after another in `rest`.
+/// A sequence of values in `rest`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reader<'a> {
-    /// To the end of the surrounding value; of one of indefinite length to the end of what
-    /// surrounds that.
+    /// Up to the end of the surrounding value. If that has indefinite length, up to the end of what
+    /// surrounds it.
     rest: &'a [u8],
-    /// Ends with end-of-contents.
+    /// Whether the values end with end-of-contents.
     indefinite: bool,
-    /// What it means that a value is longer than `rest`.
+    /// What it means if a value is longer than `rest`.
     overrun: Unreadable,
     depth: u8,
 }
@@ -57,7 +59,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The tag of the next value; none at the end.
+    /// Returns the tag of the next value, or `None` at the end.
     pub(super) fn peek(&self) -> Result<Option<u8>, Unreadable> {
         match self.rest {
             [] if self.indefinite => Err(self.overrun),
@@ -67,7 +69,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The content of a value of this tag that is not made of other values.
+    /// Returns the content of a value with this tag that does not consist of other values.
     pub(super) fn primitive(&mut self, tag: u8) -> Result<&'a [u8], Unreadable> {
         match self.header()? {
             (found, Some(length)) if found == tag => self.take(length),
@@ -79,12 +81,13 @@ impl<'a> Reader<'a> {
         self.primitive(OID).map(Oid::new)
     }
 
-    /// The algorithm of an AlgorithmIdentifier.
+    /// Returns the algorithm of an AlgorithmIdentifier.
     pub(super) fn algorithm(&mut self) -> Result<Oid, Unreadable> {
         self.constructed(SEQUENCE, Self::oid)
     }
 
-    /// What `read` makes of the values inside one of this tag; those it leaves are passed over.
+    /// Applies `read` to the values inside a value with this tag. Values that it leaves are
+    /// skipped.
     pub(super) fn constructed<T>(
         &mut self,
         tag: u8,
@@ -113,7 +116,7 @@ impl<'a> Reader<'a> {
         Ok(value)
     }
 
-    /// The same of a value that may be absent.
+    /// Does the same for a value that may be absent.
     pub(super) fn optional<T>(
         &mut self,
         tag: u8,
@@ -125,7 +128,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The content of a string of any type, in one piece.
+    /// Returns the content of a string of any type, in one piece.
     pub(super) fn string(&mut self) -> Result<Cow<'a, [u8]>, Unreadable> {
         match self.peek()? {
             None => Err(Unreadable::Malformed),
@@ -156,16 +159,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next value with its tag and length.
+    /// Returns the next value with its tag and length.
     pub(super) fn raw(&mut self) -> Result<&'a [u8], Unreadable> {
         let start = self.rest;
         self.skip()?;
         Ok(&start[..start.len() - self.rest.len()])
     }
 
-    /// Passes over the next value.
+    /// Skips the next value.
     pub(super) fn skip(&mut self) -> Result<(), Unreadable> {
-        // Values of indefinite length that have begun.
+        // The number of values of indefinite length that have begun.
         let mut open = 0;
         loop {
             if open > 0
@@ -192,11 +195,12 @@ impl<'a> Reader<'a> {
             .ok_or(Unreadable::TooDeep)
     }
 
-    /// Tag (its first byte, which tells those that are used here) and length, none if indefinite.
+    /// Returns the first byte of the tag, which distinguishes all tags that are used here, and the
+    /// length, which is `None` if it is indefinite.
     #[inline]
     fn header(&mut self) -> Result<(u8, Option<usize>), Unreadable> {
         match self.rest {
-            // Nearly all: one byte each.
+            // Nearly all headers have one byte each.
             [tag, length @ ..0x80, rest @ ..] if tag & 0x1f != 0x1f => {
                 self.rest = rest;
                 Ok((*tag, Some(usize::from(*length))))
@@ -218,7 +222,7 @@ impl<'a> Reader<'a> {
             long => {
                 let mut length = 0_usize;
                 for byte in self.take(usize::from(long & 0x7f))? {
-                    // Beyond 32 bits it is longer than anything that is read.
+                    // A length beyond 32 bits is longer than anything that is read.
                     length = (length << 8 | usize::from(*byte)).min(u32::MAX as usize);
                 }
                 Some(length)

@@ -1,11 +1,11 @@
-//! A CertRep (RFC 8894 §3.3): what became of a request.
+//! A CertRep (RFC 8894 §3.3): the result of a request.
 
 use super::ber::CONTEXT_0;
 use super::cms::signed_data;
 use super::message::{Attributes, Nonce, first_signer};
 use super::{FailInfo, PkiStatus, Unreadable};
 
-/// Each value as in [`Message`](super::Message).
+/// Each value is as in [`Message`](super::Message).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertRep {
     pub transaction_id: Option<Box<[u8]>>,
@@ -16,11 +16,11 @@ pub struct CertRep {
 }
 
 impl CertRep {
-    /// Of the bytes of a CMS ContentInfo, as [`Message::read`](super::Message::read), but nothing
-    /// of its certificates and its envelope.
+    /// Reads the bytes of a CMS ContentInfo as [`Message::read`](super::Message::read) does, but
+    /// without its certificates and its envelope.
     ///
     /// # Errors
-    /// Why it cannot be read; `NotScep` without a pkiStatus.
+    /// Returns the reason if it cannot be read, and `NotScep` if there is no pkiStatus.
     pub fn read(cms: &[u8]) -> Result<Self, Unreadable> {
         signed_data(cms, |_, rest| {
             let attributes = first_signer(rest, |info| {

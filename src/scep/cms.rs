@@ -1,16 +1,18 @@
-//! SignedData (RFC 5652 §5), which every SCEP message and most answers are.
+//! SignedData (RFC 5652 §5), which every SCEP message and most responses are.
 
 use std::borrow::Cow;
 
 use super::ber::{CONTEXT_0, OID, Reader, SEQUENCE};
-use super::{MAX_CERTIFICATES, Oid, Unreadable};
+use super::{Oid, Unreadable};
 
 /// Larger than any real message: a URL of 65534 bytes carries 49 KB.
 pub const MAX_MESSAGE: usize = 1 << 20;
 
+pub const MAX_CERTIFICATES: usize = 16;
+
 const SIGNED_DATA: &[u8] = b"\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02";
 
-/// What comes before the SignerInfos.
+/// The part before the SignerInfos.
 pub(super) struct Signed<'a> {
     /// eContent, in one piece.
     pub(super) content: Option<Cow<'a, [u8]>>,
@@ -19,13 +21,13 @@ pub(super) struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    /// At most [`MAX_CERTIFICATES`], with tag and length.
+    /// Returns at most [`MAX_CERTIFICATES`] certificates, with tag and length.
     pub(super) fn certificates(&self) -> &[&'a [u8]] {
         &self.certificates[..self.found]
     }
 }
 
-/// Reads a ContentInfo; `signers` gets the SET of SignerInfos.
+/// Reads a ContentInfo. `signers` receives the SET of SignerInfos.
 pub(super) fn signed_data<'a, T>(
     bytes: &'a [u8],
     signers: impl FnOnce(&Signed<'a>, &mut Reader<'a>) -> Result<T, Unreadable>,
@@ -68,7 +70,7 @@ pub(super) fn signed_data<'a, T>(
 /// crls [1]
 const CRLS: u8 = 0xa1;
 
-/// What `read` makes of the content of a ContentInfo of this type.
+/// Applies `read` to the content of a ContentInfo of this type.
 pub(super) fn content<'a, T>(
     reader: &mut Reader<'a>,
     content_type: &[u8],
@@ -82,8 +84,8 @@ pub(super) fn content<'a, T>(
     })
 }
 
-/// SEQUENCE { OBJECT IDENTIFIER: told apart before lengths are believed, so that a page or a
-/// certificate request is not called a truncated message. What is too short to tell passes.
+/// Checks for SEQUENCE { OBJECT IDENTIFIER before lengths are used, so that a page or a certificate
+/// request is not called a truncated message. Input that is too short to tell passes.
 fn is_content_info(bytes: &[u8]) -> bool {
     let length_bytes = match bytes.get(1) {
         Some(long @ 0x81..) => usize::from(long & 0x7f),

@@ -1,12 +1,13 @@
-//! Short values kept in place: room on the heap would cost more than most of them are long.
+//! Short values that are stored in place, because memory on the heap would cost more than most of
+//! them are long.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// The first `N` bytes of a value; `N` is below 256.
+/// The first `N` bytes of a value. `N` is below 256.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InlineBytes<const N: usize> {
-    /// Zeros behind the value.
+    /// Zeros follow the value.
     bytes: [u8; N],
     length: u8,
 }

@@ -1,23 +1,24 @@
-//! A pkiMessage (RFC 8894 §3): what stands in it readable without a key.
+//! A pkiMessage (RFC 8894 §3): the part that can be read without a key.
 
 use super::ber::{CONTEXT_0, CONTEXT_0_STRING, INTEGER, OID, Reader, SEQUENCE, SET};
 use super::certificate::KeyId;
 use super::cms::{Signed, content, signed_data};
 use super::inline_bytes::InlineBytes;
 use super::{
-    Cipher, Digest, FailInfo, MessageType, Name, PkiStatus, Serial, Signature, Signer, Unreadable,
-    name,
+    Certificate, Cipher, Digest, FailInfo, MessageType, Name, PkiStatus, Serial, Signature, Signer,
+    Unreadable,
 };
+use crate::base::text::cut;
 
-/// What is not sent, or cannot be read while the rest can, is none.
+/// A value that is absent, or that cannot be read although the rest can, is `None`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     pub message_type: Option<MessageType>,
-    /// As sent, cut after [`MAX_TRANSACTION_ID`] bytes; any text, not unique.
+    /// As sent, cut after [`MAX_TRANSACTION_ID`] bytes. It is any text and not unique.
     pub transaction_id: Option<Box<[u8]>>,
     pub sender_nonce: Option<Nonce>,
     pub recipient_nonce: Option<Nonce>,
-    /// Of a CertRep, as the next two.
+    /// Set for a CertRep, as the next two.
     pub pki_status: Option<PkiStatus>,
     pub fail_info: Option<FailInfo>,
     /// Cut after [`MAX_FAIL_INFO_TEXT`] bytes.
@@ -27,7 +28,7 @@ pub struct Message {
     pub digest: Digest,
     pub signature: Signature,
     pub envelope: Envelope,
-    /// The first [`MAX_RECIPIENTS`], in the order in which they stand.
+    /// The first [`MAX_RECIPIENTS`], in their order.
     pub recipients: Vec<Recipient>,
     pub content_encryption: Option<Cipher>,
 }
@@ -40,19 +41,19 @@ pub const MAX_NONCE: usize = 64;
 pub const MAX_FAIL_INFO_TEXT: usize = 512;
 pub const MAX_RECIPIENTS: usize = 8;
 
-/// What the SignedData is about.
+/// The content of the SignedData.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Envelope {
     /// No eContent: FAILURE and PENDING of RFC 8894.
     Absent,
-    /// An empty eContent: the same of some servers.
+    /// An empty eContent: the same, of some servers.
     Empty,
     Enveloped,
-    /// Something else than EnvelopedData, or a broken one.
+    /// Something other than EnvelopedData, or a broken one.
     Unreadable,
 }
 
-/// For whom an envelope is encrypted.
+/// A certificate that an envelope is encrypted for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recipient {
     IssuerAndSerial {
@@ -61,16 +62,29 @@ pub enum Recipient {
     },
     /// subjectKeyIdentifier
     KeyId(KeyId),
-    /// By key agreement, shared key or password: no certificate is named.
+    /// By key agreement, shared key or password, which name no certificate.
     Other,
 }
 
+impl Recipient {
+    /// Returns whether the envelope is for `certificate`.
+    pub fn is_for(&self, certificate: &Certificate) -> bool {
+        match self {
+            Self::IssuerAndSerial { issuer, serial } => {
+                *serial == certificate.serial && certificate.issuer.is_same(issuer)
+            }
+            Self::KeyId(id) => certificate.subject_key_id == Some(*id),
+            Self::Other => false,
+        }
+    }
+}
+
 impl Message {
-    /// Of the bytes of a CMS ContentInfo, BER or DER; what follows it is ignored. Takes time in
-    /// proportion to their length, and holds at most as many bytes and 128 KB.
+    /// Reads the bytes of a CMS ContentInfo, BER or DER. Bytes behind it are ignored. Takes time in
+    /// proportion to their length, and allocates at most as many bytes and 128 KB.
     ///
     /// # Errors
-    /// Why it cannot be read, if not even the signed attributes can.
+    /// Returns the reason if not even the signed attributes can be read.
     pub fn read(cms: &[u8]) -> Result<Self, Unreadable> {
         signed_data(cms, |signed, rest| {
             let signer = first_signer(rest, |info| SignerInfo::read(info, signed))?;
@@ -100,7 +114,7 @@ impl Message {
     }
 }
 
-/// The first SignerInfo; SCEP has one.
+/// Reads the first SignerInfo. SCEP has one.
 pub(super) fn first_signer<'a, T>(
     rest: &mut Reader<'a>,
     read: impl FnOnce(&mut Reader<'a>) -> Result<T, Unreadable>,
@@ -134,7 +148,7 @@ impl SignerInfo {
     }
 }
 
-/// RFC 8894 §3.2.1; their order is not fixed.
+/// Reads the signed attributes (RFC 8894 §3.2.1), whose order is not fixed.
 #[derive(Default)]
 pub(super) struct Attributes {
     message_type: Option<MessageType>,
@@ -146,7 +160,7 @@ pub(super) struct Attributes {
     pub(super) fail_info_text: Option<String>,
 }
 
-/// 2.16.840.1.113733.1.9, the arc of SCEP's attributes.
+/// 2.16.840.1.113733.1.9, the arc of the attributes of SCEP.
 const SCEP: &[u8] = b"\x60\x86\x48\x01\x86\xf8\x45\x01\x09";
 /// 1.3.6.1.5.5.7.24.1
 const FAIL_INFO_TEXT: &[u8] = b"\x2b\x06\x01\x05\x05\x07\x18\x01";
@@ -187,15 +201,15 @@ impl Attributes {
     }
 }
 
-/// The start of it; what is not UTF-8 is replaced.
+/// Reads the start of the text. Bytes that are not UTF-8 are replaced.
 fn text(value: &[u8]) -> String {
     let start = &value[..value.len().min(MAX_FAIL_INFO_TEXT)];
     let mut text = String::from_utf8_lossy(start).into_owned();
-    name::cut(&mut text, MAX_FAIL_INFO_TEXT);
+    text.truncate(cut(&text, MAX_FAIL_INFO_TEXT).len());
     text
 }
 
-/// EnvelopedData (RFC 5652 §6.1), up to where it is encrypted.
+/// Reads an EnvelopedData (RFC 5652 §6.1) up to its encrypted part.
 struct Contents {
     envelope: Envelope,
     recipients: Vec<Recipient>,
@@ -246,7 +260,7 @@ fn recipients(set: &mut Reader<'_>) -> Result<Vec<Recipient>, Unreadable> {
     Ok(found)
 }
 
-/// KeyTransRecipientInfo (RFC 5652 §6.2.1).
+/// Reads a KeyTransRecipientInfo (RFC 5652 §6.2.1).
 fn key_transport(info: &mut Reader<'_>) -> Result<Recipient, Unreadable> {
     info.skip()?; // version
     if info.peek()? == Some(CONTEXT_0_STRING) {

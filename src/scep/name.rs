@@ -5,28 +5,40 @@ use std::fmt::Write;
 
 use super::ber::{OID, Reader, SEQUENCE, SET};
 use super::{Oid, Unreadable};
+use crate::base::text::{cut, is_invisible};
 
-/// A name is kept as this many bytes of text.
+/// The most bytes of the text of a name.
 pub const MAX_NAME: usize = 1024;
-/// Longer ones, in bytes of DER, are not read.
+/// A longer name, in bytes of DER, is not read.
 const MAX_DER: usize = 4096;
 const MAX_RDNS: usize = 64;
 
-/// A Name with its tag and length, as it was sent. Its text is made where it is shown: most names
-/// are only compared, and the text costs more than all the rest of reading a message.
+/// A Name with its tag and length, as it was sent. Its text is made when it is shown: most names
+/// are only compared, and the text costs more than the rest of reading a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(Box<[u8]>);
 
 impl Name {
-    /// One that is too long is kept as one that is not readable.
+    /// A name that is too long is stored as one that cannot be read.
     pub(super) fn new(der: &[u8]) -> Self {
         let is_short = der.len() <= MAX_DER;
         Self(if is_short { der } else { &[] }.into())
     }
 
-    /// As `CN=ndes,O=Corp,C=DE` (RFC 4514), cut after [`MAX_NAME`] bytes; none if not readable.
+    /// Returns a text such as `CN=ndes,O=Corp,C=DE` (RFC 4514), cut after [`MAX_NAME`] bytes.
+    /// Returns `None` if the name cannot be read.
     pub fn text(&self) -> Option<String> {
         text(&self.0)
+    }
+
+    /// Returns the Name with its tag and length, as it was sent.
+    pub fn as_der(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns the last CN, which is the most specific one.
+    pub fn common_name(&self) -> Option<String> {
+        rdns(&self.0)?.into_iter().rev().find_map(common_name)
     }
 
     /// See [`is_same`].
@@ -35,8 +47,8 @@ impl Name {
     }
 }
 
-/// As a person compares two Names: the same text, however it is encoded and in any case. False
-/// where one is not readable.
+/// Compares two Names as a person does: by their text, without regard to encoding and case. Returns
+/// `false` if either cannot be read.
 pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     if one == other {
         return !one.is_empty();
@@ -45,7 +57,7 @@ pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
         return false;
     };
     let (mut one, mut other) = (texts(one), texts(other));
-    // Most names that differ do so in the last RDN: the others need no text.
+    // Most names that differ do so in the last RDN, so the others need no text.
     loop {
         match (one.next(), other.next()) {
             (None, None) => return true,
@@ -55,7 +67,7 @@ pub(super) fn is_same(one: &[u8], other: &[u8]) -> bool {
     }
 }
 
-/// Each RDN that has something in it, the last first.
+/// Returns each RDN that is not empty, the last one first.
 fn texts(rdns: Vec<Reader<'_>>) -> impl Iterator<Item = Result<String, Unreadable>> {
     let texts = rdns.into_iter().rev().map(|rdn| {
         let mut text = String::new();
@@ -65,7 +77,8 @@ fn texts(rdns: Vec<Reader<'_>>) -> impl Iterator<Item = Result<String, Unreadabl
     texts.filter(|text| text.as_ref().map_or(true, |text| !text.is_empty()))
 }
 
-/// Of a Name with its tag and length; none if not readable. The last RDN stands first.
+/// Returns the text of a Name with its tag and length, the last RDN first. Returns `None` if it
+/// cannot be read.
 fn text(der: &[u8]) -> Option<String> {
     let mut text = String::with_capacity(64);
     for rdn in rdns(der)?.into_iter().rev() {
@@ -75,11 +88,11 @@ fn text(der: &[u8]) -> Option<String> {
         let separator = if text.is_empty() { "" } else { "," };
         write_rdn(&mut text, separator, rdn).ok()?;
     }
-    cut(&mut text, MAX_NAME);
+    text.truncate(cut(&text, MAX_NAME).len());
     Some(text)
 }
 
-/// Each RDN of a Name; none if it is too long or has too many.
+/// Returns each RDN of a Name. Returns `None` if it is too long or has too many.
 fn rdns(der: &[u8]) -> Option<Vec<Reader<'_>>> {
     if der.len() > MAX_DER {
         return None;
@@ -114,16 +127,29 @@ fn write_rdn(
     })
 }
 
-/// Cuts at the end of a character, at most `bytes` from the start.
-pub(super) fn cut(text: &mut String, bytes: usize) {
-    if text.len() > bytes {
-        let end = (0..=bytes).rev().find(|at| text.is_char_boundary(*at));
-        text.truncate(end.unwrap_or(0));
-        text.shrink_to_fit();
-    }
+/// Returns the value of the last CN in an RDN.
+fn common_name(mut rdn: Reader<'_>) -> Option<String> {
+    let mut found = None;
+    rdn.constructed(SET, |attributes| {
+        while attributes.peek()?.is_some() {
+            attributes.constructed(SEQUENCE, |attribute| {
+                let kind = attribute.primitive(OID)?;
+                let value = string(attribute.raw()?);
+                if kind == COMMON_NAME {
+                    found = value.map(Cow::into_owned);
+                }
+                Ok(())
+            })?;
+        }
+        Ok(())
+    })
+    .ok()?;
+    found
 }
 
-/// The keywords of RFC 4514 §3; any other type is written as its number.
+const COMMON_NAME: &[u8] = b"\x55\x04\x03";
+
+/// Returns the keyword of RFC 4514 §3. Any other type is written as its number.
 fn keyword(kind: &[u8]) -> Option<&'static str> {
     Some(match kind {
         b"\x55\x04\x03" => "CN",
@@ -139,7 +165,7 @@ fn keyword(kind: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// `kind` is the content of an OID, `value` has its tag and length.
+/// `kind` is the content of an OID; `value` has its tag and length.
 fn write_attribute(text: &mut String, kind: &[u8], value: &[u8]) {
     let keyword = keyword(kind);
     match keyword {
@@ -156,7 +182,7 @@ fn write_attribute(text: &mut String, kind: &[u8], value: &[u8]) {
     }
 }
 
-/// The text of a string value; none if it is none.
+/// Returns the text of a string value, or `None` if it is not a string.
 fn string(value: &[u8]) -> Option<Cow<'_, str>> {
     let tag = value.first()? & !0x20;
     let content = Reader::new(value).string().ok()?;
@@ -167,7 +193,7 @@ fn string(value: &[u8]) -> Option<Cow<'_, str>> {
                 Cow::Owned(bytes) => String::from_utf8(bytes).ok().map(Cow::Owned),
             };
         }
-        // Those who use it mean Latin-1.
+        // Those who use this type mean Latin-1.
         T61_STRING => Some(content.iter().map(|byte| char::from(*byte)).collect()),
         BMP_STRING => {
             let (units, odd) = content.as_chunks::<2>();
@@ -195,31 +221,33 @@ const VISIBLE_STRING: u8 = 0x1a;
 const UNIVERSAL_STRING: u8 = 0x1c;
 const BMP_STRING: u8 = 0x1e;
 
-/// RFC 4514 §2.4.
+/// Escapes a value by RFC 4514 §2.4. Characters that could break a line or mislead its reader are
+/// escaped as hexadecimal pairs, which the RFC allows for every character.
 fn push_escaped(text: &mut String, value: &str) {
-    let is_special = |byte| {
-        matches!(
-            byte,
-            b'\0' | b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\'
-        )
-    };
+    let is_special = |byte| matches!(byte, b'"' | b'+' | b',' | b';' | b'<' | b'>' | b'\\');
     let at_end = value.starts_with(['#', ' ']) || value.ends_with(' ');
-    if !at_end && !value.bytes().any(is_special) {
+    let is_plain =
+        value.is_ascii() && !value.bytes().any(|b| is_special(b) || b.is_ascii_control());
+    if !at_end && is_plain {
         return text.push_str(value);
     }
     let last = value.len().wrapping_sub(1);
     for (at, c) in value.char_indices() {
         match c {
-            '\0' => text.push_str("\\00"),
             '"' | '+' | ',' | ';' | '<' | '>' | '\\' => text.extend(['\\', c]),
             '#' if at == 0 => text.push_str("\\#"),
             ' ' if at == 0 || at == last => text.push_str("\\ "),
+            c if is_invisible(c) => {
+                for byte in c.encode_utf8(&mut [0; 4]).bytes() {
+                    _ = write!(text, "\\{byte:02X}");
+                }
+            }
             _ => text.push(c),
         }
     }
 }
 
-/// Two lower-case digits for each byte.
+/// Appends two lower-case digits for each byte.
 pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
     const DIGITS: [u8; 16] = *b"0123456789abcdef";
     text.reserve(2 * bytes.len());
@@ -234,10 +262,10 @@ pub(super) fn push_hex(text: &mut String, bytes: &[u8]) {
 mod tests {
     use super::*;
 
-    /// Type, and tag and content of its value.
+    /// The type, and the tag and content of its value.
     type Attribute = (&'static [u8], u8, &'static [u8]);
 
-    /// A Name of RDNs with one attribute each.
+    /// Returns a Name of RDNs with one attribute each.
     fn name(attributes: &[Attribute]) -> Vec<u8> {
         let tlv = |tag: u8, content: &[u8]| {
             assert!(content.len() < 0x80);
@@ -251,9 +279,9 @@ mod tests {
     }
 
     #[test]
-    fn names() {
+    fn names_are_written_by_rfc_4514() {
         const CN: &[u8] = b"\x55\x04\x03";
-        let cases: [(&[Attribute], &str); 15] = [
+        let cases: [(&[Attribute], &str); 17] = [
             (&[], ""),
             (
                 &[(b"\x55\x04\x06", 0x13, b"DE"), (CN, 0x0c, b"ndes")],
@@ -271,7 +299,12 @@ mod tests {
                 &[(CN, 0x13, b"a,b+c\"d\\e;f<g>h=\0")],
                 r#"CN=a\,b\+c\"d\\e\;f\<g\>h=\00"#,
             ),
-            // Not text, or not the text that it says it is.
+            (&[(CN, 0x0c, b"a\nb\x7f")], r"CN=a\0Ab\7F"),
+            (
+                &[(CN, 0x0c, "a\u{85}\u{202e}b".as_bytes())],
+                r"CN=a\C2\85\E2\80\AEb",
+            ),
+            // Values that are not text, or not the text that their tag says.
             (&[(CN, 0x04, b"\x01")], "CN=#040101"),
             (&[(CN, 0x0c, b"\xff")], "CN=#0c01ff"),
             (&[(CN, 0x1e, b"\0")], "CN=#1e0100"),
@@ -283,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn the_same_name_however_it_is_encoded() {
+    fn names_are_equal_in_any_encoding() {
         const CN: &[u8] = b"\x55\x04\x03";
         let country = (&b"\x55\x04\x06"[..], 0x13, &b"DE"[..]);
         let printable = name(&[country, (CN, 0x13, b"Ndes")]);
@@ -297,13 +330,13 @@ mod tests {
     }
 
     #[test]
-    fn an_rdn_of_two_attributes() {
+    fn an_rdn_may_have_two_attributes() {
         let der = b"\x30\x16\x31\x14\x30\x08\x06\x03\x55\x04\x03\x13\x01a\x30\x08\x06\x03\x55\x04\x0a\x13\x01b";
         assert_eq!(text(der).as_deref(), Some("CN=a+O=b"));
     }
 
     #[test]
-    fn what_is_no_name_or_too_long_is_not_read() {
+    fn an_invalid_or_too_long_name_is_not_read() {
         assert_eq!(text(b""), None);
         assert_eq!(text(b"\x31\x00"), None);
         assert_eq!(text(b"\x30\x02\x31\x05"), None);
@@ -311,12 +344,5 @@ mod tests {
         let of = |rdns: usize| [&[0x30, 0x81, 2 * rdns as u8][..], &rdn.repeat(rdns)].concat();
         assert_eq!(text(&of(MAX_RDNS)).as_deref(), Some(""));
         assert_eq!(text(&of(MAX_RDNS + 1)), None);
-    }
-
-    #[test]
-    fn long_text_is_cut_at_a_character() {
-        let mut text = "ü".repeat(600);
-        cut(&mut text, MAX_NAME - 1);
-        assert_eq!(text, "ü".repeat(511));
     }
 }

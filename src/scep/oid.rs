@@ -4,13 +4,13 @@ use std::fmt;
 
 use super::inline_bytes::InlineBytes;
 
-/// An object identifier as BER has it (X.690 §8.19), without tag and length; prints itself as
-/// `1.2.840.113549.1.1.11`. Of a longer one than [`Oid::MAX`] bytes the start is kept.
+/// An object identifier as BER encodes it (X.690 §8.19), without tag and length. It displays as
+/// `1.2.840.113549.1.1.11`. Of an identifier longer than [`Oid::MAX`] bytes the start is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Oid(InlineBytes<{ Self::MAX }>);
 
 impl Oid {
-    /// Twice what the longest in use has.
+    /// Twice the length of the longest identifier in use.
     pub const MAX: usize = 31;
 
     pub(super) fn new(encoded: &[u8]) -> Self {
@@ -51,7 +51,7 @@ mod tests {
     use super::Oid;
 
     #[test]
-    fn dotted() {
+    fn identifiers_display_in_dotted_form() {
         for (encoded, dotted) in [
             (
                 &b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0b"[..],

@@ -11,14 +11,15 @@ use std::borrow::Cow;
 
 use super::Unreadable;
 
-/// The CMS bytes of a PKIOperation that was sent by GET (RFC 8894 §4.1): the first parameter
-/// `message` of the raw query, its name in any case.
+/// Returns the CMS bytes of a PKIOperation that was sent by GET (RFC 8894 §4.1): the first
+/// parameter `message` of the raw query, whose name may have any case.
 ///
-/// Percent-decoded once; `+` stays `+`. Either base64 alphabet, with lines and without, with
-/// padding and without (RFC 4648 §4, §5).
+/// The value is percent-decoded once; `+` stays `+`. Both base64 alphabets are accepted, with and
+/// without line ends and padding (RFC 4648 §4, §5). The decoder is written here, because a crate
+/// would need the whitespace and the escapes removed by a copy first, and refuses mixed alphabets.
 ///
 /// # Errors
-/// `NoMessage`, `NotBase64`.
+/// `NoMessage` or `NotBase64`.
 pub fn message_of_query(query: &[u8]) -> Result<Vec<u8>, Unreadable> {
     let value = message(query).ok_or(Unreadable::NoMessage)?;
     let decoded = decode(value).ok_or(Unreadable::NotBase64)?;
@@ -28,7 +29,7 @@ pub fn message_of_query(query: &[u8]) -> Result<Vec<u8>, Unreadable> {
     Ok(decoded)
 }
 
-/// The value of the first parameter of that name, as it stands.
+/// Returns the raw value of the first parameter of that name.
 fn message(query: &[u8]) -> Option<&[u8]> {
     const NAME: &[u8] = b"message";
     let mut rest = Some(query);
@@ -46,7 +47,7 @@ fn message(query: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// What a byte of the value stands for: below 64 that sextet, else one of the following.
+/// What a byte of the value means: below 64 it is that sextet, otherwise one of the following.
 static SYMBOLS: [u8; 256] = symbols();
 const LINE_END: u8 = 0x40;
 const PADDING: u8 = 0x41;
@@ -68,7 +69,7 @@ const fn symbols() -> [u8; 256] {
     table
 }
 
-/// The sextet of a byte, in its place as the first to the fourth of 24 bits; [`NO_SEXTET`] of any
+/// The sextet of a byte, shifted for the first to the fourth of 24 bits. [`NO_SEXTET`] for any
 /// other byte.
 static SEXTETS: [[u32; 256]; 4] = [sextets(18), sextets(12), sextets(6), sextets(0)];
 const NO_SEXTET: u32 = 1 << 24;
@@ -86,7 +87,7 @@ const fn sextets(shift: u32) -> [u32; 256] {
     table
 }
 
-/// What a hexadecimal digit stands for, [`OTHER`] for any other byte.
+/// The value of a hexadecimal digit, or [`OTHER`] for any other byte.
 static HEX: [u8; 256] = hex_digits();
 
 const fn hex_digits() -> [u8; 256] {
@@ -100,14 +101,14 @@ const fn hex_digits() -> [u8; 256] {
     table
 }
 
-/// The byte that `%` and two digits stand for.
+/// Returns the byte that `%` and two digits mean.
 fn unescape([high, low]: [u8; 2]) -> Option<u8> {
     let (high, low) = (HEX[usize::from(high)], HEX[usize::from(low)]);
     (high | low < 16).then_some(high << 4 | low)
 }
 
-/// Percent-decoding and base64; none if it is not base64. Allocates three quarters of `text` and a
-/// few bytes, and all of `text` where something in it is escaped.
+/// Decodes percent-encoding and base64. Returns `None` if the text is not base64. Allocates three
+/// quarters of `text` and a few bytes, and all of `text` if something in it is escaped.
 fn decode(text: &[u8]) -> Option<Vec<u8>> {
     let text = &*unescaped(text)?;
     let mut decoded = vec![0; text.len() / 4 * 3 + 8];
@@ -142,14 +143,14 @@ fn decode(text: &[u8]) -> Option<Vec<u8>> {
         0 => {}
         2 => decoded.push((bits >> 4) as u8),
         3 => decoded.extend_from_slice(&((bits >> 2) as u16).to_be_bytes()),
-        // One character alone is not even a byte.
+        // A single character is not even a byte.
         _ => return None,
     }
     Some(decoded)
 }
 
-/// Percent-decoded once; what clients escape most often, line ends, is left out at once. None where
-/// two digits do not follow a `%`.
+/// Decodes percent-encoding once. Line ends, which clients escape most often, are left out at once.
+/// Returns `None` if two digits do not follow a `%`.
 fn unescaped(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     let Some(mut at) = memchr::memchr(b'%', text) else {
         return Some(Cow::Borrowed(text));
@@ -172,8 +173,8 @@ fn unescaped(text: &[u8]) -> Option<Cow<'_, [u8]>> {
     }
 }
 
-/// Decodes four characters at a time, nearly all of a message, as long as they are base64. Takes
-/// them off `text`; how many bytes they were.
+/// Decodes four characters at a time as long as they are base64, which is nearly all of a message.
+/// Removes them from `text`. Returns the number of decoded bytes.
 fn decode_groups(text: &mut &[u8], decoded: &mut [u8]) -> usize {
     let (groups, _) = text.as_chunks();
     let (targets, _) = decoded.as_chunks_mut();
@@ -246,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_parameter_of_that_name_counts() {
+    fn the_first_parameter_of_that_name_is_used() {
         for query in [
             "operation=PKIOperation&message=AQ==",
             "message=AQ==&operation=PKIOperation",

@@ -14,7 +14,13 @@ impl Serial {
         Self(InlineBytes::new(content))
     }
 
-    /// Lower-case hexadecimal digits without leading zeros; `-` before a negative one.
+    /// Returns the content of the INTEGER.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Returns lower-case hexadecimal digits without leading zeros, and `-` before a negative
+    /// number.
     pub fn text(&self) -> String {
         let mut text = String::with_capacity(2 * self.0.len() + 1);
         if self.0.first().is_some_and(|first| first & 0x80 != 0) {
@@ -38,7 +44,7 @@ impl Serial {
         text
     }
 
-    /// Without the bytes that only repeat the sign.
+    /// Returns the bytes without those that only repeat the sign.
     fn shortest(&self) -> &[u8] {
         let mut rest = &*self.0;
         while let [0, next, ..] | [0xff, next, ..] = rest
@@ -50,7 +56,7 @@ impl Serial {
     }
 }
 
-/// The same number, however it is encoded.
+/// Compares the numbers, in any encoding.
 impl PartialEq for Serial {
     fn eq(&self, other: &Self) -> bool {
         self.shortest() == other.shortest()
@@ -69,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn serials() {
+    fn serials_are_written_in_hexadecimal() {
         for (content, text) in [
             (&b"\x03\xe9"[..], "3e9"),
             (b"\x0a", "a"),
@@ -87,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_the_same_with_and_without_padding() {
+    fn padding_does_not_change_a_number() {
         let same: [(&[u8], &[u8]); 5] = [
             (b"\x00\x80", b"\x00\x00\x80"),
             (b"\x80", b"\xff\xff\x80"),

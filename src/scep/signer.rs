@@ -1,27 +1,27 @@
-//! Who has signed a message.
+//! The signer of a message.
 
 use super::ber::{CONTEXT_0_STRING, INTEGER, Reader, SEQUENCE};
 use super::certificate::{KeyId, of_tbs, serial_and_algorithm};
 use super::serial::without_zeros;
 use super::{Certificate, Name, Serial, Unreadable, name};
 
-/// Of a signer's certificate what tells it apart: the rest is not asked for, and every message
-/// would pay for it. Decides nothing about trust.
+/// The part of the certificate of a signer that identifies it. The rest is not needed, and reading
+/// it would cost every message. Decides nothing about trust.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signer {
     pub subject: Name,
-    /// None where it is the subject.
+    /// `None` if it is the subject.
     pub issuer: Option<Name>,
     pub serial: Serial,
 }
 
 impl Signer {
-    /// Subject and issuer are the same. No signature is verified.
+    /// Returns whether subject and issuer are the same. No signature is verified.
     pub fn is_self_issued(&self) -> bool {
         self.issuer.is_none()
     }
 
-    /// Of the certificate that the sid in a SignerInfo names; none if there is none.
+    /// Reads the certificate that the sid in a SignerInfo names. Returns `None` if there is none.
     pub(super) fn read(
         info: &mut Reader<'_>,
         certificates: &[&[u8]],
@@ -39,7 +39,7 @@ impl Signer {
         })
     }
 
-    /// Of the certificate in `der`, if it has this issuer (a Name with its tag) and serial (the
+    /// Reads the certificate in `der` if it has this issuer (a Name with its tag) and serial (the
     /// content of its INTEGER).
     fn named(der: &[u8], issuer: &[u8], serial: &[u8]) -> Option<Self> {
         let read = of_tbs(der, |tbs| {

@@ -1,17 +1,17 @@
-//! Why a message or an answer cannot be read.
+//! Why a message or a response cannot be read.
 
-/// One closed list, for the log, the metrics and the table of the README.
+/// A closed list, for the log, the metrics and config/reference/metrics.md.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     #[error("there is no message: a GET without `message`, or an empty body")]
     NoMessage,
     #[error("the parameter `message` is not base64 after percent-decoding it once")]
     NotBase64,
-    #[error("the bytes are no CMS ContentInfo (RFC 5652)")]
+    #[error("the bytes are not a CMS ContentInfo (RFC 5652)")]
     NotCms,
     #[error("the bytes are CMS of another type than SignedData")]
     NotSigned,
-    #[error("the bytes end before the lengths in them say so")]
+    #[error("the bytes end before the end that their lengths state")]
     Truncated,
     #[error("the bytes break the rules of BER or the structure of SignedData")]
     Malformed,
@@ -19,16 +19,16 @@ pub enum Unreadable {
     TooDeep,
     #[error("there are more bytes than any real message has")]
     TooLarge,
-    #[error("SignedData without SignerInfo: nobody has signed it")]
+    #[error("the SignedData has no SignerInfo, so it is not signed")]
     NoSigner,
-    #[error("signed, but without messageType and transactionID: not SCEP (RFC 8894)")]
+    #[error("the message has no messageType and no transactionID, so it is not SCEP (RFC 8894)")]
     NotScep,
-    #[error("an answer without a certificate that can be read")]
+    #[error("the response has no certificate that can be read")]
     NoCertificate,
 }
 
 impl Unreadable {
-    /// One of each.
+    /// All variants.
     pub const ALL: [Self; 11] = [
         Self::NoMessage,
         Self::NotBase64,
@@ -43,7 +43,7 @@ impl Unreadable {
         Self::NoCertificate,
     ];
 
-    /// Stable word.
+    /// Returns the stable word.
     pub fn reason(self) -> &'static str {
         match self {
             Self::NoMessage => "no_message",

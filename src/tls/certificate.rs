@@ -1,56 +1,50 @@
-//! What there is to tell a person about one certificate, read leniently.
+//! A certificate as text that is safe to log, and the names that it covers.
 //!
-//! Called by `identity` (our own certificates) and `client` and `refusal` (what an upstream
-//! presents). Decides nothing about trust: rustls does that, and is stricter.
+//! Called by `identity` for the certificates of the proxy, and by `client` and `refusal` for those
+//! that an upstream presents. The reader is [`crate::scep::Certificate`], which is lenient. Whether
+//! a certificate is trusted is decided by rustls, which is stricter.
 
-use crate::base::hash::sha256;
 use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;
-use x509_parser::asn1_rs::{Oid, oid};
-use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::oid_registry as oid;
-use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate};
 
-mod key;
+use super::der::{self, Kind};
+use crate::base::hash::sha256;
+use crate::scep;
+pub use crate::scep::Key;
+
 mod text;
 
-pub use key::Key;
-pub(super) use text::printable;
 pub use text::{MAX_NAMES, MAX_TEXT, date, hex, seconds};
-use text::{attribute_text, name_text};
+pub(super) use text::{name_text, printable};
 
-/// One certificate. All text is cut to [`MAX_TEXT`] characters, with control characters escaped,
-/// as it may come from a stranger and goes into the log.
+/// One certificate. All text is cut to [`MAX_TEXT`] characters and has no control characters,
+/// because it may come from a stranger and is logged.
 #[derive(Clone, Debug)]
 pub struct Certificate {
-    /// As `CN=ndes.corp.local, O=Example`.
+    /// In the format of RFC 4514, such as `CN=ndes.corp.local,O=Example`.
     pub subject: String,
     pub issuer: String,
-    /// The last CN of the subject: the most specific one.
+    /// The last CN of the subject, which is the most specific one.
     pub common_name: Option<String>,
-    /// DNS names of the SAN, lower case.
+    /// The DNS names of the SAN in lower case.
     pub dns_names: Vec<String>,
-    /// IP addresses of the SAN.
+    /// The IP addresses of the SAN.
     pub addresses: Vec<IpAddr>,
     /// Seconds since 1970.
     pub not_before: i64,
     /// Seconds since 1970.
     pub not_after: i64,
     pub key: Key,
-    /// SHA-256 of the DER of the SubjectPublicKeyInfo: what `pin_sha256` is compared with.
+    /// The SHA-256 of the DER of the SubjectPublicKeyInfo, which `pin_sha256` is compared with.
     pub spki_sha256: [u8; 32],
-    /// Subject and issuer are the same: a root, or a certificate that nobody else signed.
+    /// Whether subject and issuer are the same: a root, or a certificate that nobody else signed.
     pub self_issued: bool,
     pub is_ca: bool,
-    /// May be shown by a TLS server: no extended key usage at all, or serverAuth, or any.
+    /// Whether a TLS server may present it: it has no extended key usage, or serverAuth, or any.
     pub server_auth: bool,
     pub sha1_signature: bool,
-    public_key: Vec<u8>,
-    raw_subject: Vec<u8>,
-    raw_issuer: Vec<u8>,
-    subject_key_id: Option<Vec<u8>>,
-    issuer_key_id: Option<Vec<u8>>,
+    read: scep::Certificate,
 }
 
 /// A certificate that is not even X.509.
@@ -60,65 +54,63 @@ pub struct Unreadable;
 
 impl Certificate {
     /// # Errors
-    /// [`Unreadable`] if the bytes are no certificate at all; an extension that cannot be read
-    /// counts as absent.
+    /// [`Unreadable`] if the bytes are not a certificate. An extension that cannot be read counts
+    /// as absent.
     pub fn read(der: &CertificateDer<'_>) -> Result<Self, Unreadable> {
-        let (_, parsed) = X509Certificate::from_der(der).map_err(|_| Unreadable)?;
-        let mut certificate = Self {
-            subject: name_text(parsed.subject()),
-            issuer: name_text(parsed.issuer()),
-            common_name: parsed.subject().iter_common_name().last().map(|cn| {
-                let value = cn.attr_value();
-                printable(&attribute_text(value.tag(), value.data))
-            }),
-            dns_names: Vec::new(),
-            addresses: Vec::new(),
-            not_before: parsed.validity().not_before.timestamp(),
-            not_after: parsed.validity().not_after.timestamp(),
-            key: Key::of(parsed.public_key()),
-            spki_sha256: sha256(parsed.public_key().raw),
-            self_issued: parsed.subject().as_raw() == parsed.issuer().as_raw(),
-            is_ca: false,
-            server_auth: true,
-            sha1_signature: SHA1_SIGNATURES.contains(&parsed.signature_algorithm.algorithm),
-            public_key: parsed.public_key().subject_public_key.data.to_vec(),
-            raw_subject: parsed.subject().as_raw().to_vec(),
-            raw_issuer: parsed.issuer().as_raw().to_vec(),
-            subject_key_id: None,
-            issuer_key_id: None,
+        // The reader also accepts BER and what is not signed, which no TLS client does.
+        let is_certificate = der::is_definite(der) && Kind::of(der) == Kind::Certificate;
+        let read = is_certificate.then(|| scep::Certificate::read(der));
+        let read = read.flatten().ok_or(Unreadable)?;
+        let (Some(not_before), Some(not_after)) = (read.not_before, read.not_after) else {
+            return Err(Unreadable);
         };
-        for extension in parsed.extensions() {
-            certificate.note(extension.parsed_extension());
-        }
-        Ok(certificate)
+        Ok(Self {
+            subject: name_text(&read.subject),
+            issuer: name_text(&read.issuer),
+            common_name: read.subject.common_name().map(|name| printable(&name)),
+            dns_names: read
+                .dns_names()
+                .map(|name| printable(&name.to_lowercase()))
+                .collect(),
+            addresses: read.addresses().collect(),
+            not_before,
+            not_after,
+            key: read.key,
+            spki_sha256: sha256(&read.spki),
+            self_issued: read.subject.as_der() == read.issuer.as_der(),
+            is_ca: read.is_ca,
+            server_auth: read.is_for_servers,
+            sha1_signature: read.signature.is_sha1(),
+            read,
+        })
     }
 
-    /// Whether `issuer` looks like the one that signed this: by name and, as a CA renewed with a
-    /// new key keeps its name, by key identifier where both certificates have one.
+    /// Returns whether `issuer` looks like the issuer: by name and, if both have one, by key
+    /// identifier, because a CA that is renewed with a new key keeps its name.
     pub fn is_issued_by(&self, issuer: &Self) -> bool {
-        let same_key = match (&self.issuer_key_id, &issuer.subject_key_id) {
+        let same_key = match (&self.read.authority_key_id, &issuer.read.subject_key_id) {
             (Some(wanted), Some(found)) => wanted == found,
             _ => true,
         };
-        same_key && self.raw_issuer == issuer.raw_subject
+        same_key && self.read.issuer.as_der() == issuer.read.subject.as_der()
     }
 
-    /// Whether the certificate is for the key of this SubjectPublicKeyInfo (DER). Compares the key
-    /// itself: tools differ in how they write the algorithm before it.
+    /// Returns whether the certificate is for the key of this SubjectPublicKeyInfo (DER). Compares
+    /// the key itself, because tools encode the algorithm before it differently.
     pub fn has_key(&self, spki: &[u8]) -> bool {
-        SubjectPublicKeyInfo::from_der(spki)
-            .is_ok_and(|(_, spki)| *spki.subject_public_key.data == *self.public_key)
+        let (own, other) = (scep::public_key(&self.read.spki), scep::public_key(spki));
+        own.is_some() && own == other
     }
 
-    /// Whether `name` is in the SAN: letter by letter without regard to case, or by a wildcard
-    /// that stands for exactly one label (RFC 6125 section 6.4.3).
+    /// Returns whether `name` is in the SAN, compared without regard to case, or matches a wildcard
+    /// for exactly one label (RFC 6125 §6.4.3).
     pub fn covers(&self, name: &str) -> bool {
         self.dns_names
             .iter()
             .any(|pattern| is_same_or_wildcard(pattern, name))
     }
 
-    /// Whether the CN, which counts for nothing today, says `name`, and no SAN does.
+    /// Returns whether `name` is only in the CN, which TLS clients ignore.
     pub fn names_only_in_common_name(&self, name: &str) -> bool {
         let same = self
             .common_name
@@ -127,8 +119,8 @@ impl Certificate {
         same && self.dns_names.is_empty()
     }
 
-    /// Names of the SAN for a message, as `a.example.com, 10.0.0.5`, or `none`; at most
-    /// [`MAX_NAMES`] of them.
+    /// Returns the names of the SAN for a message, such as `a.example.com, 10.0.0.5`, or `none`. At
+    /// most [`MAX_NAMES`] of them.
     pub fn san_text(&self) -> String {
         let addresses = self.addresses.iter().map(ToString::to_string);
         let mut names: Vec<String> = self
@@ -146,43 +138,11 @@ impl Certificate {
         names.join(", ")
     }
 
-    /// DER of the issuer's name, outer header included.
+    /// Returns the DER of the name of the issuer, with its tag and length.
     pub(super) fn raw_issuer(&self) -> &[u8] {
-        &self.raw_issuer
-    }
-
-    fn note(&mut self, extension: &ParsedExtension<'_>) {
-        match extension {
-            ParsedExtension::SubjectAlternativeName(san) => {
-                for name in &san.general_names {
-                    match name {
-                        GeneralName::DNSName(dns) => {
-                            self.dns_names.push(printable(&dns.to_lowercase()));
-                        }
-                        GeneralName::IPAddress(bytes) => self.addresses.extend(address(bytes)),
-                        _ => {}
-                    }
-                }
-            }
-            ParsedExtension::BasicConstraints(constraints) => self.is_ca = constraints.ca,
-            ParsedExtension::ExtendedKeyUsage(usage) => {
-                self.server_auth = usage.server_auth || usage.any;
-            }
-            ParsedExtension::SubjectKeyIdentifier(id) => self.subject_key_id = Some(id.0.to_vec()),
-            ParsedExtension::AuthorityKeyIdentifier(id) => {
-                self.issuer_key_id = id.key_identifier.as_ref().map(|id| id.0.to_vec());
-            }
-            _ => {}
-        }
+        self.read.issuer.as_der()
     }
 }
-
-/// The last is ecdsa-with-SHA1.
-const SHA1_SIGNATURES: [Oid<'static>; 3] = [
-    oid::OID_PKCS1_SHA1WITHRSA,
-    oid::OID_SHA1_WITH_RSA,
-    oid!(1.2.840.10045.4.1),
-];
 
 fn is_same_or_wildcard(pattern: &str, name: &str) -> bool {
     if pattern.eq_ignore_ascii_case(name) {
@@ -194,12 +154,6 @@ fn is_same_or_wildcard(pattern: &str, name: &str) -> bool {
         }
         _ => false,
     }
-}
-
-fn address(bytes: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
-        .ok()
 }
 
 #[cfg(test)]

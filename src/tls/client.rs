@@ -1,7 +1,7 @@
-//! TLS towards NDES: whom the proxy trusts there.
+//! TLS towards NDES: which servers the proxy trusts.
 //!
-//! Called when the configuration is loaded, once for each upstream. Nothing here turns the check
-//! of the certificate off.
+//! Called when the configuration is loaded, once for each upstream. Nothing here disables the
+//! verification of the certificate.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -19,25 +19,25 @@ use crate::base::problem::Diagnostic;
 
 use super::certificate::{Certificate, date, seconds};
 use super::provider;
-use super::refusal::{Presented, key_of_handshake};
+use super::refusal::{PresentedChain, key_of_handshake};
 
 #[cfg(test)]
 mod tests;
 
-/// How to speak TLS with one upstream.
+/// How to connect to one upstream by TLS.
 #[derive(Clone, Debug)]
 pub struct Trust {
-    /// Keeps the sessions that may be resumed. They were verified by this very object: a changed
-    /// configuration makes a new one, with new roots and without old sessions.
+    /// Holds the sessions that may be resumed. This object verified them: a changed configuration
+    /// makes a new one, with new roots and without old sessions.
     pub config: Arc<ClientConfig>,
-    /// About roots that look wrong.
+    /// Warnings about roots that look wrong.
     pub warnings: Vec<Diagnostic>,
 }
 
 /// Trusts `roots` and nothing else.
 ///
-/// With `pin_sha256` (SHA-256 of the DER of the leaf's SubjectPublicKeyInfo) the key is compared
-/// instead of the name; chain and dates are checked all the same.
+/// With `pin_sha256` (the SHA-256 of the DER of the SubjectPublicKeyInfo of the leaf), the key is
+/// compared instead of the name. Chain and dates are verified all the same.
 ///
 /// # Errors
 /// None of the roots can be used.
@@ -64,8 +64,8 @@ pub fn config(
              certutil -ca.cert root.cer",
         ));
     }
-    // No X25519MLKEM768: Windows does not know it and would answer with a HelloRetryRequest, one
-    // round trip more for each connection.
+    // Without X25519MLKEM768, because Windows does not support it and would answer with a
+    // HelloRetryRequest, which costs one more round trip per connection.
     let provider = provider(vec![
         kx_group::X25519,
         kx_group::SECP256R1,
@@ -88,8 +88,8 @@ pub fn config(
     })
 }
 
-/// rustls does not look at a root's dates and purpose, and calls a signature by a short key a bad
-/// one.
+/// rustls does not check the dates and the purpose of a root, and reports a signature by a short
+/// key as a bad signature.
 fn root_finding(der: &CertificateDer<'_>, now: i64) -> Option<Diagnostic> {
     let root = Certificate::read(der).ok()?;
     let which = &root.subject;
@@ -121,8 +121,8 @@ fn root_finding(der: &CertificateDer<'_>, now: i64) -> Option<Diagnostic> {
     }
 }
 
-/// The checks of rustls' own verifier, except that a pin can stand for the name, and that a
-/// refusal tells what was presented and expected.
+/// The checks of the verifier of rustls, except that a pin can replace the name, and that an error
+/// says what was presented and expected.
 #[derive(Debug)]
 struct Verifier {
     roots: RootCertStore,
@@ -139,7 +139,7 @@ impl ServerCertVerifier for Verifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let presented = Presented {
+        let presented = PresentedChain {
             end_entity,
             intermediates,
             server_name,
@@ -158,7 +158,7 @@ impl ServerCertVerifier for Verifier {
         .map_err(|error| presented.untrusted(&error, &self.roots))?;
 
         match self.pin_sha256 {
-            // Of the key as rustls reads it, for it is with this one that the server signs.
+            // The key as rustls reads it, because the server signs with this one.
             Some(pin) if sha256(&parsed.subject_public_key_info()) == pin => {}
             Some(pin) => return Err(presented.other_key(pin).into()),
             None => verify_server_name(&parsed, server_name)

@@ -1,11 +1,12 @@
-//! Just enough DER to tell what a file holds, and to take the certificates out of a PKCS#7.
+//! Determines what a DER file contains, and takes the certificates out of a PKCS#7.
 //!
-//! Called by `files`: an admin who gives a PFX, a CSR or a key in the wrong place is told so by
-//! name, which a parser for the one right thing cannot do.
+//! Called by `files`, so that an admin who gives a PFX, a CSR or a key in the wrong place is told
+//! its name. Only the outer shape of strict DER is read, which the lenient reader of certificates
+//! is not meant for: what this accepts is handed to parsers that accept DER only.
 
 use rustls::pki_types::CertificateDer;
 
-/// What a DER value is, judged by its outer shape only.
+/// The kind of a DER value, judged by its outer shape only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Certificate,
@@ -47,8 +48,8 @@ impl Kind {
     }
 }
 
-/// The certificates of a PKCS#7 in the order they stand, none if it is not strict DER (some tools
-/// write BER: the caller then names the command that converts it).
+/// Returns the certificates of a PKCS#7 in their order. Returns `None` if it is not strict DER:
+/// some tools write BER, and the caller then names the command that converts it.
 pub(super) fn pkcs7_certificates(der: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     // ContentInfo { OID, [0] { SignedData { version, digests, content, [0] certificates, ... } } }
     let (_, info, _) = strict(der)?;
@@ -76,7 +77,31 @@ pub(super) fn pkcs7_certificates(der: &[u8]) -> Option<Vec<CertificateDer<'stati
     Some(found)
 }
 
-/// The content of the first element, without its tag and length.
+/// Returns whether `der` and everything constructed in it have definite lengths, as DER requires
+/// (X.690 §10.1).
+pub(super) fn is_definite(der: &[u8]) -> bool {
+    is_definite_within(der, MAX_DEPTH)
+}
+
+/// More than any certificate has.
+const MAX_DEPTH: u8 = 32;
+
+fn is_definite_within(mut der: &[u8], depth: u8) -> bool {
+    const CONSTRUCTED: u8 = 0x20;
+    while !der.is_empty() {
+        let Some((tag, content, rest)) = strict(der) else {
+            return false;
+        };
+        let is_constructed = tag & CONSTRUCTED != 0;
+        if is_constructed && (depth == 0 || !is_definite_within(content, depth - 1)) {
+            return false;
+        }
+        der = rest;
+    }
+    true
+}
+
+/// Returns the content of the first element, without its tag and length.
 pub(super) fn first(der: &[u8]) -> Option<&[u8]> {
     element(der).map(|(_, content, _)| content)
 }
@@ -93,10 +118,10 @@ const CONTEXT_0: u8 = 0xa0;
 /// 1.2.840.113549.1.7.2
 const SIGNED_DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x02];
 
-/// Certificates, requests and revocation lists are all `SIGNED { what is signed }`.
+/// Certificates, requests and revocation lists are all `SIGNED { ... }`.
 fn signed_kind(to_be_signed: &[u8]) -> Kind {
     match tags(to_be_signed).as_slice() {
-        // version 3 certificate; then one of version 1, which has no version field
+        // A certificate of version 3, then one of version 1, which has no version field.
         [CONTEXT_0, INTEGER, ..] | [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, ..] => {
             Kind::Certificate
         }
@@ -107,7 +132,7 @@ fn signed_kind(to_be_signed: &[u8]) -> Kind {
     }
 }
 
-/// Tags of the elements that follow one another; a shape needs no more than eight.
+/// Returns the tags of consecutive elements. A shape needs no more than eight.
 fn tags(mut der: &[u8]) -> Vec<u8> {
     let mut found = Vec::new();
     while let Some((tag, _, rest)) = element(der)
@@ -119,7 +144,7 @@ fn tags(mut der: &[u8]) -> Vec<u8> {
     found
 }
 
-/// Tag, content and what follows; an indefinite length (BER) takes all that is left.
+/// Returns tag, content and rest. An indefinite length (BER) takes the whole rest.
 fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     match der {
         [tag, 0x80, content @ ..] => Some((*tag, content, &[])),
@@ -127,14 +152,14 @@ fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     }
 }
 
-/// The same with a definite length only.
+/// Does the same for a definite length only.
 fn strict(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let [tag, length, rest @ ..] = der else {
         return None;
     };
     let (length, rest) = match length {
         0..=0x7f => (usize::from(*length), rest),
-        // four bytes are more than the largest file that is read
+        // Four bytes are more than the largest file that is read.
         0x81..=0x84 => {
             let (bytes, rest) = rest.split_at_checked(usize::from(length - 0x80))?;
             (

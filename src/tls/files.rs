@@ -1,7 +1,8 @@
-//! Certificates and keys from files, in the forms that a Windows admin has them.
+//! Reads certificates and keys from files, in the formats that a Windows admin has.
 //!
-//! Called while the configuration is read. The only file that uses rustls-pemfile: that crate is
-//! archived (RUSTSEC-2025-0134) and a thin wrapper of rustls-pki-types, so that a swap is one file.
+//! Called while the configuration is read. This is the only file that uses rustls-pemfile: that
+//! crate is archived (RUSTSEC-2025-0134) and a thin wrapper of rustls-pki-types, so replacing it
+//! changes one file.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -20,11 +21,11 @@ mod advice;
 #[cfg(test)]
 mod tests;
 
-/// All certificates of a file, in the order they stand: PEM (one or more, with whatever text and
-/// keys between them), DER (`.cer`) or PKCS#7 (`.p7b`). At least one.
+/// Reads all certificates of a file in their order: PEM (one or more, with any text and keys
+/// between them), DER (`.cer`) or PKCS#7 (`.p7b`). Returns at least one.
 ///
 /// # Errors
-/// What the file holds instead, with the command that makes a certificate file of it.
+/// Says what the file contains instead, with the command that converts it to a certificate file.
 pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnostic> {
     let mut found = Vec::new();
     let mut others = Vec::new();
@@ -35,7 +36,7 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnos
                 Some(certificates) => found.extend(certificates),
                 None => return Err(advice::pkcs7(path)),
             },
-            // Left out, it would be missed only by the devices that need this very certificate.
+            // If it were left out, only the devices that need this certificate would notice.
             _ if piece.label == "TRUSTED CERTIFICATE" => return Err(advice::trusted(path)),
             _ => others.push(piece),
         }
@@ -47,11 +48,11 @@ pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Diagnos
     }
 }
 
-/// The one private key of a file: PKCS#8, PKCS#1 or SEC1, PEM or DER. Certificates beside it are
-/// passed over.
+/// Reads the only private key of a file: PKCS#8, PKCS#1 or SEC1, PEM or DER. Certificates beside it
+/// are ignored.
 ///
 /// # Errors
-/// What the file holds instead, with the command that makes a key file of it.
+/// Says what the file contains instead, with the command that converts it to a key file.
 pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Diagnostic> {
     let mut keys = Vec::new();
     let mut others = Vec::new();
@@ -73,7 +74,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Diagnostic> {
     if keys.len() > 1 {
         return Err(advice::several_keys(path, keys.len()));
     }
-    // An encrypted key explains more than the certificate that stands before it.
+    // An encrypted key explains more than the certificate before it.
     let other = others
         .iter()
         .find(|piece| piece.kind == Kind::EncryptedKey)
@@ -85,7 +86,7 @@ pub fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Diagnostic> {
     }
 }
 
-/// A warning if every user of the machine can read the key.
+/// Returns a warning if every user of the machine can read the key.
 pub fn key_mode_diagnostic(path: &Path) -> Option<Diagnostic> {
     use std::os::unix::fs::PermissionsExt;
 
@@ -93,25 +94,26 @@ pub fn key_mode_diagnostic(path: &Path) -> Option<Diagnostic> {
     (mode & 0o007 != 0).then(|| advice::open_to_others(path, mode))
 }
 
-/// No file of certificates is near this; `ca_roots = ["/dev/zero"]` must end too.
+/// The most bytes of a file. No file of certificates is near this; reading `ca_roots =
+/// ["/dev/zero"]` must end too.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Something that the file holds: a PEM section or the whole of a DER file.
+/// A part of the file: a PEM section, or the whole of a DER file.
 struct Piece {
-    /// As in `-----BEGIN label-----`; empty for DER.
+    /// The label, as in `-----BEGIN label-----`. Empty for DER.
     label: String,
     kind: Kind,
     der: Zeroizing<Vec<u8>>,
 }
 
 impl Piece {
-    /// Its bytes, to whoever wipes them now.
+    /// Returns the bytes; the caller wipes them.
     fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut *self.der)
     }
 }
 
-/// Whatever of the file was in memory is wiped: it may be a key.
+/// All memory that held the file is wiped, because it may be a key.
 fn pieces(path: &Path) -> Result<Vec<Piece>, Diagnostic> {
     let bytes = read(path)?;
     if let Some(text) = text(&bytes) {
@@ -131,7 +133,7 @@ fn pieces(path: &Path) -> Result<Vec<Piece>, Diagnostic> {
 }
 
 fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
-    // Room for all of it: a buffer that grows leaves copies behind.
+    // Memory for all of it, because a buffer that grows leaves copies behind.
     let expected = std::fs::metadata(path).map_or(0, |metadata| metadata.len().min(MAX_FILE));
     let mut bytes = Zeroizing::new(Vec::with_capacity(expected as usize + 64));
     let size = File::open(path)
@@ -144,23 +146,23 @@ fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Diagnostic> {
     }
 }
 
-/// The file as text if it has a PEM section.
+/// Returns the file as text if it has a PEM section.
 fn text(bytes: &[u8]) -> Option<Cow<'_, str>> {
-    // Latin-1 letters in the text around are of no importance.
+    // Latin-1 letters in the surrounding text do not matter.
     let text = text::decode(bytes).unwrap_or_else(|| String::from_utf8_lossy(bytes));
     text.contains(BEGIN).then_some(text)
 }
 
 const BEGIN: &str = "-----BEGIN ";
 
-/// A PEM section as it stands in the text, markers included.
+/// A PEM section as it is in the text, including its markers.
 struct Section<'a> {
     label: &'a str,
     body: &'a str,
 }
 
 fn sections(text: &str) -> impl Iterator<Item = Section<'_>> {
-    // What stands before the first marker is nobody's.
+    // Text before the first marker is ignored.
     text.split(BEGIN).skip(1).map(|after| {
         let (label, body) = after.split_once("-----").unwrap_or((after, ""));
         Section { label, body }
@@ -174,16 +176,17 @@ impl Section<'_> {
             kind,
             der: Zeroizing::new(der),
         };
-        // RFC 1421 headers: what openssl wrote for encrypted keys before PKCS#8.
+        // RFC 1421 header fields, which openssl wrote for encrypted keys before PKCS#8.
         if self.body.contains("Proc-Type:") && self.body.contains("ENCRYPTED") {
             return Ok(piece(Kind::EncryptedKey, Vec::new()));
         }
         let Some((base64, _)) = self.body.split_once("-----END ") else {
             return Err(advice::no_end(path, self.label));
         };
-        // Decoded under one label, whatever it was, and one whose result can be wiped: rustls-pemfile passes over those that it does
-        // not know (PKCS7, ENCRYPTED PRIVATE KEY), and Windows writes PKCS#7 and even PFX as
-        // CERTIFICATE. What it is, the DER says. Lines are trimmed: mail and YAML indent them.
+        // Every section is decoded under one label, and one whose result can be wiped:
+        // rustls-pemfile skips labels that it does not know (PKCS7, ENCRYPTED PRIVATE KEY), and
+        // Windows writes PKCS#7 and even PFX as CERTIFICATE. The DER says what it is. Lines are
+        // trimmed, because mail and YAML indent them.
         let mut pem = Zeroizing::new(String::with_capacity(self.body.len() + 64));
         pem.push_str("-----BEGIN PRIVATE KEY-----\n");
         for line in base64.lines() {
@@ -195,7 +198,8 @@ impl Section<'_> {
             Some(Ok(mut decoded)) => {
                 let der = decoded.secret_pkcs8_der();
                 let piece = match self.label {
-                    // EC PARAMETERS is a lone OID, a TRUSTED CERTIFICATE has a tail of its own
+                    // EC PARAMETERS is a single OID; a TRUSTED CERTIFICATE has additional data at
+                    // its end.
                     "EC PARAMETERS" | "DH PARAMETERS" | "TRUSTED CERTIFICATE" => {
                         piece(Kind::Unknown, Vec::new())
                     }

@@ -1,23 +1,23 @@
-//! What a ClientHello offers, read from its first bytes: rustls gives no version, and refuses the
-//! hellos of TLS 1.0 before it hands them out. Only for the log, so that an admin can find the
-//! old printer: nothing is decided here.
+//! Reads what a ClientHello offers from its first bytes. rustls reports no version, and refuses the
+//! hellos of TLS 1.0 before it hands them out. Used only for the log, so that an admin can find the
+//! old printer; nothing is decided here.
 //!
 //! It is written by hand because tls-parser, the crate for it, would add 18 crates to the tree
 //! (nom 7, phf, num_enum and a second syn among them) for the two values that are read here, and
 //! returns no extensions of a ClientHello that is cut off. This reader returns what came before the
 //! cut.
 
-/// What could be read; bytes that are missing or wrong leave the rest out.
+/// What could be read. Missing or wrong bytes leave the rest out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hello {
     /// The highest version offered, as on the wire: 0x0301 is TLS 1.0.
     pub version: Option<u16>,
-    /// As sent: hostile bytes.
+    /// As sent; a client may send any bytes.
     pub server_name: Option<Vec<u8>>,
 }
 
 impl Hello {
-    /// As `1.0`, for log lines; `unknown` where it is none of TLS.
+    /// Returns the version for the log, such as `1.0`, or `unknown` if it is not a version of TLS.
     pub fn version_text(&self) -> &'static str {
         match self.version {
             Some(0x0300) => "ssl3",
@@ -39,7 +39,7 @@ impl Hello {
 /// §5.1). Takes time in proportion to `bytes`, which the caller bounds.
 pub fn read(bytes: &[u8]) -> Hello {
     let mut hello = Hello::default();
-    // What is wrong or cut off ends the reading; what was found before stands.
+    // A wrong or missing byte ends the reading; what was found before is kept.
     _ = read_into(bytes, &mut hello);
     hello
 }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn a_hello_of_today() {
+    fn a_current_hello_is_read() {
         let hello = read(&hello_of_rustls());
         assert_eq!(hello.version_text(), "1.3");
         assert_eq!(
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn every_cut_is_read_as_far_as_it_goes() {
+    fn a_truncated_hello_is_read_as_far_as_it_goes() {
         let bytes = hello_of_rustls();
         for length in 0..bytes.len() {
             let hello = read(&bytes[..length]);

@@ -1,7 +1,7 @@
-//! A certificate and its key, as the public side shows them.
+//! A certificate and its key, as the public side presents them.
 //!
 //! Called by the configuration at start, at reload and by `check`: whatever would make a device
-//! refuse the certificate is told here, before anything is published.
+//! refuse the certificate is reported before anything is published.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,23 +27,22 @@ use chain::{Chain, Link};
 /// A chain and a key that belong together and are valid for the public names now.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// Leaf first, each certificate followed by its issuer, without the root (RFC 8446 section
-    /// 4.4.2).
+    /// Leaf first, each certificate followed by its issuer, without the root (RFC 8446 §4.4.2).
     pub certified: Arc<CertifiedKey>,
     /// Seconds since 1970.
     pub not_after: i64,
     /// Seconds since 1970.
     pub not_before: i64,
-    /// DNS names of the SAN, lower case.
+    /// The DNS names of the SAN in lower case.
     pub names: Vec<String>,
     pub subject: String,
     pub issuer: String,
-    /// As `ECDSA P-256` or `RSA 2048`.
+    /// Such as `ECDSA P-256` or `RSA 2048`.
     pub key: String,
 }
 
-/// Reads and checks both files. Adds every problem found to `problems`; nothing is returned if
-/// one of them is an error.
+/// Reads and checks both files. Adds every problem to `problems`. Returns `None` if one of them is
+/// an error.
 pub fn load(
     chain: &Located<PathBuf>,
     key: &Located<PathBuf>,
@@ -54,7 +53,7 @@ pub fn load(
     if let Some(warning) = files::key_mode_diagnostic(&key.value) {
         problems.add(&key.location, warning);
     }
-    // Both are read before either is judged: an admin wants to hear of both at once.
+    // Both are read before either is judged, so that an admin learns about both at once.
     let links = links(&chain.value).map_err(|diagnostic| problems.add(&chain.location, diagnostic));
     let der = files::private_key(&key.value).map_err(|error| problems.add(&key.location, error));
     let (links, der) = (links.ok()?, der.ok()?);
@@ -78,8 +77,8 @@ pub fn load(
     usable.then(|| identity(chain_of_leaf, signer))
 }
 
-/// Let's Encrypt and most tools renew with a third of the lifetime left; less is a sign that
-/// nobody does.
+/// Let's Encrypt and most tools renew with a third of the lifetime left. Less is a sign that
+/// nothing renews the certificate.
 pub const RENEWAL_IS_LATE: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 fn identity(chain: Chain, signer: Arc<dyn SigningKey>) -> Identity {
@@ -114,18 +113,18 @@ fn links(path: &Path) -> Result<Vec<Link>, Diagnostic> {
         .collect()
 }
 
-/// The key ready to sign, and the position of the certificate that it belongs to.
+/// Returns the key ready to sign, and the position of the certificate that it belongs to.
 fn signer(
     path: &Path,
     mut key: PrivateKeyDer<'static>,
     links: &[Link],
 ) -> Result<(Arc<dyn SigningKey>, usize), Diagnostic> {
     let signer = aws_lc_rs::sign::any_supported_type(&key);
-    // What signs is with aws-lc now, which wipes it when the certificate is replaced.
+    // The signer is in aws-lc now, which wipes it when the certificate is replaced.
     key.zeroize();
     let signer = signer.map_err(|_| unusable(path, links))?;
     let public = signer.public_key().ok_or_else(|| unusable(path, links))?;
-    // A renewed certificate that kept its key may stand beside the old one.
+    // A renewed certificate that kept its key may be in the file beside the old one.
     let own = links
         .iter()
         .enumerate()
@@ -140,7 +139,7 @@ fn unusable(path: &Path, links: &[Link]) -> Diagnostic {
     let short = links
         .iter()
         .map(|link| link.certificate.key)
-        .find(Key::is_short);
+        .find(|key| key.is_short());
     let what = short.map_or_else(
         || format!("the private key in {} cannot be used", path.display()),
         |key| format!("the private key in {} is too short: {key}", path.display()),
@@ -190,7 +189,7 @@ fn leaf_diagnostics(
     diagnostics
 }
 
-/// None where `leaf` is valid now and for a while.
+/// Returns `None` if `leaf` is valid now and for a while.
 pub fn date_diagnostic(leaf: &Certificate, now: SystemTime) -> Option<Diagnostic> {
     let today = seconds(now);
     let late = seconds(now + RENEWAL_IS_LATE);
@@ -213,7 +212,7 @@ pub fn date_diagnostic(leaf: &Certificate, now: SystemTime) -> Option<Diagnostic
     }
 }
 
-/// None where `leaf` is for all of `public_names`.
+/// Returns `None` if `leaf` covers all of `public_names`.
 pub fn name_diagnostic(leaf: &Certificate, public_names: &[String]) -> Option<Diagnostic> {
     let missing: Vec<&str> = public_names
         .iter()

@@ -1,8 +1,8 @@
 //! Why TLS with an upstream failed, in words that an admin can act on.
 //!
-//! Made by the verifier in `client`, carried by rustls inside its own error, and taken out again
-//! by [`classify`], which the connector calls. For the log and `check` only: a client on the
-//! Internet is told nothing of it.
+//! Made by the verifier in `client`, carried by rustls inside its own error, and taken out again by
+//! [`classify`], which the connector calls. Used only for the log and `check`: a client on the
+//! Internet learns nothing of it.
 
 use std::io;
 
@@ -16,116 +16,38 @@ use crate::base::reason::Reason;
 
 mod presented;
 
-pub(super) use presented::{Presented, key_of_handshake};
+pub(super) use presented::{PresentedChain, key_of_handshake};
 
 /// TLS with an upstream failed before a byte of any request was sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}; {cure}")]
 pub struct UpstreamTlsError {
-    pub kind: Kind,
-    /// What was presented and what was expected. Bounded, without control characters.
+    pub reason: Reason,
+    /// What was presented and what was expected. Bounded, and without control characters.
     pub what: String,
     /// What to write or to run.
     pub cure: String,
 }
 
-/// The causes that are told apart, in log, metrics and README.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Kind {
-    /// No way from the certificate to one of the roots.
-    UnknownIssuer,
-    /// The SAN has other names.
-    WrongName,
-    /// No SAN, only a CN that would fit.
-    NameOnlyInCommonName,
-    Expired,
-    NotYetValid,
-    /// Chain and dates are right, but the key is not the pinned one.
-    PinMismatch,
-    /// SHA-1, RSA under 2048 bits, or an algorithm that is not known here.
-    WeakSignature,
-    /// The extended key usage lacks serverAuth.
-    WrongPurpose,
-    /// Broken in another way.
-    InvalidCertificate,
-    /// Nothing but CBC or DHE suites, or other curves.
-    NoCommonCipher,
-    /// Nothing above TLS 1.1.
-    OldTls,
-    ClientCertificateDemanded,
-    /// The server says that it does not serve the name sent as SNI.
-    NameNotServed,
-    NotTls,
-    /// Closed or reset in the handshake, without an alert.
-    Closed,
-    Other,
-}
-
-impl Kind {
-    pub const ALL: [Self; 16] = [
-        Self::UnknownIssuer,
-        Self::WrongName,
-        Self::NameOnlyInCommonName,
-        Self::Expired,
-        Self::NotYetValid,
-        Self::PinMismatch,
-        Self::WeakSignature,
-        Self::WrongPurpose,
-        Self::InvalidCertificate,
-        Self::NoCommonCipher,
-        Self::OldTls,
-        Self::ClientCertificateDemanded,
-        Self::NameNotServed,
-        Self::NotTls,
-        Self::Closed,
-        Self::Other,
-    ];
-
-    /// Returns the row of the table of reasons.
-    pub const fn reason(self) -> Reason {
-        match self {
-            Self::UnknownIssuer => Reason::UnknownIssuer,
-            Self::WrongName => Reason::WrongName,
-            Self::NameOnlyInCommonName => Reason::NameOnlyInCommonName,
-            Self::Expired => Reason::Expired,
-            Self::NotYetValid => Reason::NotYetValid,
-            Self::PinMismatch => Reason::PinMismatch,
-            Self::WeakSignature => Reason::WeakSignature,
-            Self::WrongPurpose => Reason::WrongPurpose,
-            Self::InvalidCertificate => Reason::InvalidCertificate,
-            Self::NoCommonCipher => Reason::NoCommonCipher,
-            Self::OldTls => Reason::OldTls,
-            Self::ClientCertificateDemanded => Reason::ClientCertificateDemanded,
-            Self::NameNotServed => Reason::NameNotServed,
-            Self::NotTls => Reason::NotTls,
-            Self::Closed => Reason::TlsClosed,
-            Self::Other => Reason::TlsOther,
-        }
-    }
-}
-
 impl UpstreamTlsError {
-    pub fn reason(&self) -> Reason {
-        self.kind.reason()
-    }
-
-    fn new(kind: Kind, what: impl Into<String>, cure: impl Into<String>) -> Self {
+    fn new(reason: Reason, what: impl Into<String>, cure: impl Into<String>) -> Self {
         Self {
-            kind,
+            reason,
             what: what.into(),
             cure: cure.into(),
         }
     }
 }
 
-/// The way through rustls, which hands out a verifier's error as it came.
+/// rustls hands out the error of a verifier as it is.
 impl From<UpstreamTlsError> for Error {
     fn from(refusal: UpstreamTlsError) -> Self {
         CertificateError::Other(OtherError(std::sync::Arc::new(refusal))).into()
     }
 }
 
-/// What an error of the TLS handshake with `server_name` means. `error`: as from tokio-rustls.
+/// Returns what an error of the TLS handshake with `server_name` means. `error` is from
+/// tokio-rustls.
 pub fn classify(error: &io::Error, server_name: &ServerName<'_>) -> UpstreamTlsError {
     let name = server_name.to_str();
     match error
@@ -138,19 +60,19 @@ pub fn classify(error: &io::Error, server_name: &ServerName<'_>) -> UpstreamTlsE
 }
 
 fn of_rustls(error: &Error, name: &str) -> UpstreamTlsError {
-    let (kind, what, cure) = match error {
+    let (reason, what, cure) = match error {
         Error::InvalidCertificate(CertificateError::Other(OtherError(inner))) => {
             if let Some(refusal) = inner.downcast_ref::<UpstreamTlsError>() {
                 return refusal.clone();
             }
             (
-                Kind::InvalidCertificate,
+                Reason::InvalidCertificate,
                 "showed a certificate that is not accepted",
                 NEW_CERTIFICATE,
             )
         }
         Error::InvalidCertificate(_) | Error::NoCertificatesPresented => (
-            Kind::InvalidCertificate,
+            Reason::InvalidCertificate,
             "showed a certificate that is not accepted",
             NEW_CERTIFICATE,
         ),
@@ -159,18 +81,18 @@ fn of_rustls(error: &Error, name: &str) -> UpstreamTlsError {
             PeerIncompatible::ServerDoesNotSupportTls12Or13
             | PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig,
         ) => (
-            Kind::OldTls,
+            Reason::OldTls,
             "speaks neither TLS 1.2 nor TLS 1.3",
             "enable TLS 1.2 for servers on it (SCHANNEL registry keys) and restart it",
         ),
         Error::AlertReceived(AlertDescription::CertificateRequired) => (
-            Kind::ClientCertificateDemanded,
+            Reason::ClientCertificateDemanded,
             "demands a client certificate",
             "in IIS set SSL Settings, Client certificates to Ignore for the site, and see netsh \
              http show sslcert for clientcertnegotiation",
         ),
         Error::AlertReceived(AlertDescription::UnrecognisedName) => (
-            Kind::NameNotServed,
+            Reason::NameNotServed,
             "does not serve this name",
             "set server_name to the host name of its https binding",
         ),
@@ -178,7 +100,7 @@ fn of_rustls(error: &Error, name: &str) -> UpstreamTlsError {
             AlertDescription::HandshakeFailure | AlertDescription::InsufficientSecurity,
         )
         | Error::PeerIncompatible(_) => (
-            Kind::NoCommonCipher,
+            Reason::NoCommonCipher,
             "has no cipher suite in common with the proxy",
             CIPHERS,
         ),
@@ -188,19 +110,19 @@ fn of_rustls(error: &Error, name: &str) -> UpstreamTlsError {
             | InvalidMessage::MessageTooLarge
             | InvalidMessage::InvalidEmptyPayload,
         ) => (
-            Kind::NotTls,
+            Reason::NotTls,
             "answers with something that is not TLS",
             "check the port in url and address: IIS speaks TLS on the port of its https binding, \
              not on that of http",
         ),
         _ => (
-            Kind::Other,
+            Reason::TlsOther,
             "broke the TLS handshake",
             "look in the System log of the server for Schannel",
         ),
     };
     UpstreamTlsError::new(
-        kind,
+        reason,
         format!("server {name} {what} ({})", printable(&error.to_string())),
         cure,
     )
@@ -213,7 +135,7 @@ fn of_socket(error: &io::Error, name: &str) -> UpstreamTlsError {
         | io::ErrorKind::ConnectionReset
         | io::ErrorKind::ConnectionAborted
         | io::ErrorKind::BrokenPipe => UpstreamTlsError::new(
-            Kind::Closed,
+            Reason::TlsClosed,
             format!("server {name} closed the connection in the TLS handshake ({text})"),
             format!(
                 "Windows does so where no https binding fits the name (set server_name), where \
@@ -221,7 +143,7 @@ fn of_socket(error: &io::Error, name: &str) -> UpstreamTlsError {
             ),
         ),
         _ => UpstreamTlsError::new(
-            Kind::Other,
+            Reason::TlsOther,
             format!("the TLS handshake with {name} failed ({text})"),
             "check the way to the server",
         ),

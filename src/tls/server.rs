@@ -1,7 +1,7 @@
-//! The public side's TLS: one configuration for each application.
+//! TLS on the public side: one configuration for each application.
 //!
-//! Called when the configuration is loaded; the acceptor chooses among the results by SNI, after
-//! it has read the ClientHello.
+//! Called when the configuration is loaded. The acceptor selects one of the results by SNI after it
+//! has read the ClientHello.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use super::provider;
 #[cfg(test)]
 mod tests;
 
-/// TLS 1.2 and 1.3, AEAD suites only, without 0-RTT: a replayed PKIOperation would reach NDES.
+/// TLS 1.2 and 1.3 with AEAD suites only, without 0-RTT: a replayed PKIOperation would reach NDES.
 ///
-/// `identities`: certificates for the same names with keys of different kinds. `alpn`: as
-/// `b"http/1.1"`, the preferred one first.
+/// `identities` are certificates for the same names with keys of different kinds. `alpn` has values
+/// such as `b"http/1.1"`, the preferred one first.
 ///
 /// # Errors
-/// No identity, or a provider that cannot do TLS 1.2 and 1.3.
+/// There is no identity, or the provider does not support TLS 1.2 and 1.3.
 pub fn config(
     mut identities: Vec<Arc<CertifiedKey>>,
     alpn: Vec<Vec<u8>>,
@@ -30,7 +30,7 @@ pub fn config(
     if identities.is_empty() {
         return Err(Error::NoCertificatesPresented);
     }
-    // Stable: among certificates of one kind the order of the configuration file stays.
+    // A stable sort: certificates of one kind keep the order of the configuration file.
     identities.sort_by_key(|identity| identity.key.algorithm() == SignatureAlgorithm::RSA);
 
     let groups = vec![
@@ -46,36 +46,38 @@ pub fn config(
     config.alpn_protocols = alpn;
     config.max_early_data_size = 0;
     config.ticketer = ticketer;
-    // A client opens one connection at a time; a second ticket costs a hash and a record each time.
+    // A client opens one connection at a time; a second ticket would cost a hash and a record each
+    // time.
     config.send_tls13_tickets = 1;
-    // Whoever resumes has a ticket. The store would take a lock and memory in each TLS 1.2
-    // handshake, only for clients that know session ids but no tickets, and would be lost at each
-    // reload.
+    // A client that resumes has a ticket. The store would take a lock and memory in each TLS 1.2
+    // handshake, only for clients that support session ids but no tickets, and would be lost at
+    // each reload.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(Arc::new(config))
 }
 
-/// Keys for session tickets: made at random, replaced every six hours, the one before still read.
+/// Keys for session tickets: random, replaced every six hours, with the previous one still
+/// accepted.
 ///
-/// One for the whole process, also over reloads. Applications may share it, for rustls resumes a
-/// session only under the name (SNI) that it was opened with.
+/// There is one ticketer for the whole process, also over reloads. Applications may share it,
+/// because rustls resumes a session only under the name (SNI) with which it was opened.
 ///
 /// # Errors
-/// The system gives no random bytes.
+/// The system provides no random bytes.
 pub fn ticketer() -> Result<Arc<dyn ProducesTickets>, Error> {
     aws_lc_rs::Ticketer::new()
 }
 
-/// Fatal alert `unrecognized_name` (112; RFC 6066 section 3) as a plaintext record.
+/// The fatal alert `unrecognized_name` (112; RFC 6066 §3) as a plaintext record.
 ///
-/// The acceptor writes it as the answer to a ClientHello that asks for a name which nobody
-/// published, and closes: left to itself rustls would say `access_denied`.
+/// The acceptor writes it as the response to a ClientHello for a name that is not published, and
+/// closes. rustls itself would send `access_denied`.
 pub const UNRECOGNIZED_NAME_ALERT: [u8; 7] = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, 112];
 
-/// ECDSA before RSA: a signature costs the server a tenth.
+/// Prefers ECDSA to RSA, because a signature costs the server a tenth.
 #[derive(Debug)]
 struct CheapestThatTheClientKnows {
-    /// Not empty; RSA last.
+    /// Not empty. RSA is last.
     identities: Vec<Arc<CertifiedKey>>,
 }
 
@@ -84,8 +86,8 @@ impl ResolvesServerCert for CheapestThatTheClientKnows {
         // rustls has left out the schemes for which a TLS 1.2 client offers no cipher suite.
         let schemes = hello.signature_schemes();
         let fits = |identity: &&Arc<CertifiedKey>| identity.key.choose_scheme(schemes).is_some();
-        // Where none fits, rustls refuses the first with handshake_failure, the alert that names
-        // the cause; without any certificate it would say access_denied.
+        // If none fits, rustls refuses the first one with handshake_failure, the alert that names
+        // the cause. Without any certificate it would send access_denied.
         self.identities
             .iter()
             .find(fits)

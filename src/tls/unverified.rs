@@ -1,7 +1,7 @@
-//! TLS of somebody who only looks: takes any certificate, for it is what is to be judged.
+//! TLS that accepts any certificate, because the certificate is to be examined.
 //!
-//! Called by `doctor` to see the public side as it is on the wire. It sends nothing there that is
-//! secret, and believes nothing that it hears. Never for an upstream.
+//! Called by `doctor` to see the public side as it is on the wire. It sends nothing secret and
+//! trusts nothing that it receives. It is never used for an upstream.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use rustls::{ClientConfig, DigitallySignedStruct, Error, SignatureScheme, versio
 
 use super::provider;
 
-/// TLS 1.2 and 1.3 without ALPN, as most SCEP clients speak it, with the server's name (SNI) or
+/// TLS 1.2 and 1.3 without ALPN, as most SCEP clients use it, with the name of the server (SNI) or
 /// without.
 ///
 /// # Errors
-/// A provider that cannot do TLS 1.2 and 1.3.
+/// The provider does not support TLS 1.2 and 1.3.
 pub fn config(sni: bool) -> Result<ClientConfig, Error> {
     let provider = provider(vec![
         kx_group::X25519,
@@ -34,7 +34,7 @@ pub fn config(sni: bool) -> Result<ClientConfig, Error> {
     Ok(config)
 }
 
-/// Verifies only that the server has the key of the certificate that it shows.
+/// Verifies only that the server has the key of the certificate that it presents.
 #[derive(Debug)]
 struct AcceptAnyCertificate {
     algorithms: WebPkiSupportedAlgorithms,

@@ -7,18 +7,16 @@
 use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::Method;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::time::Instant;
 use tokio_rustls::client::TlsStream;
 
-use super::head::{self, Head, Length};
-use super::pool::IdleConnections;
+use super::head::{self, Head};
 use super::wire::{Passed, Wire};
 use super::{Failure, Outgoing};
 
@@ -27,7 +25,7 @@ pub(super) struct Connection {
     /// Boxed, because connections move between the pool and their users.
     stream: Box<TlsStream<Wire>>,
     /// Bytes that have arrived and are not used yet.
-    input: BytesMut,
+    pub(super) input: BytesMut,
     /// Whether the connection has served a request before.
     pub(super) reused: bool,
     pub(super) opened: Instant,
@@ -46,8 +44,6 @@ pub(super) enum NoHead {
 const SHORT: usize = 8 << 10;
 /// A connection that was idle for a shorter time is under load.
 const RECENT: Duration = Duration::from_millis(5);
-/// The most bytes of a long body that are read at a time.
-const PIECE: usize = 32 << 10;
 
 impl Connection {
     pub(super) fn new(stream: TlsStream<Wire>) -> Self {
@@ -73,6 +69,12 @@ impl Connection {
         let wire = self.stream.get_ref().0;
         let is_recent = now - self.idle_since < RECENT;
         (is_recent && wire.seems_quiet()) || wire.is_quiet()
+    }
+
+    /// Returns whether bytes have arrived that nobody has read. TLS does not want to read while it
+    /// has decrypted such bytes.
+    pub(super) fn has_surplus(&self) -> bool {
+        !self.input.is_empty() || !self.stream.get_ref().1.wants_read()
     }
 
     /// Writes `request` and reads the head of the response. Both happen at the same time, because a
@@ -120,7 +122,11 @@ impl Connection {
     }
 
     /// Reads once, at most `wanted` bytes. Returns 0 if the server has closed the connection.
-    fn poll_fill(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
+    pub(super) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        wanted: usize,
+    ) -> Poll<io::Result<usize>> {
         self.input.reserve(wanted);
         pin!(self.stream.read_buf(&mut self.input)).poll(cx)
     }
@@ -139,115 +145,4 @@ fn poll_write(
         }
     }
     stream.poll_flush(cx)
-}
-
-/// The body of a response as it arrives. At its end the connection returns to the pool; dropping it
-/// before closes the connection.
-pub struct Incoming {
-    /// `None` after the end of the body.
-    connection: Option<Connection>,
-    left: Length,
-    keep_alive: bool,
-    idle: Option<Arc<IdleConnections>>,
-}
-
-impl Incoming {
-    pub(super) fn new(
-        connection: Connection,
-        left: Length,
-        keep_alive: bool,
-        idle: Option<Arc<IdleConnections>>,
-    ) -> Self {
-        Self {
-            connection: Some(connection),
-            left,
-            keep_alive,
-            idle,
-        }
-    }
-
-    /// Returns the next bytes, which are never empty, or `None` at the end. Trailers are not passed
-    /// on, because no SCEP response has one.
-    pub fn poll_data(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        loop {
-            let Some(connection) = &mut self.connection else {
-                return Poll::Ready(Ok(None));
-            };
-            let input = &mut connection.input;
-            let data = match &mut self.left {
-                Length::Left(left) => {
-                    let piece = input
-                        .len()
-                        .min(usize::try_from(*left).unwrap_or(usize::MAX));
-                    *left -= piece as u64;
-                    let (data, ended) = (input.split_to(piece).freeze(), *left == 0);
-                    if ended {
-                        self.ended();
-                    }
-                    data
-                }
-                Length::Chunks(chunks) => {
-                    let mut data = BytesMut::new();
-                    let ended = chunks.decode(input, &mut data);
-                    if ended.map_err(|_| io::Error::other("its chunks are malformed"))? {
-                        self.ended();
-                    }
-                    data.freeze()
-                }
-                Length::UntilClosed => input.split().freeze(),
-            };
-            if !data.is_empty() {
-                return Poll::Ready(Ok(Some(data)));
-            }
-            let Some(connection) = &mut self.connection else {
-                continue;
-            };
-            if ready!(connection.poll_fill(cx, self.left.next_piece()))? == 0 {
-                match self.left {
-                    Length::UntilClosed => self.connection = None,
-                    Length::Left(_) | Length::Chunks(_) => {
-                        return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()));
-                    }
-                }
-            }
-        }
-    }
-
-    /// Returns whether the last byte has been handed on. An end that is not announced is noticed
-    /// later.
-    pub fn is_end(&self) -> bool {
-        self.connection.is_none()
-    }
-
-    /// Returns how many bytes are still to come, if that is known.
-    pub fn left(&self) -> Option<u64> {
-        match self.left {
-            _ if self.is_end() => Some(0),
-            Length::Left(left) => Some(left),
-            Length::Chunks(_) | Length::UntilClosed => None,
-        }
-    }
-
-    /// Returns the connection to the pool, unless bytes have arrived that no request asked for.
-    fn ended(&mut self) {
-        let Some(mut connection) = self.connection.take() else {
-            return;
-        };
-        // TLS does not want to read while it has decrypted bytes that nobody has read.
-        let surplus = !connection.input.is_empty() || !connection.stream.get_ref().1.wants_read();
-        if let (true, false, Some(idle)) = (self.keep_alive, surplus, &self.idle) {
-            connection.input = BytesMut::new();
-            idle.put(connection);
-        }
-    }
-}
-
-impl Length {
-    /// Returns how many bytes to read at a time.
-    fn next_piece(&self) -> usize {
-        match self {
-            Self::Left(left) => usize::try_from(*left).map_or(PIECE, |left| left.min(PIECE)),
-            Self::Chunks(_) | Self::UntilClosed => PIECE,
-        }
-    }
 }

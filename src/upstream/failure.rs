@@ -87,7 +87,7 @@ impl Failure {
             Self::Name(_) => Reason::UpstreamName,
             Self::Connect(_) => Reason::UpstreamConnect,
             Self::ConnectTimeout => Reason::UpstreamConnectTimeout,
-            Self::Tls(error) => error.reason(),
+            Self::Tls(error) => error.reason,
             Self::Unsent(_) => Reason::UpstreamUnsent,
             Self::Closed { .. } => Reason::UpstreamClosed,
             Self::Invalid(_) | Self::HeadTooLarge | Self::Framing(_) => Reason::UpstreamInvalid,
@@ -132,13 +132,13 @@ impl Failure {
 fn client_certificate_demanded(error: &io::Error, server: &DnsName) -> Option<UpstreamTlsError> {
     let name = ServerName::try_from(server.as_str()).ok()?;
     let refusal = refusal::classify(error, &name);
-    (refusal.kind == refusal::Kind::ClientCertificateDemanded).then_some(refusal)
+    (refusal.reason == Reason::ClientCertificateDemanded).then_some(refusal)
 }
 
 /// Under TLS 1.2, IIS requests a client certificate by a new handshake once it knows the path.
 fn handshake_demanded(server: &DnsName) -> UpstreamTlsError {
     UpstreamTlsError {
-        kind: refusal::Kind::ClientCertificateDemanded,
+        reason: Reason::ClientCertificateDemanded,
         what: format!(
             "server {server} began another TLS handshake after the request, as IIS does to ask for a client certificate"
         ),

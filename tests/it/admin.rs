@@ -1,4 +1,4 @@
-//! The endpoints of the admin listener.
+//! The responses of the admin listener.
 
 use crate::support::pki::pki;
 use crate::support::{MSCEP, Origin, Proxy};
@@ -32,7 +32,7 @@ fn the_admin_listener_serves_health_and_metrics_and_nothing_else() {
 }
 
 #[test]
-fn the_admin_paths_are_not_on_the_public_side() {
+fn the_admin_paths_are_not_published() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for path in ["/metrics", "/livez", "/readyz"] {
@@ -75,7 +75,7 @@ fn requests_are_counted_by_application_operation_method_and_status() {
         let count = proxy.metric(&format!("ndes_proxy_{histogram}_count"), &labels);
         assert_eq!(count, 2.0, "{histogram}");
     }
-    // The malformed head has no URI to measure.
+    // The head that could not be parsed has no URI to measure.
     assert_eq!(proxy.metric("ndes_proxy_request_uri_bytes_count", &[]), 6.0);
     assert_eq!(proxy.metric("ndes_proxy_requests_in_flight", &[]), 0.0);
     let opened = [("application", "public"), ("source", "opened")];
@@ -102,19 +102,19 @@ fn open_connections_are_counted() {
 }
 
 #[test]
-fn the_expiry_of_the_certificate_is_that_of_the_file() {
+fn the_expiry_metric_is_that_of_the_certificate_file() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let der = pki().public.certificate();
     let (_, certificate) = x509_parser::parse_x509_certificate(der).unwrap();
     let expiry = certificate.validity().not_after.timestamp();
     let labels = [("application", "public")];
-    let shown = proxy.metric("ndes_proxy_certificate_not_after_seconds", &labels);
-    assert_eq!(shown, expiry as f64);
+    let reported = proxy.metric("ndes_proxy_certificate_not_after_seconds", &labels);
+    assert_eq!(reported, expiry as f64);
 }
 
 #[test]
-fn metrics_include_the_build_and_the_process() {
+fn build_and_process_metrics_are_reported() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let labels = [("version", env!("CARGO_PKG_VERSION"))];

@@ -1,4 +1,4 @@
-//! Which paths, methods and operations reach NDES, and that nothing else does.
+//! Only published paths, methods and operations reach NDES.
 
 use crate::support::{INTERNAL, MSCEP, Origin, PUBLIC, Proxy, Response};
 
@@ -10,7 +10,7 @@ const PUBLISHED: [&str; 5] = [
     "/certsrv/mscep/",
 ];
 
-/// Bytes of a request line between method and version, which need not be text.
+/// Sends a request with any bytes as target, which need not be text.
 fn request(proxy: &Proxy, method: &str, target: &[u8]) -> Response {
     let mut connection = proxy.connect();
     let rest = format!(" HTTP/1.1\r\nHost: {PUBLIC}\r\nContent-Length: 0\r\n\r\n");
@@ -174,7 +174,7 @@ fn a_path_is_refused_with_404_and_never_with_403() {
     let proxy = Proxy::start(origin.address, |_| {});
     let response = proxy.get("/certsrv/mscep_admin/");
     response.assert_refused(404, "path_not_published");
-    // Nothing internal, nothing that the client sent.
+    // The response contains neither internal names nor anything that the client sent.
     for word in [INTERNAL, "mscep", "hyper", "rustls"] {
         assert!(!response.text().to_lowercase().contains(word), "{word}");
     }
@@ -182,7 +182,7 @@ fn a_path_is_refused_with_404_and_never_with_403() {
 }
 
 #[test]
-fn the_403_of_ndes_itself_comes_through() {
+fn a_403_of_ndes_is_forwarded() {
     let ndes = crate::support::Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
     let response = proxy.get(MSCEP);
@@ -240,7 +240,7 @@ fn an_application_can_publish_fewer_methods_and_operations() {
 }
 
 #[test]
-fn operations_are_told_by_exactly_one_plain_parameter() {
+fn exactly_one_plain_parameter_names_the_operation() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for (query, reason) in [
@@ -326,7 +326,7 @@ fn a_bare_get_and_head_pass() {
 }
 
 #[test]
-fn a_query_arrives_byte_for_byte() {
+fn the_query_is_forwarded_byte_for_byte() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let queries = [
@@ -349,7 +349,7 @@ fn a_query_arrives_byte_for_byte() {
         assert_eq!(response.status, 200, "{query}: {}", response.text());
         assert_eq!(origin.requests().last().unwrap().target(), target);
     }
-    // The case of the path is ours, the query stays the client's.
+    // The path is in the configured case, and the query is that of the client.
     let upper = MSCEP.to_ascii_uppercase();
     assert_eq!(proxy.get(&format!("{upper}?{}", queries[0])).status, 200);
     let last = origin.requests().pop().unwrap();

@@ -1,4 +1,5 @@
-//! What an admin writes, and what the proxy says to it: `check`, and `run` where it does not start.
+//! Configuration files as admins write them, and what `check`, or `run` if it does not start,
+//! reports about them.
 
 mod folder;
 
@@ -15,7 +16,8 @@ use folder::{Folder, PUBLIC, Ran};
 
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
 
-/// The lines of `config/minimal.toml` in two parts, for what stands before, between or behind them.
+/// The lines of `config/minimal.toml` in two parts, so that tests can put lines before, between or
+/// after them.
 const APPLICATION: &str = r#"[[application]]
 public_names = ["scep.example.com"]
 certificate = { chain = "scep.pem", key = "scep.key" }
@@ -32,7 +34,7 @@ fn parse(text: &str) -> Config {
 }
 
 #[test]
-fn seven_lines_are_enough_and_all_else_has_its_default() {
+fn the_minimal_file_is_enough_and_all_other_keys_have_defaults() {
     assert_eq!(MINIMAL.lines().filter(|line| !line.is_empty()).count(), 6);
     let Config {
         file,
@@ -140,7 +142,7 @@ fn seven_lines_are_enough_and_all_else_has_its_default() {
 }
 
 #[test]
-fn relative_paths_start_at_the_file() {
+fn relative_paths_are_resolved_against_the_directory_of_the_file() {
     let text = MINIMAL.replace("\"scep.key\"", "\"/keys/scep.key\"");
     let config = parse(&text);
     let application = &config.applications[0];
@@ -152,7 +154,7 @@ fn relative_paths_start_at_the_file() {
 }
 
 #[test]
-fn check_says_what_would_be_published() {
+fn check_prints_what_would_be_published() {
     let folder = Folder::new();
     let ran = folder.check(MINIMAL);
     assert_eq!((ran.code, &ran.stderr[..]), (0, ""));
@@ -181,7 +183,7 @@ fn check_says_what_would_be_published() {
 }
 
 #[test]
-fn check_says_what_would_be_refused_and_who_asks_how_it_is() {
+fn check_prints_what_would_be_refused_and_how_health_is_probed() {
     let folder = Folder::new();
     let policy = "policy_module = \"none\"\nscep = { unreadable = \"refuse\", refuse_messages = \
                   [\"GetCRL\", \"GetCert\"], weakest_digest = \"sha256\", weakest_cipher = \"aes128-cbc\" }";
@@ -213,13 +215,13 @@ fn check_opens_no_public_socket() {
     let folder = Folder::new();
     let (https, admin) = (busy(), busy());
     let text = listening(https.local_addr().unwrap(), admin.local_addr().unwrap());
-    // Both ports are taken all the while.
+    // Both ports are in use during the check.
     let ran = folder.check(&text);
     assert_eq!((ran.code, ran.problems().len()), (0, 0), "{}", ran.stdout);
 }
 
 #[test]
-fn run_on_a_busy_port_names_the_key() {
+fn run_on_a_port_in_use_names_the_key() {
     let folder = Folder::new();
     let (busy, free) = (busy(), SocketAddr::from(([127, 0, 0, 1], 0)));
     let taken = busy.local_addr().unwrap();
@@ -243,9 +245,9 @@ fn listening(https: SocketAddr, admin: SocketAddr) -> String {
 }
 
 #[test]
-fn run_with_a_wrong_configuration_ends_with_78_and_the_words_of_check() {
+fn run_with_a_wrong_configuration_exits_with_78_and_the_errors_of_check() {
     let folder = Folder::new();
-    // One that is seen in the file, and one that is seen in the files it names.
+    // An error in the file itself, and one in a file that it names.
     for text in [
         MINIMAL.replace("url =", "uri ="),
         MINIMAL.replace("scep.key", "gone.key"),
@@ -262,19 +264,22 @@ fn run_with_a_wrong_configuration_ends_with_78_and_the_words_of_check() {
 }
 
 #[test]
-fn a_file_that_is_not_there_is_named_with_the_option() {
+fn a_missing_configuration_file_is_reported_with_the_option() {
     let folder = Folder::new();
     for command in ["check", "run"] {
         let ran = Ran::of(command, &folder.path().join("other.toml"));
         let said = ran.stdout + &ran.stderr;
         assert_eq!(ran.code, if command == "check" { 1 } else { 78 });
-        assert!(said.contains("other.toml: error: cannot be read"), "{said}");
+        assert!(
+            said.contains("other.toml: error: the file cannot be read"),
+            "{said}"
+        );
         assert!(said.contains("--config FILE"), "{said}");
     }
 }
 
 #[test]
-fn nine_mistakes_are_nine_problems_in_the_order_of_the_file() {
+fn nine_mistakes_are_nine_problems_in_the_order_of_lines() {
     let text = r#"[listen]
 admin = "localhost"
 [limits]
@@ -294,7 +299,7 @@ ca_roots = []
         ("2: listen.admin", "127.0.0.1:8443"),
         ("4: limits.uri_bytes", "from 64 to 65534"),
         ("5: limits.body_byte", "write `body_bytes`"),
-        ("7: timeouts.keep_alive", "write \"30s\""),
+        ("7: timeouts.keep_alive", "write it as \"30s\""),
         (
             "9: application[0].public_names",
             "write public_names = [\"scep.example.com\"]",
@@ -305,11 +310,11 @@ ca_roots = []
         ),
         (
             "11: application[0].methods",
-            "write \"GET\", \"HEAD\", \"POST\"",
+            "write one of \"GET\", \"HEAD\", \"POST\"",
         ),
         (
             "13: application[0].upstream[0].url",
-            "write https://ndes.corp.local",
+            "write it as \"https://ndes.corp.local\"",
         ),
         (
             "14: application[0].upstream[0].ca_roots",
@@ -330,12 +335,13 @@ ca_roots = []
     }
 }
 
-/// One mistake each: `(file, place, words)`, where `{A}` is `APPLICATION` and `{U}` is `UPSTREAM`.
+/// One mistake each: `(file, location, words)`. `{A}` stands for `APPLICATION` and `{U}` for
+/// `UPSTREAM`.
 #[test]
-fn each_mistake_is_told_at_its_line_with_its_cure() {
+fn each_mistake_is_reported_at_its_line_with_its_cure() {
     let folder = Folder::new();
     for (text, location, words) in [
-        // the nearest key
+        // Unknown keys, with the most similar known one.
         (
             "{A}path = []\n{U}",
             "4: application[0].path",
@@ -360,11 +366,11 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
             "2: rate_limit.per_client",
             &["`bursts`", "burst = 1000"],
         ),
-        // wrong types and values
+        // Wrong types and values.
         (
             "[listen]\nhttps = [\"0.0.0.0\"]\n{A}{U}",
             "2: listen.https",
-            &["write \"127.0.0.1:8443\""],
+            &["write it as \"127.0.0.1:8443\""],
         ),
         (
             "[listen]\nhttps = \"0.0.0.0:443\"\n{A}{U}",
@@ -379,12 +385,15 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         (
             "[listen]\nhttps = [\"127.0.0.1:9464\"]\n{A}{U}",
             "1: listen.https",
-            &["127.0.0.1:9464 is listened on twice", "each"],
+            &["the address 127.0.0.1:9464 is used twice", "each"],
         ),
         (
             "[listen]\nprotocols = [\"http/2\"]\n{A}{U}",
             "2: listen.protocols",
-            &["`http/2` is none of the words", "\"http/1.1\" or \"h2\""],
+            &[
+                "`http/2` is not one of the accepted values",
+                "\"http/1.1\" or \"h2\"",
+            ],
         ),
         (
             "[listen]\nworkers = 0\n{A}{U}",
@@ -414,7 +423,7 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         (
             "[timeouts]\nshutdown = \"0s\"\n{A}{U}",
             "2: timeouts.shutdown",
-            &["no time between 1ms and 24h", "\"30s\""],
+            &["not a time from 1ms to 24h", "\"30s\""],
         ),
         (
             "[timeouts]\nshutdown = \"30\"\n{A}{U}",
@@ -474,7 +483,7 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         (
             "{A}policy_module = 3\n{U}",
             "4: application[0].policy_module",
-            &["this must be a word in double quotes; write \"intune\" or \"none\""],
+            &["this must be a word in double quotes; write it as \"intune\" or \"none\""],
         ),
         (
             "{A}client_address = \"x-real-ip\"\n{U}",
@@ -496,7 +505,7 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
             "4: application[0].name",
             &["letters, digits"],
         ),
-        // names and addresses
+        // Names and addresses.
         (
             "{A}",
             "1: application[0].upstream",
@@ -525,7 +534,7 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
         (
             "{A}[[application.upstream]]\nurl = \"https://ndes:x\"\nca_roots = [\"corp-root.pem\"]",
             "5: application[0].upstream[0].url",
-            &["is no port"],
+            &["is not a port"],
         ),
         (
             "{A}{U}address = \"ndes:443\"",
@@ -542,26 +551,26 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
             "7: application[0].upstream[0].pin_sha256",
             &["openssl dgst -sha256"],
         ),
-        // paths that mean more than themselves, and paths that give strangers more
+        // Paths that match more than themselves.
         (
             "{A}paths = [\"/certsrv/mscep/*\"]\n{U}",
             "4: application[0].paths",
-            &["no plain path", "without wildcard"],
+            &["not a plain path", "without wildcard"],
         ),
         (
             "{A}paths = [\"/certsrv/%6dscep\"]\n{U}",
             "4: application[0].paths",
-            &["no plain path"],
+            &["not a plain path"],
         ),
         (
             "{A}paths = [\"/certsrv/mscep/../x\"]\n{U}",
             "4: application[0].paths",
-            &["no plain path"],
+            &["not a plain path"],
         ),
         (
             "{A}paths = [\"certsrv\"]\n{U}",
             "4: application[0].paths",
-            &["no plain path"],
+            &["not a plain path"],
         ),
         (
             "{A}paths = []\n{U}",
@@ -577,7 +586,7 @@ fn each_mistake_is_told_at_its_line_with_its_cure() {
 }
 
 #[test]
-fn what_is_no_toml_is_told_alone() {
+fn errors_of_toml_syntax_are_reported_alone() {
     let folder = Folder::new();
     for (text, location, words) in [
         ("{A}{U}address = 10.0.0.5:443", "7", "in \"double quotes\""),
@@ -586,15 +595,19 @@ fn what_is_no_toml_is_told_alone() {
             "7",
             "in 'single quotes'",
         ),
-        ("{A}{U}url = \"https://twice\"", "7", "duplicate key"),
-        ("{A}name = \n{U}", "4", "this is not TOML"),
-        ("[application]\n{A}{U}", "2", "this is not TOML"),
-        ("<xml>\n{A}{U}", "1", "this is not TOML"),
+        (
+            "{A}{U}url = \"https://twice\"",
+            "7",
+            "duplicate key; write each key and each [table] only once",
+        ),
+        ("{A}name = \n{U}", "4", "this is not valid TOML"),
+        ("[application]\n{A}{U}", "2", "this is not valid TOML"),
+        ("<xml>\n{A}{U}", "1", "this is not valid TOML"),
     ] {
         let text = text.replace("{A}", APPLICATION).replace("{U}", UPSTREAM);
         let ran = folder.check(&text);
         println!("{text}\n{}", ran.stdout);
-        ran.assert_only("error", location, &["this is not TOML", words]);
+        ran.assert_only("error", location, &["this is not valid TOML", words]);
     }
     let ran = folder.check("");
     assert_eq!(ran.code, 1);
@@ -637,7 +650,7 @@ fn dangerous_paths_are_refused_unless_the_admin_insists() {
 }
 
 #[test]
-fn a_name_stands_once() {
+fn a_name_is_used_only_once() {
     let folder = Folder::new();
     let one = format!("{APPLICATION}{UPSTREAM}");
     let other = one.replace("public_names", "name = \"two\"\npublic_names");
@@ -651,12 +664,12 @@ fn a_name_stands_once() {
     let named = |public| other.replace("scep.example.com", public);
     let ran = folder.check(format!("{}{}", named("a.test"), named("b.test")));
     let problems = ran.problems();
-    let twice = "application[1]: error: the name \"two\" stands twice; give each";
+    let twice = "application[1]: error: the name \"two\" is used twice; give each";
     assert!(problems[0].contains(twice), "{problems:#?}");
 }
 
 #[test]
-fn a_second_upstream_is_said_to_be_unused() {
+fn a_second_upstream_is_reported_as_unused() {
     let folder = Folder::new();
     let ran = folder.check(format!("{APPLICATION}{UPSTREAM}{UPSTREAM}"));
     let words = ["a second upstream is not used yet"];
@@ -664,7 +677,7 @@ fn a_second_upstream_is_said_to_be_unused() {
 }
 
 #[test]
-fn limits_that_hide_each_other_are_said() {
+fn a_limit_that_another_one_hides_is_reported() {
     let folder = Folder::new();
     for (limits, key) in [
         ("head_bytes = 65534\nheader_field_bytes = 100", "uri_bytes"),
@@ -703,7 +716,7 @@ fn every_encoding_of_windows_is_read() {
         let ran = folder.check(bytes);
         assert_eq!((ran.code, ran.problems().len()), (0, 0), "{name}");
     }
-    // The line is right with each of them, too.
+    // Errors are reported at the right line in each encoding.
     let wrong = crlf.replace("url =", "uri =");
     for bytes in [
         wrong.clone().into_bytes(),
@@ -729,7 +742,7 @@ const KEY: &str = "3: application[0].certificate[0].key";
 const ROOTS: &str = "7: application[0].upstream[0].ca_roots";
 
 #[test]
-fn a_certificate_that_devices_would_refuse_is_told_before_they_do() {
+fn a_certificate_that_devices_would_refuse_is_reported() {
     let folder = Folder::new();
     let now = OffsetDateTime::now_utc();
     let day = time::Duration::DAY;
@@ -790,7 +803,7 @@ fn a_certificate_that_devices_would_refuse_is_told_before_they_do() {
 }
 
 #[test]
-fn files_of_a_windows_admin_work_or_are_named_with_the_line_to_run() {
+fn files_from_windows_work_or_are_reported_with_the_command_to_run() {
     let folder = Folder::new();
     let other = folder.ca.issue(&Leaf::server(&[PUBLIC])).unwrap();
     let root = Pki::new("corp root", Key::EcdsaP256).unwrap();
@@ -883,21 +896,21 @@ fn files_of_a_windows_admin_work_or_are_named_with_the_line_to_run() {
         println!("{from} -> {to}\n{}", ran.stdout);
         ran.assert_only(severity, location, words);
     }
-    // DER, as certutil -ca.cert writes it, beside PEM
+    // DER, as `certutil -ca.cert` writes it, beside PEM.
     let ran =
         folder.check(MINIMAL.replace("[\"corp-root.pem\"]", "[\"root.cer\", \"corp-root.pem\"]"));
     assert_eq!((ran.code, ran.problems().len()), (0, 0), "{}", ran.stdout);
 }
 
 #[test]
-fn mistakes_in_several_files_are_told_at_once() {
+fn mistakes_in_several_files_are_reported_at_once() {
     let folder = Folder::new();
     let text = MINIMAL
         .replace("scep.pem", "gone.pem")
         .replace("scep.key", "gone.key")
         .replace("corp-root.pem", "gone-root.pem");
     let ran = folder.check(text);
-    let places: Vec<_> = ran
+    let locations: Vec<_> = ran
         .problems()
         .iter()
         .map(|line| {
@@ -910,7 +923,7 @@ fn mistakes_in_several_files_are_told_at_once() {
         })
         .map(str::to_owned)
         .collect();
-    assert_eq!(places, [CHAIN, KEY, ROOTS]);
+    assert_eq!(locations, [CHAIN, KEY, ROOTS]);
 }
 
 fn set_mode(path: &Path, mode: u32) {

@@ -1,12 +1,12 @@
-//! How many connections there may be, and which make room.
+//! The limits on the number of connections, and which connections make room for new ones.
 
 use std::time::{Duration, Instant};
 
 use crate::support::origin::answer;
 use crate::support::{Connect, Connection, End, Gate, MSCEP, Origin, PUBLIC, Proxy, eventually};
 
-/// An origin that answers once `gate` is open.
-fn held_back() -> (Origin, Gate) {
+/// Returns an origin that responds once the gate is open.
+fn held_origin() -> (Origin, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -20,7 +20,7 @@ fn ask(connection: &mut Connection) {
     connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
 }
 
-/// Idle times are told apart by milliseconds.
+/// Waits, because idle times are compared in milliseconds.
 fn a_moment() {
     let began = Instant::now();
     eventually("a later millisecond", || {
@@ -32,13 +32,13 @@ const COUNT: &str = "ndes_proxy_connections_total";
 
 #[test]
 fn at_the_limit_a_further_connection_is_closed_at_once_and_counted() {
-    let (origin, gate) = held_back();
+    let (origin, gate) = held_origin();
     let proxy = Proxy::start(origin.address, |config| config.limits.connections = 10);
     let mut busy = Vec::new();
     for number in 1..=10 {
         let mut connection = proxy.connect();
         ask(&mut connection);
-        // From here on it is not idle.
+        // From here on the connection is not idle.
         origin.await_requests(number);
         busy.push(connection);
     }
@@ -47,7 +47,7 @@ fn at_the_limit_a_further_connection_is_closed_at_once_and_counted() {
     }
     let labels = [("result", "limit_reached")];
     proxy.await_metric(COUNT, &labels, 3.0);
-    // The admin listener has its own; those that are busy are not disturbed.
+    // The admin listener has a limit of its own, and busy connections are not affected.
     assert_eq!(proxy.ask_admin("/readyz").status, 200);
     gate.open();
     for connection in &mut busy {
@@ -74,7 +74,7 @@ fn near_the_limit_the_oldest_idle_connection_makes_room() {
             connection
         })
         .collect();
-    // The first is busy for a moment: now the second has been idle for longest.
+    // The first was busy for a moment, so the second has been idle for longest.
     assert_eq!(idle[0].get(MSCEP).status, 200);
     let mut new = proxy.connect();
     assert_eq!(idle[1].end(), End::CloseNotify);
@@ -89,7 +89,7 @@ fn near_the_limit_the_oldest_idle_connection_makes_room() {
 }
 
 #[test]
-fn many_more_than_the_limit_are_served_where_the_others_are_idle() {
+fn more_connections_than_the_limit_are_served_if_the_others_are_idle() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.limits.connections = 10;
@@ -101,7 +101,7 @@ fn many_more_than_the_limit_are_served_where_the_others_are_idle() {
         assert_eq!(connection.get(MSCEP).status, 200, "{number}");
         connections.push(connection);
         a_moment();
-        // The one that is told to end is gone once its client has read that.
+        // The evicted connection is closed once its client has read to its end.
         if connections.len() > 9 {
             assert_eq!(connections.remove(0).end(), End::CloseNotify);
             proxy.await_metric("ndes_proxy_connections_open", &[], 9.0);
@@ -112,8 +112,8 @@ fn many_more_than_the_limit_are_served_where_the_others_are_idle() {
 }
 
 #[test]
-fn one_client_has_its_own_limit_and_uses_up_no_others() {
-    let (origin, gate) = held_back();
+fn each_client_has_its_own_connection_limit() {
+    let (origin, gate) = held_origin();
     let proxy = Proxy::start(origin.address, |config| {
         config.limits.connections_per_client = 3;
     });
@@ -128,7 +128,7 @@ fn one_client_has_its_own_limit_and_uses_up_no_others() {
     ask(&mut other);
     gate.open();
     assert_eq!(other.response().status, 200);
-    // Its own end makes room for its next.
+    // A connection that closes makes room for the next one of the same client.
     assert_eq!(busy[0].response().status, 200);
     drop(busy);
     proxy.await_metric("ndes_proxy_connections_open", &[], 1.0);

@@ -1,5 +1,5 @@
-//! Exchanges of real SCEP clients and servers, from the raw HTTP to every value that stands in
-//! them readable; see tests/corpus/README.md.
+//! Exchanges of real SCEP clients and servers, from the raw HTTP to every value that can be read in
+//! them; see tests/corpus/README.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ impl Exchange {
         operation.is_some_and(|word| word.eq_ignore_ascii_case("PKIOperation"))
     }
 
-    /// The bytes of the query; empty if there is none.
+    /// Returns the bytes of the query; empty if there is none.
     pub fn query(&self) -> Vec<u8> {
         let (head, _) = self.raw("req");
         let target = head.split(|byte| *byte == b' ').nth(1).unwrap();
@@ -41,7 +41,7 @@ impl Exchange {
         at.map_or(Vec::new(), |at| target[at + 1..].to_vec())
     }
 
-    /// What a PKIOperation carries, by GET or POST.
+    /// Returns the content of a PKIOperation, sent by GET or POST.
     pub fn request(&self) -> Result<Vec<u8>, Unreadable> {
         if self.0["method"] == "POST" {
             Ok(self.raw("req").1)
@@ -50,7 +50,7 @@ impl Exchange {
         }
     }
 
-    /// The body of the answer.
+    /// Returns the body of the response.
     pub fn answer(&self) -> Vec<u8> {
         self.raw("resp").1
     }
@@ -75,30 +75,30 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus")
 }
 
-/// All that differs, with the entry and the field.
+/// Collects all differences, with the entry and the field.
 #[derive(Default)]
-struct Judge {
+struct Comparison {
     wrong: Vec<String>,
     compared: BTreeMap<&'static str, usize>,
 }
 
-impl Judge {
-    /// `found` has to have at least what is expected.
-    fn compare(&mut self, place: &str, expected: &Value, found: &Value) {
+impl Comparison {
+    /// Records a difference unless `found` has at least everything in `expected`.
+    fn compare(&mut self, location: &str, expected: &Value, found: &Value) {
         match (expected, found) {
             (Value::Object(fields), Value::Object(_)) => {
                 for (name, expected) in fields {
-                    self.compare(&format!("{place}.{name}"), expected, &found[name]);
+                    self.compare(&format!("{location}.{name}"), expected, &found[name]);
                 }
             }
             (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => {
                 for (at, (expected, found)) in expected.iter().zip(found).enumerate() {
-                    self.compare(&format!("{place}[{at}]"), expected, found);
+                    self.compare(&format!("{location}[{at}]"), expected, found);
                 }
             }
             _ if expected == found => {}
             _ => {
-                let line = format!("{place}: {expected} was expected, {found} was read");
+                let line = format!("{location}: {expected} was expected, {found} was read");
                 self.wrong.push(line);
             }
         }
@@ -111,14 +111,18 @@ impl Judge {
 
 #[test]
 fn every_exchange_is_read_as_expected() {
-    let mut judge = Judge::default();
+    let mut comparison = Comparison::default();
     for exchange in Exchange::all() {
-        judge.count("exchanges");
-        judge_operation(&mut judge, &exchange);
-        judge_request(&mut judge, &exchange);
-        judge_answer(&mut judge, &exchange);
+        comparison.count("exchanges");
+        compare_operation(&mut comparison, &exchange);
+        compare_request(&mut comparison, &exchange);
+        compare_response(&mut comparison, &exchange);
     }
-    assert!(judge.wrong.is_empty(), "\n{}", judge.wrong.join("\n"));
+    assert!(
+        comparison.wrong.is_empty(),
+        "\n{}",
+        comparison.wrong.join("\n")
+    );
     let counts = [
         ("answers to GetCACaps", 17),
         ("answers to GetCACert", 17),
@@ -127,10 +131,10 @@ fn every_exchange_is_read_as_expected() {
         ("requests", 85),
         ("unreadable requests", 5),
     ];
-    assert_eq!(judge.compared, counts.into());
+    assert_eq!(comparison.compared, counts.into());
 }
 
-fn judge_operation(judge: &mut Judge, exchange: &Exchange) {
+fn compare_operation(comparison: &mut Comparison, exchange: &Exchange) {
     let names = exchange.0["parameters"].as_array().unwrap();
     let names: Vec<&str> = names.iter().map(|name| name.as_str().unwrap()).collect();
     let published = Operation::PUBLISHED.into_iter().find(|operation| {
@@ -138,7 +142,7 @@ fn judge_operation(judge: &mut Judge, exchange: &Exchange) {
         sent == Some(operation.as_str())
     });
     let expected = match names.iter().filter(|name| **name == "operation").count() {
-        // Names that another reader might take for it.
+        // Names that another parser might mistake for it.
         _ if names
             .iter()
             .any(|name| ["OPERATION", "oper%61tion"].contains(name)) =>
@@ -151,14 +155,14 @@ fn judge_operation(judge: &mut Judge, exchange: &Exchange) {
     };
     let found = operation(&exchange.query());
     if found != expected {
-        let place = format!("{}: operation", exchange.id());
-        judge.wrong.push(format!(
-            "{place}: {expected:?} was expected, {found:?} was read"
+        let location = format!("{}: operation", exchange.id());
+        comparison.wrong.push(format!(
+            "{location}: {expected:?} was expected, {found:?} was read"
         ));
     }
 }
 
-fn judge_request(judge: &mut Judge, exchange: &Exchange) {
+fn compare_request(comparison: &mut Comparison, exchange: &Exchange) {
     if !exchange.is_pki_operation() {
         return;
     }
@@ -169,15 +173,15 @@ fn judge_request(judge: &mut Judge, exchange: &Exchange) {
         Err(_) => Value::Null,
     };
     let expected = &exchange.0["request_message"];
-    judge.count(match expected {
+    comparison.count(match expected {
         Value::Null => "unreadable requests",
         _ => "requests",
     });
-    judge.compare(&format!("{}: request", exchange.id()), expected, &found);
+    comparison.compare(&format!("{}: request", exchange.id()), expected, &found);
 }
 
-/// The short way of reading an answer finds what the long one does.
-fn judge_cert_rep(judge: &mut Judge, place: &str, body: &[u8]) {
+/// The short way of reading a response finds the same as the complete one.
+fn compare_cert_rep(comparison: &mut Comparison, location: &str, body: &[u8]) {
     let whole = Message::read(body).and_then(|message| {
         Ok(CertRep {
             pki_status: message.pki_status.ok_or(Unreadable::NotScep)?,
@@ -189,44 +193,44 @@ fn judge_cert_rep(judge: &mut Judge, place: &str, body: &[u8]) {
     });
     let found = CertRep::read(body);
     if found != whole {
-        judge.wrong.push(format!(
-            "{place}: {whole:?} was expected, {found:?} was read"
+        comparison.wrong.push(format!(
+            "{location}: {whole:?} was expected, {found:?} was read"
         ));
     }
 }
 
-fn judge_answer(judge: &mut Judge, exchange: &Exchange) {
-    let (place, body) = (format!("{}: answer", exchange.id()), exchange.answer());
+fn compare_response(comparison: &mut Comparison, exchange: &Exchange) {
+    let (location, body) = (format!("{}: answer", exchange.id()), exchange.answer());
     let expected = &exchange.0["response"];
     if let Some(expected) = expected.get("message") {
-        judge.count("answers to PKIOperation");
+        comparison.count("answers to PKIOperation");
         let found = Message::read(&body);
         let found = found.map_or_else(|why| json!(why.reason()), |m| message_json(&m, &body));
-        judge.compare(&place, expected, &found);
-        judge_cert_rep(judge, &place, &body);
+        comparison.compare(&location, expected, &found);
+        compare_cert_rep(comparison, &location, &body);
     }
     if let Some(expected @ Value::Array(_)) = expected.get("ca_certificates") {
-        judge.count("answers to GetCACert");
+        comparison.count("answers to GetCACert");
         let found = ca_certificates(&body);
         let found = found.map_or_else(
             |why| json!(why.reason()),
             |found| found.iter().map(ca_certificate_json).collect(),
         );
-        judge.compare(&place, expected, &found);
+        comparison.compare(&location, expected, &found);
     }
     if let Some(expected) = expected.get("caps") {
-        judge.count("answers to GetCACaps");
+        comparison.count("answers to GetCACaps");
         let expected = expected.as_array().unwrap().iter();
         let expected: BTreeSet<&str> = expected.map(|word| word.as_str().unwrap()).collect();
         let found: BTreeSet<&str> = Capabilities::read(&body)
             .iter()
             .map(Capability::as_str)
             .collect();
-        judge.compare(&place, &json!(expected), &json!(found));
+        comparison.compare(&location, &json!(expected), &json!(found));
     }
 }
 
-/// As the index has it.
+/// Returns the values as they are in the index.
 fn message_json(message: &Message, bytes: &[u8]) -> Value {
     let mut found = json!({
         "cms_length": bytes.len(),
@@ -269,7 +273,7 @@ fn message_json(message: &Message, bytes: &[u8]) -> Value {
     found
 }
 
-/// With what stands in its certificate beside that.
+/// Returns the signer with the values of its certificate.
 fn signer_json(signer: &Signer, message: &[u8]) -> Value {
     let issuer = signer.issuer.as_ref().unwrap_or(&signer.subject);
     let certificates = ca_certificates(message).unwrap();
@@ -353,9 +357,12 @@ fn the_ra_certificates_were_issued_by_the_ca_beside_them_and_get_the_messages() 
     let three = recipients("019-");
     assert_eq!(three.len(), 3);
     for certificate in &certificates {
-        assert_eq!(three.iter().filter(|one| certificate.is(one)).count(), 1);
+        assert_eq!(
+            three.iter().filter(|one| one.is_for(certificate)).count(),
+            1
+        );
     }
     let one = recipients("056-");
-    let is_one = |certificate: &Certificate| one.iter().any(|one| certificate.is(one));
+    let is_one = |certificate: &Certificate| one.iter().any(|one| one.is_for(certificate));
     assert_eq!([ca, signing, encryption].map(is_one), [false, false, true]);
 }

@@ -8,6 +8,7 @@
     reason = "helpers of tests, where a panic is the report"
 )]
 
+mod circles;
 mod config;
 mod doctor;
 mod floors;

@@ -1,5 +1,5 @@
-//! The doctor finds what is wrong, names the step and the reason, and says nothing of the rest:
-//! every illness is played by the simulated NDES, by real TLS or by the real proxy.
+//! Tests that the doctor reports each fault at the right step with the right reason, and nothing
+//! else. The simulated NDES, real TLS or the real proxy reproduces each fault.
 
 mod command;
 mod direct;
@@ -11,25 +11,25 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use ndes_proxy::commands::demo::pki::{Issued, Leaf, Pki};
-use ndes_proxy::commands::doctor::{self, Finding, Level, Report, Side};
+use ndes_proxy::commands::doctor::{self, Finding, Level, Report, Section};
 use ndes_proxy::config::Config;
 use tempfile::TempDir;
 
 use crate::support::pki::pki;
 use crate::support::{INTERNAL, Proxy};
 
-/// A public name that leads here without a name server.
+/// A public name that resolves to this machine without a name server.
 const NAME: &str = "localhost";
 
 /// Level, step and reason of a finding.
-type Seen = (Level, &'static str, Option<&'static str>);
+type Summary = (Level, &'static str, Option<&'static str>);
 
 /// A configuration with its files.
-struct Patient {
+struct Fixture {
     files: TempDir,
 }
 
-/// The certificate for `NAME`, of an issuing CA below a root.
+/// The certificate for `NAME`, issued by an intermediate CA.
 fn public() -> &'static Issued {
     static ISSUED: OnceLock<Issued> = OnceLock::new();
     ISSUED.get_or_init(|| issuing_ca().issue(&Leaf::server(&[NAME])).unwrap())
@@ -44,7 +44,7 @@ fn issuing_ca() -> &'static Pki {
     })
 }
 
-impl Patient {
+impl Fixture {
     fn new() -> Self {
         let files = tempfile::tempdir().unwrap();
         public().write_to(files.path(), "public").unwrap();
@@ -55,7 +55,7 @@ impl Patient {
         Self { files }
     }
 
-    /// The real proxy with this certificate, before `upstream`.
+    /// Starts the real proxy with this certificate in front of `upstream`.
     fn proxy(&self, upstream: SocketAddr, change: impl FnOnce(&mut Config)) -> Proxy {
         let text = application(upstream);
         Proxy::start_text(&text, |config| {
@@ -71,7 +71,7 @@ impl Patient {
         })
     }
 
-    /// What is found with a proxy at `https` and an NDES at `upstream`.
+    /// Runs the doctor with a proxy at `https` and an NDES at `upstream`.
     fn examine(&self, https: SocketAddr, upstream: SocketAddr) -> Report {
         self.examine_text(&text(https, upstream))
     }
@@ -122,29 +122,31 @@ ca_roots = ["internal-root.pem"]
     )
 }
 
-/// All that is not well.
-fn ill(report: &Report) -> Vec<Seen> {
-    let ill = report.all().filter(|finding| finding.level != Level::Ok);
-    ill.map(seen).collect()
+/// Returns all warnings and problems.
+fn not_ok(report: &Report) -> Vec<Summary> {
+    let findings = report.all().filter(|finding| finding.level != Level::Ok);
+    findings.map(summary).collect()
 }
 
-/// The same of one side.
-fn ill_on(side: Side, report: &Report) -> Vec<Seen> {
-    let on_side = report.all().filter(|finding| finding.step.side() == side);
-    on_side
+/// Returns all warnings and problems of one section.
+fn not_ok_in(section: Section, report: &Report) -> Vec<Summary> {
+    let in_section = report
+        .all()
+        .filter(|finding| finding.step.section() == section);
+    in_section
         .filter(|finding| finding.level != Level::Ok)
-        .map(seen)
+        .map(summary)
         .collect()
 }
 
-fn seen(finding: &Finding) -> Seen {
+fn summary(finding: &Finding) -> Summary {
     (finding.level, finding.step.word(), finding.reason)
 }
 
-/// The sentences and cures of all that is not well, for a look at their words.
-fn told(report: &Report) -> String {
-    let ill = report.all().filter(|finding| finding.level != Level::Ok);
-    let lines = ill.map(|finding| {
+/// Returns the sentences and cures of all warnings and problems.
+fn texts(report: &Report) -> String {
+    let findings = report.all().filter(|finding| finding.level != Level::Ok);
+    let lines = findings.map(|finding| {
         let cure = finding.cure.as_deref().unwrap_or_default();
         assert!(!cure.is_empty(), "no cure: {finding:?}");
         format!("{}\n{cure}\n", finding.what)
@@ -152,15 +154,15 @@ fn told(report: &Report) -> String {
     lines.collect()
 }
 
-const fn problem(step: &'static str, reason: &'static str) -> Seen {
+const fn problem(step: &'static str, reason: &'static str) -> Summary {
     (Level::Problem, step, Some(reason))
 }
 
-const fn warning(step: &'static str, reason: &'static str) -> Seen {
+const fn warning(step: &'static str, reason: &'static str) -> Summary {
     (Level::Warning, step, Some(reason))
 }
 
-/// One that is no anomaly of NDES.
-const fn other(level: Level, step: &'static str) -> Seen {
+/// A finding that is not an anomaly of NDES.
+const fn without_reason(level: Level, step: &'static str) -> Summary {
     (level, step, None)
 }

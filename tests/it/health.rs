@@ -1,4 +1,4 @@
-//! The health of NDES, as the proxy probes it and reports it.
+//! The health of NDES: probed by the proxy, and reported by the admin listener.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::support::{MSCEP, Ndes, OTHER, Origin, Proxy, eventually, tcp};
 
 const HEALTHY: &str = "ndes_proxy_upstream_healthy";
 
-fn often(config: &mut Config) {
+fn probe_often(config: &mut Config) {
     let probe = &mut config.applications[0].upstreams[0].probe;
     probe.interval = Some(Duration::from_millis(20));
     probe.certificates = Duration::from_millis(20);
@@ -38,7 +38,7 @@ fn await_reason(proxy: &Proxy, reason: Option<&str>) -> Value {
 #[test]
 fn a_healthy_ndes_is_reported_with_its_certificates() {
     let ndes = Ndes::start();
-    let proxy = Proxy::start(ndes.address, often);
+    let proxy = Proxy::start(ndes.address, probe_often);
     let found = await_reason(&proxy, None);
     assert_eq!(found["application"], "public");
     assert_eq!(found["upstream"], "ndes.corp.test:443");
@@ -66,11 +66,11 @@ fn a_healthy_ndes_is_reported_with_its_certificates() {
             &[("role", "ca")]
         ) > 0.0
     );
-    // Probes do not count as requests of devices.
+    // Probes do not count as requests of a device.
     assert_eq!(proxy.metric("ndes_proxy_requests_total", &[]), 0.0);
-    let asked = ndes.requests();
+    let requests = ndes.requests();
     assert!(
-        !asked
+        !requests
             .iter()
             .any(|seen| seen.target.contains("PKIOperation"))
     );
@@ -92,7 +92,7 @@ fn an_unhealthy_ndes_is_reported_with_its_reason_and_the_proxy_stays_ready() {
         (Condition::HangsUp, "upstream_closed"),
     ] {
         let ndes = Ndes::start();
-        let proxy = Proxy::start(ndes.address, often);
+        let proxy = Proxy::start(ndes.address, probe_often);
         await_reason(&proxy, None);
         ndes.set(condition);
         let found = await_reason(&proxy, Some(reason));
@@ -117,25 +117,25 @@ fn an_unhealthy_ndes_is_reported_with_its_reason_and_the_proxy_stays_ready() {
 }
 
 #[test]
-fn an_upstream_that_cannot_be_reached_or_trusted_is_unhealthy() {
-    let stranger = Ndes::with_certificate(&tls::of_a_stranger(), Options::default());
+fn an_upstream_that_cannot_be_reached_or_trusted_is_reported() {
+    let untrusted = Ndes::with_certificate(&tls::of_unknown_ca(), Options::default());
     for (upstream, reason) in [
         (tcp::nobody(), "upstream_connect"),
-        (stranger.address, "unknown_issuer"),
+        (untrusted.address, "unknown_issuer"),
         (tls::without_common_cipher(), "no_common_cipher"),
     ] {
-        let proxy = Proxy::start(upstream, often);
+        let proxy = Proxy::start(upstream, probe_often);
         let found = await_reason(&proxy, Some(reason));
         assert!(found["detail"].as_str().unwrap().len() > 20);
     }
 }
 
-/// Probes succeed here; only enrolments fail.
+/// Probes succeed; only enrolling devices meet the fault.
 #[test]
-fn failures_of_devices_in_a_row_make_it_unhealthy_and_one_success_healthy() {
+fn consecutive_failed_enrolments_make_ndes_unhealthy_and_one_success_healthy() {
     let ndes = Ndes::start();
     ndes.set_enrolment(Enrolment::Success);
-    let proxy = Proxy::start(ndes.address, often);
+    let proxy = Proxy::start(ndes.address, probe_often);
     await_reason(&proxy, None);
     ndes.set(Condition::PkiOperationForbidden);
     let message = super::insight::message(super::insight::PKCS_REQ);
@@ -150,7 +150,7 @@ fn failures_of_devices_in_a_row_make_it_unhealthy_and_one_success_healthy() {
 }
 
 #[test]
-fn without_probes_nothing_is_sent() {
+fn disabled_probes_send_no_request() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     assert_eq!(upstream(&proxy)["healthy"], Value::Null);
@@ -165,7 +165,7 @@ fn without_probes_nothing_is_sent() {
 }
 
 #[test]
-fn the_probe_path_gets_a_response_for_any_host_without_ndes() {
+fn the_probe_path_is_served_for_any_host_without_ndes() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         let path = "/healthz".to_owned();

@@ -1,4 +1,4 @@
-//! Which application a connection and a request belong to.
+//! How SNI and Host select the application of a connection and a request.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use crate::support::pki::pki;
 use crate::support::proxy::target_of;
 use crate::support::{Connect, End, MSCEP, OTHER, Origin, PUBLIC, Proxy, Response};
 
-/// The answer to a GET with these Host lines, on a connection with SNI `PUBLIC`.
+/// Returns the response to a GET with these Host lines, on a connection with SNI `PUBLIC`.
 fn with_hosts(proxy: &Proxy, lines: &str) -> Response {
     let mut connection = proxy.connect();
     connection.send(format!("GET {MSCEP} HTTP/1.1\r\n{lines}\r\n"));
@@ -116,7 +116,7 @@ fn case_port_and_final_dot_of_a_host_do_not_matter() {
             200,
             "{host:?}"
         );
-        // The upstream gets its own name.
+        // The upstream receives its own name.
         let last = origin.requests().pop().unwrap();
         assert_eq!(last.field("host").as_deref(), Some("ndes.corp.test"));
     }
@@ -159,7 +159,7 @@ fn an_absolute_form_must_name_the_same_host() {
 }
 
 #[test]
-fn http_1_0_without_host_belongs_to_the_application_of_the_handshake() {
+fn http_1_0_without_host_uses_the_application_of_the_handshake() {
     let (first, second) = (Origin::ok(), Origin::ok());
     let proxy = Proxy::start_two(first.address, second.address);
     let get = |connect: Connect| {
@@ -176,7 +176,7 @@ fn http_1_0_without_host_belongs_to_the_application_of_the_handshake() {
 }
 
 #[test]
-fn http_1_0_with_a_host_is_held_to_it() {
+fn http_1_0_with_a_host_is_checked_against_it() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for (host, status) in [(PUBLIC, 200), ("evil.example.test", 421), ("a b", 400)] {
@@ -223,7 +223,7 @@ fn another_application_than_that_of_the_sni_is_421() {
     connection
         .get(MSCEP)
         .assert_refused(421, "host_not_published");
-    // The client may ask for the right one on the same connection.
+    // The client may request the right application on the same connection.
     connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {OTHER}\r\n\r\n"));
     assert_eq!(connection.response().status, 200);
     first.assert_untouched();

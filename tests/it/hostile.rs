@@ -1,5 +1,5 @@
-//! What a hostile client can write on an HTTP/1 connection, in tables: each case is raw bytes over
-//! real TLS, and is judged by what the origin received.
+//! Tables of bytes that a hostile client can send on an HTTP/1 connection. Each case is raw bytes over
+//! real TLS, and is checked by what the origin received.
 
 mod chunks;
 mod defect;
@@ -14,14 +14,14 @@ mod tls;
 use crate::support::origin::answer;
 use crate::support::{Connection, End, MSCEP, Origin, PUBLIC, Proxy, Received};
 
-/// A proxy before an origin that answers each request with its target.
+/// A proxy before an origin that responds to each request with its target.
 struct Lab {
     origin: Origin,
     proxy: Proxy,
-    seen: Box<dyn Fn() -> usize>,
-    /// Cases so far; also the mark in the target of the next one.
+    request_count: Box<dyn Fn() -> usize>,
+    /// The number of cases so far, which also marks the target of the next one.
     cases: usize,
-    /// Carries requests for as long as nothing is wrong with them.
+    /// A connection that carries requests as long as none is refused.
     open: Option<Connection>,
 }
 
@@ -32,33 +32,33 @@ impl Lab {
         });
         Self {
             proxy: Proxy::start(origin.address, |_| {}),
-            seen: Box::new(origin.probe()),
+            request_count: Box::new(origin.probe()),
             origin,
             cases: 0,
             open: None,
         }
     }
 
-    /// The target of the next case: what reaches the origin can be told from all others.
+    /// Returns the target of the next case, which differs from all others at the origin.
     fn target(&mut self) -> String {
         self.cases += 1;
         format!("{MSCEP}?operation=PKIOperation&message={}", self.cases)
     }
 
-    /// A connection that has carried a request already, so that a case meets a connection that is
-    /// known to be good.
+    /// Returns a connection that has carried a request already, so that it is known to work before
+    /// the case.
     fn connection(&mut self) -> Connection {
         let mut connection = self.open.take().unwrap_or_else(|| self.proxy.connect());
         assert_eq!(connection.get("/certsrv/mscep?warm").status, 200);
         connection
     }
 
-    /// Sends `bytes`, and behind them a request that would be served: the answer must be one 400
-    /// and the end, and nothing may reach the origin.
+    /// Sends `bytes`, and after them a request that would be served. The response must be one 400 and
+    /// the close of the connection, and nothing may reach the origin.
     #[track_caller]
     fn refused(&mut self, name: &str, bytes: impl AsRef<[u8]>) {
         let mut connection = self.connection();
-        let before = (self.seen)();
+        let before = (self.request_count)();
         connection.send([bytes.as_ref(), &smuggled()].concat());
         let response = connection.response();
         assert_eq!(response.status, 400, "{name}: {}", response.text());
@@ -69,12 +69,16 @@ impl Lab {
         );
         assert_eq!(response.field("connection"), Some("close"), "{name}");
         assert_eq!(connection.end(), End::CloseNotify, "{name}");
-        assert_eq!((self.seen)(), before, "{name}: the origin was asked");
+        assert_eq!(
+            (self.request_count)(),
+            before,
+            "{name}: the origin received a request"
+        );
         self.cases += 1;
     }
 
-    /// Sends one request for `target`, and behind it another: both must reach the origin as what
-    /// they are. Returns the first as the origin received it.
+    /// Sends one request for `target`, and another after it. Both must reach the origin as two separate
+    /// requests. Returns the first as the origin received it.
     #[track_caller]
     fn served(&mut self, name: &str, target: &str, bytes: impl AsRef<[u8]>) -> Received {
         let mut connection = self.connection();
@@ -93,7 +97,7 @@ impl Lab {
         request
     }
 
-    /// Asserts that at least so many cases were tried, and that each was counted.
+    /// Asserts that at least `least` cases were tried, and that each was counted.
     fn finish(self, least: usize) {
         assert!(self.cases >= least, "only {} cases", self.cases);
         for request in self.origin.requests() {
@@ -112,7 +116,7 @@ fn post(target: &str, fields: &str, body: &str) -> Vec<u8> {
     format!("POST {target} HTTP/1.1\r\nHost: {PUBLIC}\r\n{fields}\r\n{body}").into_bytes()
 }
 
-/// Asserts that there is one way to read a request.
+/// Asserts that a request has only one interpretation.
 #[track_caller]
 fn assert_is_plain(name: &str, request: &Received) {
     let fields = request.fields();

@@ -1,4 +1,4 @@
-//! HTTP/1 as old and new devices speak it, and as nobody should.
+//! HTTP/1.0 and HTTP/1.1 requests, well-formed and malformed, and their responses.
 
 use crate::support::origin::answer;
 use crate::support::{End, Gate, MSCEP, Origin, PUBLIC, Proxy};
@@ -7,7 +7,7 @@ const CHUNKED: &[u8] = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTraile
     4\r\nfrom\r\n7\r\n NDES..\r\n0\r\nX-Late: yes\r\n\r\n";
 
 #[test]
-fn http_1_0_gets_whole_answers_without_chunks_and_a_close() {
+fn http_1_0_responses_are_not_chunked_and_close_the_connection() {
     for bytes in [CHUNKED.to_vec(), answer(200, &[], b"from NDES..")] {
         let origin = Origin::answering(bytes);
         let proxy = Proxy::start(origin.address, |_| {});
@@ -20,7 +20,7 @@ fn http_1_0_gets_whole_answers_without_chunks_and_a_close() {
             (response.status, &response.body[..]),
             (200, &b"from NDES.."[..])
         );
-        // The version is that of who answers (RFC 9110 §6.2).
+        // The version is that of the sender of the response (RFC 9110 §6.2).
         assert_eq!(response.version, "HTTP/1.1");
         assert_eq!(response.field("connection"), Some("close"));
         assert_eq!(response.field("transfer-encoding"), None);
@@ -40,7 +40,7 @@ fn http_1_0_can_post() {
         ));
         connection.response()
     };
-    // It knows neither 100 Continue nor chunks.
+    // HTTP/1.0 supports neither 100 Continue nor chunks.
     assert_eq!(post("Content-Length: 8").status, 200);
     assert_eq!(origin.only_request().body, b"5\r\nhello");
     post("Transfer-Encoding: chunked").assert_refused(400, "malformed_framing");
@@ -48,7 +48,7 @@ fn http_1_0_can_post() {
 }
 
 #[test]
-fn a_client_that_leaves_before_its_answer_is_counted() {
+fn a_client_that_leaves_before_its_response_is_counted() {
     let origin = Origin::answering(answer(200, &[], &vec![b'x'; 16 << 20]));
     let proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -73,7 +73,7 @@ fn a_connection_carries_many_requests() {
         assert_eq!(response.body, target.as_bytes());
         assert_eq!(response.field("connection"), None);
     }
-    // A refusal that leaves no doubt where the next request starts does not end it either.
+    // A refusal does not close the connection either if the start of the next request is certain.
     connection
         .get("/x")
         .assert_refused(404, "path_not_published");
@@ -83,7 +83,7 @@ fn a_connection_carries_many_requests() {
 }
 
 #[test]
-fn the_clients_close_is_honoured() {
+fn connection_close_of_the_client_closes_the_connection() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -95,7 +95,7 @@ fn the_clients_close_is_honoured() {
 }
 
 #[test]
-fn pipelined_requests_are_each_judged_counted_and_answered_in_order() {
+fn pipelined_requests_are_checked_counted_and_answered_in_order() {
     let origin = Origin::start(|request, wire| {
         wire.send(answer(200, &[], request.target().as_bytes()));
     });
@@ -129,7 +129,7 @@ fn pipelined_requests_are_each_judged_counted_and_answered_in_order() {
 }
 
 #[test]
-fn a_client_that_has_closed_its_side_still_gets_its_answer() {
+fn a_client_that_has_closed_its_sending_side_still_gets_its_response() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -148,7 +148,7 @@ fn a_client_that_has_closed_its_side_still_gets_its_answer() {
 const EXPECTING: &str = "Content-Length: 5\r\nExpect: 100-continue\r\n";
 
 #[test]
-fn a_100_is_sent_once_the_request_is_admitted() {
+fn a_100_continue_is_sent_once_the_request_is_admitted() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -166,7 +166,7 @@ fn a_100_is_sent_once_the_request_is_admitted() {
 }
 
 #[test]
-fn a_refused_request_gets_no_100() {
+fn a_refused_request_gets_no_100_continue() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for (line, status) in [
@@ -197,7 +197,7 @@ fn a_refused_request_gets_no_100() {
         connection.send(line + "\r\n");
         let response = connection.response();
         assert_eq!(response.status, status, "{}", response.text());
-        // What follows could be the body or a request: nobody knows.
+        // The bytes that follow could be the body or a request.
         assert_eq!(
             response.field("connection"),
             Some("close"),
@@ -210,7 +210,7 @@ fn a_refused_request_gets_no_100() {
 }
 
 #[test]
-fn an_answer_to_head_has_no_body() {
+fn a_response_to_head_has_no_body() {
     let origin = Origin::start(|_, wire| {
         wire.send("HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 5000\r\n\r\n");
     });
@@ -233,7 +233,7 @@ fn an_answer_to_head_has_no_body() {
 }
 
 #[test]
-fn a_chunked_post_goes_on_with_its_length_and_without_trailers() {
+fn a_chunked_post_is_forwarded_with_its_length_and_without_trailers() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -249,12 +249,12 @@ fn a_chunked_post_goes_on_with_its_length_and_without_trailers() {
         assert_eq!(received.field(gone), None);
     }
     assert!(!String::from_utf8_lossy(&origin.raw().concat()).contains("evil"));
-    // And the next request starts where the body ended.
+    // The next request starts where the body ended.
     assert_eq!(connection.get(MSCEP).status, 200);
 }
 
 #[test]
-fn ambiguous_framing_is_400_and_the_connection_ends() {
+fn ambiguous_framing_is_400_and_closes_the_connection() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let smuggled = format!("GET /certsrv/mscep/ HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n");
@@ -330,7 +330,7 @@ fn ambiguous_framing_is_400_and_the_connection_ends() {
 }
 
 #[test]
-fn request_lines_that_are_none_are_400() {
+fn malformed_request_lines_are_400() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let lines = [
@@ -373,7 +373,7 @@ fn request_lines_that_are_none_are_400() {
 }
 
 #[test]
-fn one_empty_line_before_a_request_is_forgiven() {
+fn one_empty_line_before_a_request_is_ignored() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -405,7 +405,7 @@ fn a_body_of_get_or_head_is_400() {
 }
 
 #[test]
-fn chunks_that_break_their_framing_are_400_and_nothing_goes_on() {
+fn malformed_chunks_are_400_and_nothing_is_forwarded() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let bodies = [
@@ -467,7 +467,7 @@ fn endless_chunk_extensions_and_trailers_are_400() {
 }
 
 #[test]
-fn a_body_that_breaks_off_reaches_nobody() {
+fn an_incomplete_body_is_not_forwarded() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for (framing, body) in [
@@ -486,7 +486,7 @@ fn a_body_that_breaks_off_reaches_nobody() {
 }
 
 #[test]
-fn of_the_fields_only_three_go_on() {
+fn only_three_header_fields_are_forwarded() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -548,7 +548,7 @@ fn a_get_adds_nothing_but_host() {
 }
 
 #[test]
-fn what_connection_names_does_not_go_on() {
+fn header_fields_named_in_connection_are_not_forwarded() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -562,7 +562,7 @@ fn what_connection_names_does_not_go_on() {
 }
 
 #[test]
-fn the_real_client_address_is_told_where_that_is_configured() {
+fn the_client_address_is_forwarded_if_configured() {
     use ndes_proxy::config::ClientAddress;
     for (setting, name, value) in [
         (ClientAddress::XForwardedFor, "x-forwarded-for", "127.0.0.1"),

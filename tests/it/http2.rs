@@ -1,4 +1,4 @@
-//! HTTP/2, where it is offered: the same gate and the same limits.
+//! HTTP/2, if it is enabled: the same gate and the same limits apply.
 
 mod conformance;
 mod ends;
@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::support::origin::answer;
 use crate::support::proxy::target_of;
-use crate::support::{Connect, MSCEP, OTHER, Origin, PATIENCE, PUBLIC, Proxy};
+use crate::support::{Connect, MAX_WAIT, MSCEP, OTHER, Origin, PUBLIC, Proxy};
 
 fn offered(config: &mut Config) {
     config.listen.protocols = vec![Protocol::Http1, Protocol::H2];
@@ -55,7 +55,7 @@ pub(super) async fn connect_to(https: SocketAddr) -> SendRequest<Full<Bytes>> {
     sender
 }
 
-/// `http::Uri` would not parse the longest of these as a whole.
+/// Built from parts, because `http::Uri` does not parse the longest of these.
 fn uri(authority: &str, target: &str) -> Uri {
     let mut parts = uri::Parts::default();
     parts.scheme = Some(uri::Scheme::HTTPS);
@@ -76,7 +76,7 @@ fn post(target: &str, body: impl Into<Bytes>) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
-/// Status, reason word in Proxy-Status, body.
+/// Returns the status, the reason word in Proxy-Status and the body.
 async fn send(
     sender: &mut SendRequest<Full<Bytes>>,
     request: Request<Full<Bytes>>,
@@ -93,7 +93,7 @@ async fn send(
 }
 
 #[test]
-fn a_connection_to_the_upstream_serves_the_next_request_too() {
+fn a_connection_to_the_upstream_is_reused() {
     let origin = Origin::start(|request, wire| {
         let body: &[u8] = match request.method() {
             "HEAD" => b"",
@@ -160,7 +160,7 @@ fn short_and_longest_gets_and_a_post_pass() {
 }
 
 #[test]
-fn the_same_gate_judges() {
+fn the_same_gate_applies() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         offered(config);
@@ -219,7 +219,7 @@ fn the_same_gate_judges() {
             );
         }
         origin.assert_untouched();
-        // A refusal ends its stream, not the connection.
+        // A refusal closes its stream, not the connection.
         assert_eq!(
             send(&mut sender, get(&target_of(300))).await.0,
             StatusCode::OK
@@ -300,7 +300,7 @@ fn another_application_than_that_of_the_sni_is_421() {
 }
 
 #[test]
-fn of_the_fields_only_three_go_on() {
+fn only_three_header_fields_are_forwarded() {
     let origin = Origin::answering(answer(
         200,
         &["Server: IIS", "Keep-Alive: timeout=5"],
@@ -357,7 +357,7 @@ fn many_streams_of_one_connection_are_served() {
 }
 
 #[test]
-fn requests_in_flight_end_whole_at_shutdown() {
+fn requests_in_flight_complete_at_shutdown() {
     use crate::support::{Gate, eventually};
     let gate = Gate::default();
     let held = gate.clone();
@@ -392,7 +392,7 @@ fn origin_probe(origin: &Origin) -> impl FnMut() -> bool + Send + 'static {
 }
 
 #[test]
-fn alpn_decides_which_protocol_is_served() {
+fn alpn_selects_the_protocol() {
     let origin = Origin::ok();
     let offering = Proxy::start(origin.address, offered);
     let plain = Proxy::start(origin.address, |_| {});
@@ -415,13 +415,13 @@ fn alpn_decides_which_protocol_is_served() {
     let expected = format!("{:?}", AlertDescription::NoApplicationProtocol);
     assert!(error.contains(&expected), "{error}");
 
-    // HTTP/1.1 over a connection without ALPN, and where it was agreed.
+    // HTTP/1.1 is served without ALPN, and if ALPN has selected it.
     for protocols in [&[][..], &["http/1.1"]] {
         let mut connection = Connect::to(offering.https).alpn(protocols).open();
         assert_eq!(connection.get(MSCEP).status, 200);
     }
     assert_eq!(origin.requests().len(), 2);
-    // Neither protocol is served where the other was agreed.
+    // Neither protocol is served if ALPN has selected the other.
     let mut connection = Connect::to(offering.https).open();
     connection.send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     connection.response().assert_refused(400, "malformed_head");
@@ -449,12 +449,12 @@ fn idle_connections_make_room_near_the_limit() {
         assert_eq!(send(&mut new, get(MSCEP)).await.0, StatusCode::OK);
         let labels = [("result", "idle_closed")];
         proxy.await_metric("ndes_proxy_connections_total", &labels, 1.0);
-        // One has ended, and its client was told.
+        // One has closed, and its client has received GOAWAY.
         let ended = async {
             while senders.iter().all(|sender| !sender.is_closed()) {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, ended).await.expect("one ends");
+        timeout(MAX_WAIT, ended).await.expect("one ends");
     });
 }

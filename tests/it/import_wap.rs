@@ -1,5 +1,5 @@
-//! `ndes-proxy import-wap` as an admin runs it: the file as Windows PowerShell writes it, the
-//! configuration into a file, the certificates beside it, and `check`.
+//! Tests of `ndes-proxy import-wap` as an admin runs it: with a file from Windows PowerShell, the
+//! configuration in a file, the certificates next to it, and `check`.
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -13,7 +13,7 @@ fn ndes_proxy(arguments: &[&str], directory: &Path) -> Output {
     command.output().unwrap()
 }
 
-/// UTF-16 with a byte order mark and Windows' line ends, as `>` writes it.
+/// Returns UTF-16 with a byte order mark and Windows line ends, as `>` writes it.
 fn powershell(text: &str) -> Vec<u8> {
     let text = text.replace('\n', "\r\n");
     let units = std::iter::once(0xFEFF).chain(text.encode_utf16());
@@ -21,7 +21,7 @@ fn powershell(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_wap_published_is_checked_once_its_files_are_there() {
+fn the_imported_configuration_passes_check_once_its_files_exist() {
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     let json = format!(
@@ -68,12 +68,12 @@ fn what_wap_published_is_checked_once_its_files_are_there() {
 }
 
 #[test]
-fn where_nothing_can_be_scep_there_is_no_configuration() {
+fn without_a_scep_publication_no_configuration_is_written() {
     let directory = tempfile::tempdir().unwrap();
     let json = r#"[{"Name": "OWA", "ExternalUrl": "https://mail.example.test/owa/"}]"#;
     std::fs::write(directory.path().join("wap.json"), json).unwrap();
     for (file, words) in [
-        ("wap.json", "\"OWA\": warning: \"/owa/\" is no path of SCEP"),
+        ("wap.json", "\"OWA\": warning: \"/owa/\" is not a SCEP path"),
         ("other.json", "other.json: error: cannot be read"),
     ] {
         let imported = ndes_proxy(&["import-wap", file], directory.path());

@@ -1,4 +1,4 @@
-//! What the proxy makes of SCEP on its way through: counters, audit events, refusals.
+//! How the proxy evaluates SCEP messages that it forwards: counters, audit events, refusals.
 
 mod audit;
 mod certificates;
@@ -12,9 +12,10 @@ use crate::support::{MSCEP, PUBLIC, Proxy, Response};
 const ANSWERS: &str = "ndes_proxy_scep_answers_total";
 const ANOMALIES: &str = "ndes_proxy_anomalies_total";
 
-/// A request to enrol by micromdm's scepclient for an NDES with RA certificates.
+/// An enrolment request of micromdm's scepclient for an NDES with RA certificates.
 pub const PKCS_REQ: &str = "019-micromdm-scepclient-ndes-sim-post-pkioperation";
-/// As certmonger sends it: by GET, signed by a certificate with a serial number of 32 bytes.
+/// An enrolment request of certmonger: by GET, signed by a certificate with a serial number of 32
+/// bytes.
 const PKCS_REQ_BY_GET: &str = "044-certmonger-ndes-sim-get-pkioperation";
 
 fn exchange(id: &str) -> Exchange {
@@ -23,7 +24,7 @@ fn exchange(id: &str) -> Exchange {
         .unwrap_or_else(|| panic!("no exchange {id}"))
 }
 
-/// The CMS bytes of a PKIOperation.
+/// Returns the CMS bytes of a PKIOperation.
 pub fn message(id: &str) -> Vec<u8> {
     exchange(id).request().unwrap()
 }
@@ -32,7 +33,7 @@ fn pki_operation() -> String {
     format!("{MSCEP}?operation=PKIOperation")
 }
 
-fn asking(operation: &str) -> String {
+fn target_of_operation(operation: &str) -> String {
     format!("{MSCEP}?operation={operation}")
 }
 

@@ -1,4 +1,4 @@
-//! What the program logs and what it never logs.
+//! What the program logs, and what it must never log.
 
 use std::time::Instant;
 
@@ -15,7 +15,7 @@ fn send(binary: &Binary, request: impl AsRef<[u8]>) -> Response {
     connection.response()
 }
 
-/// Waits for `count` access lines and returns them.
+/// Returns the access lines, once there are `count` of them.
 fn lines(binary: &Binary, count: usize) -> Vec<Value> {
     eventually("all access lines", || binary.access_lines().len() >= count);
     let lines = binary.access_lines();
@@ -70,7 +70,7 @@ fn each_request_has_one_line() {
     assert_eq!(lines[1]["upstream_ms"], Value::Null);
     assert_eq!(lines[2]["reason"], "malformed_head");
     assert_eq!(lines[2]["path"], Value::Null);
-    // One connection, three requests.
+    // One connection with three requests.
     let ids: Vec<&str> = lines
         .iter()
         .map(|l| l["request_id"].as_str().unwrap())
@@ -117,14 +117,14 @@ fn the_query_and_the_body_are_never_logged() {
 }
 
 #[test]
-fn what_a_client_chose_is_escaped_and_bounded() {
+fn values_chosen_by_the_client_are_escaped_and_limited() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, "");
     let agent = [b"\"quoted\\ \x80\xff\xe2\x80\xae", &[b'a'; 5_000][..]].concat();
     let path = format!("/}},{{'x\\{}", "y".repeat(5_000));
     let head = format!("GET {path} HTTP/1.1\r\nHost: {PUBLIC}\r\nUser-Agent: ");
     send(&binary, [head.as_bytes(), &agent, b"\r\n\r\n"].concat());
-    // `Binary` has already parsed each line of the output as one JSON object.
+    // Every line of the output was already parsed as one JSON object.
     let line = lines(&binary, 1).remove(0);
     let agent = line["user_agent"].as_str().unwrap();
     assert!(
@@ -185,7 +185,7 @@ fn a_blocked_output_delays_no_request_and_lost_lines_are_counted() {
     let request = format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n");
     let clients = (0..4).map(|_| {
         let (connect, request) = (Connect::to(binary.https), request.repeat(50));
-        // More lines in all than the queue and the pipe can hold.
+        // More lines in total than the queue and the pipe can hold.
         std::thread::spawn(move || {
             let mut connection = connect.open();
             for _ in 0..100 {

@@ -1,5 +1,5 @@
-//! The tests from outside: the real app on port 0, real TLS on both sides, judged by what the
-//! upstream really received.
+//! The integration tests: the real proxy on port 0 and real TLS on both sides, checked by what the
+//! upstream received.
 
 #![allow(
     clippy::unwrap_used,
@@ -20,7 +20,6 @@ mod host;
 mod hostile;
 mod http1;
 mod http2;
-mod ill_ndes;
 mod import_wap;
 mod insight;
 mod log_lines;
@@ -38,7 +37,8 @@ mod status;
 mod support;
 mod timeouts;
 mod tls;
-mod upstream_answers;
+mod unhealthy_ndes;
 mod upstream_connections;
+mod upstream_responses;
 mod upstream_tls;
 mod uri_limits;

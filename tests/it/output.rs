@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::pki::pki;
 use crate::support::proxy::{SETTINGS, application};
-use crate::support::{INTERNAL, PATIENCE};
+use crate::support::{INTERNAL, MAX_WAIT};
 
 /// A name that leads here without a name server, so that the doctor does not wait for one.
 const NAME: &str = "localhost";
@@ -50,7 +50,7 @@ fn run(arguments: &[&str], stdout: impl Into<Stdio>) -> (Option<i32>, String) {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + MAX_WAIT;
     let status = loop {
         if let Some(status) = process.try_wait().unwrap() {
             break status;

@@ -1,6 +1,6 @@
-//! Whatever bytes arrive as head, path or query: nothing panics, and nothing goes on to another
-//! path than a configured one, or with another query than the client's. Through the reader of heads
-//! and the gate, without sockets, so that there are thousands of cases.
+//! Properties that hold for any bytes as head, path or query: nothing panics, and nothing is forwarded
+//! to a path that is not configured, or with another query than that of the client. The tests call
+//! the parser of heads and the gate without sockets, so that there are thousands of cases.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::uri::PathAndQuery;
 use ndes_proxy::config::types::DnsName;
 use ndes_proxy::config::{Config, Limits};
-use ndes_proxy::edge::head::{Scan, parse};
+use ndes_proxy::edge::head::{HeadScanner, parse};
 use ndes_proxy::proxy::gate;
 use ndes_proxy::proxy::rules::Rules;
 use ndes_proxy::proxy::site::Site;
@@ -25,12 +25,12 @@ const PUBLISHED: [&str; 5] = [
     "/certsrv/mscep/",
 ];
 
-struct Judge {
+struct HeadAndGate {
     site: Site<Rules>,
     limits: Limits,
 }
 
-impl Judge {
+impl HeadAndGate {
     fn new() -> Self {
         let minimal = include_str!("../../config/minimal.toml");
         let (config, _) = Config::parse(Path::new("minimal.toml"), minimal).unwrap();
@@ -42,26 +42,28 @@ impl Judge {
         }
     }
 
-    /// What would go on to NDES; none where the head is refused or has no end.
+    /// Returns the target that would be forwarded to NDES, or `None` if the head is refused or
+    /// incomplete.
     fn target(&self, head: &[u8]) -> Option<PathAndQuery> {
-        let range = Scan::default().advance(head, &self.limits).ok()??;
+        let range = HeadScanner::default().advance(head, &self.limits).ok()??;
         let head = parse(&Bytes::copy_from_slice(&head[range])).ok()?;
         let admitted = gate::admit(&head, None, &self.site, &self.limits).ok()?;
-        // Another reader's judgement: what goes on is a URI (RFC 3986), and its path is published.
+        // Another parser confirms that the target is a URI (RFC 3986) and that its path is published.
         let target = PathAndQuery::from_maybe_shared(admitted.target.path_and_query);
         let target = target.expect("a path and a query");
         assert!(PUBLISHED.contains(&target.path()), "{target:?}");
         Some(target)
     }
 
-    /// The same for a GET of `target` with all else in order.
+    /// Returns the same for a GET of `target` that is valid otherwise.
     fn target_of(&self, target: &[u8]) -> Option<PathAndQuery> {
         let rest = b" HTTP/1.1\r\nHost: scep.example.com\r\n\r\n";
         self.target(&[b"GET ", target, rest].concat())
     }
 }
 
-/// Any bytes, those that mean something to some reader among them much more often than by chance.
+/// Generates any bytes, and among them those that are significant to some parser much more often than
+/// by chance.
 fn hostile(pieces: &'static [&'static str], most: usize) -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         3 => select(pieces).prop_map(|piece| piece.as_bytes().to_vec()),
@@ -155,31 +157,31 @@ proptest! {
 
     #[test]
     fn any_bytes_as_head(bytes in hostile(OF_HEADS, 20)) {
-        _ = Judge::new().target(&bytes);
+        _ = HeadAndGate::new().target(&bytes);
     }
 
     #[test]
-    fn any_bytes_within_a_good_head(at: Index, gone in 0usize..9, bytes in hostile(OF_HEADS, 3)) {
+    fn any_bytes_within_a_valid_head(at: Index, gone in 0usize..9, bytes in hostile(OF_HEADS, 3)) {
         let head = b"GET /certsrv/mscep/mscep.dll?operation=GetCACaps HTTP/1.1\r\nHost: scep.example.com\r\n\r\n";
         let at = at.index(head.len());
         let behind = &head[(at + gone).min(head.len())..];
-        _ = Judge::new().target(&[&head[..at], &bytes, behind].concat());
+        _ = HeadAndGate::new().target(&[&head[..at], &bytes, behind].concat());
     }
 
     #[test]
     fn any_bytes_as_path(bytes in hostile(OF_PATHS, 12)) {
-        let judge = Judge::new();
+        let head_and_gate = HeadAndGate::new();
         for start in ["", "/", PUBLISHED[0], PUBLISHED[4]] {
-            _ = judge.target_of(&[start.as_bytes(), &bytes].concat());
+            _ = head_and_gate.target_of(&[start.as_bytes(), &bytes].concat());
         }
     }
 
     #[test]
     fn any_bytes_as_query(bytes in hostile(OF_QUERIES, 12)) {
-        let judge = Judge::new();
+        let head_and_gate = HeadAndGate::new();
         for start in ["", "operation=GetCACaps&"] {
             let query = [start.as_bytes(), &bytes].concat();
-            if let Some(target) = judge.target_of(&[PUBLISHED[0].as_bytes(), b"?", &query].concat()) {
+            if let Some(target) = head_and_gate.target_of(&[PUBLISHED[0].as_bytes(), b"?", &query].concat()) {
                 prop_assert_eq!(target.path(), PUBLISHED[0]);
                 prop_assert_eq!(target.query().map(str::as_bytes), Some(&query[..]));
             }
@@ -188,8 +190,8 @@ proptest! {
 }
 
 #[test]
-fn a_good_request_is_among_those_that_go_on() {
-    let target = Judge::new().target_of(b"/CertSrv/mscep/?operation=GetCACaps&message=%2B");
+fn a_valid_request_is_forwarded() {
+    let target = HeadAndGate::new().target_of(b"/CertSrv/mscep/?operation=GetCACaps&message=%2B");
     let target = target.expect("admitted");
     assert_eq!(
         target.as_str(),

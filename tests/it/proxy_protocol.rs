@@ -1,4 +1,4 @@
-//! Behind a load balancer: the PROXY protocol names the client, from those who may.
+//! Behind a load balancer: the PROXY protocol header of a trusted address names the client.
 
 use std::io::{ErrorKind, Read, Write};
 use std::num::NonZeroU32;
@@ -50,7 +50,7 @@ fn behind(proxy: &Proxy, header: Vec<u8>) -> Connection {
 }
 
 #[test]
-fn the_client_of_the_header_is_told_to_ndes() {
+fn the_client_of_the_header_is_forwarded_to_ndes() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         trusting(config);
@@ -66,13 +66,13 @@ fn the_client_of_the_header_is_told_to_ndes() {
         (extensions, "203.0.113.9"),
         (v1("2001:db8::7"), "2001:db8::7"),
         (v2_of("2001:db8::8"), "2001:db8::8"),
-        // The same client, however the balancer writes it.
+        // An IPv4-mapped address is the IPv4 client.
         (v1("::ffff:203.0.113.10"), "203.0.113.10"),
         (v2_of("::ffff:203.0.113.11"), "203.0.113.11"),
     ] {
         assert_eq!(behind(&proxy, header).get(MSCEP).status, 200, "{client}");
-        let told = origin.last_requests(1)[0].field("x-forwarded-for");
-        assert_eq!(told.as_deref(), Some(client));
+        let forwarded = origin.last_requests(1)[0].field("x-forwarded-for");
+        assert_eq!(forwarded.as_deref(), Some(client));
     }
     let served = [("result", "served")];
     assert_eq!(proxy.metric(COUNT, &served), 7.0);
@@ -106,9 +106,9 @@ fn the_log_names_the_client_of_the_header() {
     assert_eq!(refused().unwrap()["client"], "203.0.113.8");
 }
 
-/// Neither another port of the balancer nor another address within its /64 makes a new client.
+/// Neither another port of the balancer nor another address within the same /64 is another client.
 #[test]
-fn limits_and_rates_are_those_of_the_client_of_the_header() {
+fn limits_and_rates_apply_to_the_client_of_the_header() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         trusting(config);
@@ -122,7 +122,7 @@ fn limits_and_rates_are_those_of_the_client_of_the_header() {
     let mut held: Vec<Connection> = (0..3).map(|host| behind(&proxy, site(host))).collect();
     assert!(Connect::to(proxy.https).behind(site(9)).try_open().is_err());
     proxy.await_metric(COUNT, &[("result", "client_limit_reached")], 1.0);
-    // The next site, and an office elsewhere, are others.
+    // The next /64 and another IPv4 address are other clients.
     let mut next_site = behind(&proxy, v1("2001:db8:1:3::1"));
     let mut office = behind(&proxy, v2_of("203.0.113.7"));
     assert_eq!(office.get(MSCEP).status, 200);
@@ -166,7 +166,7 @@ fn health_checks_of_the_balancer_are_served_and_not_counted() {
     for connection in &mut open {
         assert_eq!(connection.get(MSCEP).status, 200);
     }
-    // One that only looks whether somebody answers, as most do.
+    // A health check that only connects, as most do.
     for check in &checks {
         let mut tcp = Connect::to(proxy.https).tcp().unwrap();
         tcp.write_all(check).unwrap();
@@ -189,7 +189,7 @@ fn is_closed(proxy: &Proxy, from: [u8; 4], bytes: &[u8]) -> bool {
 }
 
 #[test]
-fn without_a_well_formed_header_of_a_trusted_balancer_nothing_is_answered() {
+fn without_a_valid_header_of_a_trusted_balancer_the_connection_closes() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, trusting);
     let good = v1("203.0.113.7");
@@ -249,14 +249,14 @@ fn without_a_well_formed_header_of_a_trusted_balancer_nothing_is_answered() {
 }
 
 #[test]
-fn a_header_in_pieces_is_read_and_one_that_never_ends_is_not_waited_for() {
+fn a_header_in_pieces_is_read_and_an_incomplete_one_times_out() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         trusting(config);
         config.timeouts.tls_handshake = Duration::from_millis(800);
     });
     for header in [v1("203.0.113.7"), v2_of("203.0.113.7")] {
-        // A byte a segment, and cut off at each byte.
+        // One byte per segment, and cut off at each byte.
         let mut cut = Vec::new();
         for length in 0..header.len() {
             let mut tcp = Connect::to(proxy.https).tcp().unwrap();
@@ -277,9 +277,9 @@ fn a_header_in_pieces_is_read_and_one_that_never_ends_is_not_waited_for() {
     assert_eq!(proxy.metric(COUNT, &[("result", "served")]), 2.0);
 }
 
-/// Where no balancer is configured, its header is no ClientHello.
+/// Without a configured balancer, the header is an invalid ClientHello.
 #[test]
-fn a_header_that_nobody_asked_for_is_refused() {
+fn a_header_is_refused_if_the_protocol_is_not_configured() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for header in [

@@ -1,12 +1,13 @@
-//! In turn to NDES: how many requests it has at a time, who is next, who gives up.
+//! Tests of the queue to NDES: the number of concurrent requests, the order, and timeouts.
 
 use std::time::{Duration, Instant};
 
 use crate::support::origin::answer;
 use crate::support::{Connect, Connection, End, Gate, MSCEP, Origin, PUBLIC, Proxy, eventually};
 
-/// An origin that answers once `gate` is open, and a proxy that sends it `places` at a time.
-fn narrow(places: usize, patience: Duration) -> (Origin, Gate, Proxy) {
+/// Starts an origin that responds once the gate is open, and a proxy that sends it `permits`
+/// requests at a time and lets others wait for `max_wait`.
+fn limited(permits: usize, max_wait: Duration) -> (Origin, Gate, Proxy) {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |request, wire| {
@@ -14,8 +15,8 @@ fn narrow(places: usize, patience: Duration) -> (Origin, Gate, Proxy) {
         wire.send(answer(200, &[], request.target().as_bytes()));
     });
     let proxy = Proxy::start(origin.address, |config| {
-        config.applications[0].upstreams[0].max_in_flight = places;
-        config.applications[0].upstreams[0].queue = patience;
+        config.applications[0].upstreams[0].max_in_flight = permits;
+        config.applications[0].upstreams[0].queue = max_wait;
     });
     (origin, gate, proxy)
 }
@@ -35,7 +36,7 @@ fn send(connection: &mut Connection, name: &str) {
     ));
 }
 
-/// A request of `client` that waits as the `waiting`th.
+/// Sends a request of `client` and waits until `waiting` requests are in the queue.
 fn queue_up(proxy: &Proxy, client: u8, name: &str, waiting: u32) -> Connection {
     let mut connection = from(proxy, client);
     send(&mut connection, name);
@@ -44,8 +45,8 @@ fn queue_up(proxy: &Proxy, client: u8, name: &str, waiting: u32) -> Connection {
 }
 
 #[test]
-fn no_more_than_max_in_flight_are_at_ndes_and_all_are_served() {
-    let (origin, gate, proxy) = narrow(4, LONG);
+fn ndes_gets_at_most_max_in_flight_requests_at_a_time_and_all_are_served() {
+    let (origin, gate, proxy) = limited(4, LONG);
     let mut all: Vec<Connection> = (0..20).map(|client| from(&proxy, client)).collect();
     for connection in &mut all {
         send(connection, "x");
@@ -64,12 +65,12 @@ fn no_more_than_max_in_flight_are_at_ndes_and_all_are_served() {
 }
 
 #[test]
-fn clients_wait_in_turn_whatever_they_have_sent() {
-    let (origin, gate, proxy) = narrow(1, LONG);
+fn waiting_clients_are_served_round_robin() {
+    let (origin, gate, proxy) = limited(1, LONG);
     let mut first = from(&proxy, 1);
     send(&mut first, "first");
     origin.await_requests(1);
-    // One client fills its half, another comes after it.
+    // One client fills its half of the queue, then another client sends a request.
     let mut office = [queue_up(&proxy, 2, "a", 1), queue_up(&proxy, 2, "b", 2)];
     let mut phone = queue_up(&proxy, 3, "c", 3);
     gate.open();
@@ -86,8 +87,8 @@ fn clients_wait_in_turn_whatever_they_have_sent() {
 }
 
 #[test]
-fn who_waits_too_long_is_told_when_to_come_back() {
-    let (origin, gate, proxy) = narrow(1, SHORT);
+fn a_request_that_waits_too_long_is_refused_with_retry_after() {
+    let (origin, gate, proxy) = limited(1, SHORT);
     let mut first = from(&proxy, 1);
     send(&mut first, "first");
     origin.await_requests(1);
@@ -100,7 +101,7 @@ fn who_waits_too_long_is_told_when_to_come_back() {
     assert!(response.field("retry-after").is_some());
     assert_eq!(response.field("connection"), None);
     proxy.await_refusals("upstream_busy", 1);
-    // Gone from the queue; and the connection is as good as before.
+    // The request is no longer in the queue, and the connection is still usable.
     assert_eq!(proxy.metric(WAITING, &[]), 0.0);
     assert_eq!(late.get("/scan").status, 404);
     gate.open();
@@ -109,8 +110,8 @@ fn who_waits_too_long_is_told_when_to_come_back() {
 }
 
 #[test]
-fn a_full_queue_refuses_at_once_and_leaves_half_to_others() {
-    let (origin, gate, proxy) = narrow(1, LONG);
+fn a_full_queue_refuses_at_once_and_keeps_half_for_other_clients() {
+    let (origin, gate, proxy) = limited(1, LONG);
     let mut first = from(&proxy, 1);
     send(&mut first, "first");
     origin.await_requests(1);
@@ -130,8 +131,8 @@ fn a_full_queue_refuses_at_once_and_leaves_half_to_others() {
 }
 
 #[test]
-fn one_client_never_has_all_places() {
-    let (origin, gate, proxy) = narrow(8, LONG);
+fn one_client_never_holds_all_permits() {
+    let (origin, gate, proxy) = limited(8, LONG);
     let mut greedy: Vec<Connection> = (0..12).map(|_| from(&proxy, 1)).collect();
     for connection in &mut greedy {
         send(connection, "greedy");
@@ -152,7 +153,7 @@ fn one_client_never_has_all_places() {
 }
 
 #[test]
-fn a_place_is_held_until_the_answer_has_ended() {
+fn a_permit_is_held_until_the_response_is_complete() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |request, wire| {
@@ -170,14 +171,14 @@ fn a_place_is_held_until_the_answer_has_ended() {
     });
     let mut half = proxy.connect();
     send(&mut half, "half");
-    // The first bytes of the answer are here, and still it is at NDES.
+    // The first bytes of the response have arrived, but the request still holds its permit.
     let mut head = Vec::new();
     while !head.ends_with(b"hello") {
         head = half.bytes(head.len() + 1).to_vec();
     }
     proxy.get(MSCEP).assert_refused(503, "upstream_busy");
     assert_eq!(proxy.metric(IN_FLIGHT, &[]), 1.0);
-    // What is refused here needs no place.
+    // A request that the proxy refuses needs no permit.
     proxy.get("/scan").assert_refused(404, "path_not_published");
     gate.open();
     assert_eq!(half.response().body, b"helloworld");
@@ -185,8 +186,8 @@ fn a_place_is_held_until_the_answer_has_ended() {
 }
 
 #[test]
-fn a_client_that_leaves_the_queue_frees_its_turn_and_reaches_nobody() {
-    let (origin, gate, proxy) = narrow(1, LONG);
+fn a_client_that_disconnects_leaves_the_queue_and_its_request_is_not_sent() {
+    let (origin, gate, proxy) = limited(1, LONG);
     let mut first = from(&proxy, 1);
     send(&mut first, "first");
     origin.await_requests(1);
@@ -203,7 +204,7 @@ fn a_client_that_leaves_the_queue_frees_its_turn_and_reaches_nobody() {
     assert_eq!(half.end(), End::CloseNotify);
     proxy.await_refusals("client_left", 2);
     let mut patient = queue_up(&proxy, 2, "patient", 1);
-    // What it sends meanwhile is kept for later, as far as that is worth it.
+    // Requests that it sends meanwhile are buffered and served later, up to a limit.
     send(&mut patient, "pipelined");
     patient.send(format!("GET /{} HTTP/1.1\r\n", "x".repeat(50_000)));
     patient.send(format!("Host: {PUBLIC}\r\n\r\n"));
@@ -227,10 +228,10 @@ fn a_client_that_leaves_the_queue_frees_its_turn_and_reaches_nobody() {
     );
 }
 
-/// NDES goes on with it, so its place is not free.
+/// NDES continues to process the request, so its permit is not free.
 #[test]
-fn a_client_that_leaves_while_ndes_works_frees_its_place_with_the_answer() {
-    let (origin, gate, proxy) = narrow(1, LONG);
+fn the_permit_of_a_client_that_disconnects_is_free_once_ndes_responds() {
+    let (origin, gate, proxy) = limited(1, LONG);
     let mut first = from(&proxy, 1);
     send(&mut first, "first");
     origin.await_requests(1);
@@ -243,7 +244,7 @@ fn a_client_that_leaves_while_ndes_works_frees_its_place_with_the_answer() {
 }
 
 #[test]
-fn broken_answers_free_their_places() {
+fn invalid_responses_free_their_permits() {
     let origin = Origin::start(|request, wire| match request.target().rsplit('?').next() {
         Some("close") => wire.close(),
         Some("cut") => {

@@ -1,4 +1,4 @@
-//! Request rates: which clients get 429, and which do not.
+//! Request rates: which requests are refused, and which are not.
 
 use std::num::NonZeroU32;
 use std::time::Instant;
@@ -7,7 +7,7 @@ use ndes_proxy::config::types::Quota;
 
 use crate::support::{Connect, Connection, End, MSCEP, Origin, PUBLIC, Proxy, Response};
 
-/// Returns a quota that refills so slowly that no request is added during a test.
+/// A quota that refills so slowly that hardly any token comes back during a test.
 fn burst(burst: u32) -> Quota {
     Quota {
         per_second: NonZeroU32::MIN,
@@ -15,8 +15,8 @@ fn burst(burst: u32) -> Quota {
     }
 }
 
-/// Sends requests until the response is 429, and returns that. `burst` other responses come before it,
-/// and no more than are refilled in that time.
+/// Sends requests until one gets a 429, and returns that response. Asserts that `burst` requests
+/// pass before it, and no more than the tokens that came back in that time.
 #[track_caller]
 fn until_429(burst: u32, mut ask: impl FnMut() -> Response) -> Response {
     let began = Instant::now();
@@ -29,7 +29,7 @@ fn until_429(burst: u32, mut ask: impl FnMut() -> Response) -> Response {
         let most = u64::from(burst) + 1 + began.elapsed().as_secs();
         assert!(u64::from(passed) < most, "more than {most} passed");
     }
-    unreachable!("counting has no end")
+    unreachable!("the range is unbounded")
 }
 
 fn from(proxy: &Proxy, address: [u8; 4]) -> Connection {
@@ -71,7 +71,7 @@ fn a_429_comes_before_the_body_is_read() {
         response
     });
     refused.assert_refused(429, "rate_client");
-    // A client that gets 100 Continue and sends no body causes no request either.
+    // A request that got a 100 Continue but sent no body is not forwarded either.
     origin.assert_untouched();
 }
 
@@ -91,7 +91,7 @@ fn refused_requests_do_not_use_up_the_rate_of_admitted_ones() {
 }
 
 #[test]
-fn beyond_the_refused_burst_it_is_429_and_the_connection_closes() {
+fn a_client_beyond_the_refused_burst_gets_429_and_is_disconnected() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.rate_limit.refused_per_client = burst(10);
@@ -103,14 +103,15 @@ fn beyond_the_refused_burst_it_is_429_and_the_connection_closes() {
     assert_eq!(refused.field("connection"), Some("close"));
     assert_eq!(connection.end(), End::CloseNotify);
     proxy.await_refusals("rate_refused", 1);
-    // Malformed heads are charged to the same bucket.
+    // Malformed heads are charged to the same limit.
     let malformed = until_429(0, || {
         let mut connection = proxy.connect();
         connection.send("nonsense\r\n\r\n");
         connection.response()
     });
     malformed.assert_refused(429, "rate_refused");
-    // Devices behind the same address are still served, and so are mistakes of other addresses.
+    // Devices behind the same address are still served, and other addresses have a limit of their
+    // own.
     assert_eq!(proxy.get(MSCEP).status, 200);
     let other = from(&proxy, [127, 0, 0, 3]).get("/scan");
     other.assert_refused(404, "path_not_published");
@@ -126,7 +127,7 @@ fn the_global_rate_counts_only_requests_to_the_upstream() {
     for _ in 0..50 {
         assert_eq!(proxy.get("/scan").status, 404);
     }
-    // From many clients, so that the bucket of no single client is empty.
+    // From many clients, so that no limit of a single client applies.
     let mut clients = 1..;
     let refused = until_429(10, || {
         from(&proxy, [127, 0, 1, clients.next().unwrap()]).get(MSCEP)
@@ -151,6 +152,6 @@ fn a_network_can_have_rates_of_its_own() {
     for _ in 0..50 {
         assert_eq!(office.get(MSCEP).status, 200);
     }
-    let mut stranger = from(&proxy, [127, 0, 6, 9]);
-    until_429(1, || stranger.get(MSCEP));
+    let mut elsewhere = from(&proxy, [127, 0, 6, 9]);
+    until_429(1, || elsewhere.get(MSCEP));
 }

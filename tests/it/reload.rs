@@ -1,4 +1,4 @@
-//! A reload, by signal or by changed files, changes what is published without disturbing clients, also
+//! A reload changes what is published without affecting requests: by signal, by changed files, and
 //! under load.
 
 mod files;
@@ -21,10 +21,10 @@ use crate::support::{
 
 const SUCCESSFUL: &str = "ndes_proxy_reload_last_successful";
 const NOT_AFTER: &str = "ndes_proxy_certificate_not_after_seconds";
-/// Only SIGHUP reloads, so that a test decides when.
+/// Reloads only on SIGHUP, so that a test decides when.
 const BY_SIGNAL: &str = "[reload]\ninterval = \"off\"";
 
-/// Issues a new certificate for `PUBLIC`.
+/// Returns a new certificate for `PUBLIC`.
 fn renewed() -> Issued {
     pki().public_root.issue(&Leaf::server(&[PUBLIC])).unwrap()
 }
@@ -64,7 +64,7 @@ fn status(binary: &Binary) -> String {
 }
 
 #[test]
-fn a_request_in_flight_gets_its_response_and_then_its_connection_closes() {
+fn a_request_in_flight_completes_and_its_connection_is_closed() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -85,7 +85,7 @@ fn a_request_in_flight_gets_its_response_and_then_its_connection_closes() {
 }
 
 #[test]
-fn an_idle_connection_stays_open_and_the_new_rules_apply_to_its_next_request() {
+fn an_idle_connection_stays_open_and_its_next_request_meets_the_new_rules() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let open = || {
@@ -134,7 +134,7 @@ fn a_failed_reload_changes_nothing_and_is_reported_everywhere() {
     assert_eq!(
         kept.get(MSCEP).field("connection"),
         None,
-        "of the configuration in use"
+        "of the running configuration"
     );
     let labels = [("result", "failure")];
     assert_eq!(binary.metric("ndes_proxy_reloads_total", &labels), 1.0);
@@ -148,10 +148,10 @@ fn a_failed_reload_changes_nothing_and_is_reported_everywhere() {
         "{}:{line}: application[0].upstream[0].ca_rots",
         file.display()
     );
-    let cure = "write `ca_roots`";
+    let fix = "write `ca_roots`";
     eventually("a line", || !binary.messages("reload refused").is_empty());
-    for said in [&binary.messages("reload refused")[0], &status(&binary)] {
-        assert!(said.contains(&location) && said.contains(cure), "{said}");
+    for text in [&binary.messages("reload refused")[0], &status(&binary)] {
+        assert!(text.contains(&location) && text.contains(fix), "{text}");
     }
 
     put_config(&binary, &good);
@@ -163,7 +163,7 @@ fn a_failed_reload_changes_nothing_and_is_reported_everywhere() {
 }
 
 #[test]
-fn keys_that_need_a_restart_are_reported_and_the_rest_takes_effect() {
+fn settings_that_need_a_restart_are_reported_and_the_others_take_effect() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     edit_config(&binary, "workers = 2", "workers = 3");
@@ -185,7 +185,7 @@ fn keys_that_need_a_restart_are_reported_and_the_rest_takes_effect() {
 }
 
 #[test]
-fn a_reload_adds_and_removes_an_application() {
+fn an_application_can_be_added_and_removed() {
     let (first, second) = (Origin::ok(), Origin::ok());
     let binary = Binary::run(first.address, BY_SIGNAL);
     let one = config_of(&binary);
@@ -226,7 +226,7 @@ fn a_reload_adds_and_removes_an_application() {
     ] {
         assert!(!gauges(name), "{name}");
     }
-    // Counters stay.
+    // Counters are kept.
     assert!(gauges("ndes_proxy_requests_total"));
     assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
 }
@@ -253,7 +253,7 @@ fn a_connection_keeps_its_application_when_their_order_changes() {
 }
 
 #[test]
-fn the_gauge_of_a_certificate_is_removed_when_the_type_of_its_key_changes() {
+fn the_gauge_of_a_certificate_is_replaced_if_its_key_type_changes() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     assert!(binary.metric(NOT_AFTER, &[("key", "ECDSA P-256")]) > 0.0);
@@ -268,7 +268,7 @@ fn the_gauge_of_a_certificate_is_removed_when_the_type_of_its_key_changes() {
 }
 
 #[test]
-fn session_tickets_stay_valid_after_a_reload() {
+fn ticket_keys_survive_a_reload() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let connect = Connect::to(binary.https);
@@ -281,7 +281,7 @@ fn session_tickets_stay_valid_after_a_reload() {
 }
 
 #[test]
-fn the_used_rate_of_a_client_is_kept_over_a_reload() {
+fn the_used_rate_of_a_client_survives_a_reload() {
     let origin = Origin::ok();
     let limited = "[[rate_limit.network]]\ncidr = \"127.0.0.7/32\"\n\
                    per_client = { per_second = 1, burst = 100 }";
@@ -296,14 +296,11 @@ fn the_used_rate_of_a_client_is_kept_over_a_reload() {
     };
     assert!(answered() >= 100);
     binary.reload();
-    assert!(
-        answered() < 100,
-        "some come back with time, not all at once"
-    );
+    assert!(answered() < 100, "a reload must not refill the rate");
 }
 
 #[test]
-fn max_in_flight_holds_across_a_reload() {
+fn a_reload_does_not_exceed_max_in_flight() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -313,16 +310,16 @@ fn max_in_flight_holds_across_a_reload() {
     let binary = Binary::run(origin.address, BY_SIGNAL);
     edit_config(&binary, "ca_roots =", "max_in_flight = 2\nca_roots =");
     binary.reload();
-    let ask_from = |last: u8| {
+    let send_from = |last: u8| {
         let mut connection = Connect::to(binary.https).from([127, 0, 0, last]).open();
         connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
         connection
     };
-    let mut clients = vec![ask_from(1), ask_from(2)];
+    let mut clients = vec![send_from(1), send_from(2)];
     origin.await_requests(2);
     put_certificate(&binary, &renewed());
     binary.reload();
-    clients.extend([ask_from(3), ask_from(4)]);
+    clients.extend([send_from(3), send_from(4)]);
     eventually("two wait", || {
         binary.metric("ndes_proxy_upstream_waiting", &[]) == 2.0
     });
@@ -335,7 +332,7 @@ fn max_in_flight_holds_across_a_reload() {
 }
 
 #[test]
-fn connections_to_ndes_stay_unless_their_trust_has_changed() {
+fn connections_to_ndes_are_kept_unless_their_roots_change() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     let get = || assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
@@ -347,14 +344,18 @@ fn connections_to_ndes_stay_unless_their_trust_has_changed() {
     (0..20).for_each(|_| get());
     assert_eq!(origin.connections(), opened);
 
-    let stranger = Pki::new("another root", Key::EcdsaP256).unwrap();
-    let both = [&pki().internal_root, &stranger].map(pem).concat();
+    let other_root = Pki::new("another root", Key::EcdsaP256).unwrap();
+    let both = [&pki().internal_root, &other_root].map(pem).concat();
     fs::write(binary.directory().join("internal-root.pem"), both).unwrap();
     binary.reload();
     get();
     assert!(origin.connections() > opened);
 
-    fs::write(binary.directory().join("internal-root.pem"), pem(&stranger)).unwrap();
+    fs::write(
+        binary.directory().join("internal-root.pem"),
+        pem(&other_root),
+    )
+    .unwrap();
     binary.reload();
     let mut connection = Connect::to(binary.https).open();
     connection.get(MSCEP).assert_refused(502, "upstream_tls");
@@ -371,7 +372,7 @@ fn pem(root: &Pki) -> String {
 }
 
 #[test]
-fn the_proxy_serves_after_several_hangups_in_a_row() {
+fn consecutive_sighups_are_survived() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, BY_SIGNAL);
     for _ in 0..5 {

@@ -1,4 +1,4 @@
-//! One process replaces another on sockets that outlive both, and systemd receives its notifications.
+//! One process follows another on sockets that outlive both, and systemd is notified of each step.
 //! The test holds the sockets, as systemd does for a socket unit, or one process passes them to the
 //! next.
 
@@ -18,9 +18,9 @@ use tempfile::TempDir;
 use crate::support::binary::Binary;
 use crate::support::origin::answer;
 use crate::support::proxy::{SETTINGS, application, write_files};
-use crate::support::{Connect, End, Gate, MSCEP, Origin, PATIENCE, PUBLIC, eventually};
+use crate::support::{Connect, End, Gate, MAX_WAIT, MSCEP, Origin, PUBLIC, eventually};
 
-/// Holds sockets, and a configuration with their addresses.
+/// The sockets, and a configuration that names their addresses.
 struct Holder {
     https: TcpListener,
     admin: TcpListener,
@@ -59,7 +59,7 @@ impl Holder {
     }
 
     fn start(&self) -> Binary {
-        // One at a time, because inherited descriptors need consecutive numbers.
+        // One process at a time, because inherited descriptors need consecutive numbers.
         static NUMBERS: Mutex<()> = Mutex::new(());
         let _one = NUMBERS.lock().unwrap();
         let passed = in_a_row([self.https.as_fd(), self.admin.as_fd()]);
@@ -85,41 +85,41 @@ fn in_a_row<const N: usize>(sockets: [std::os::fd::BorrowedFd<'_>; N]) -> Vec<Ow
 
 fn pass(command: &mut Command, sockets: &[OwnedFd]) {
     command.env("LISTEN_FDS", sockets.len().to_string());
-    // systemd always begins at 3, but here 3 is taken.
+    // systemd always begins at 3, but 3 is in use here.
     command.env("LISTEN_FDS_FIRST_FD", sockets[0].as_raw_fd().to_string());
 }
 
-/// The counts of the clients.
+/// The counts of all clients.
 #[derive(Default)]
-struct Load {
+struct Counts {
     stop: AtomicBool,
     responses: AtomicUsize,
     connections: AtomicUsize,
 }
 
-/// Starts clients that send requests without a pause, and panic if a response is not complete.
-fn clients(https: SocketAddr, seen: &Arc<Load>) -> Vec<std::thread::JoinHandle<()>> {
+/// Starts clients that send requests without a pause, and fail at any incomplete response.
+fn clients(https: SocketAddr, counts: &Arc<Counts>) -> Vec<std::thread::JoinHandle<()>> {
     let client = |number: usize| {
-        let seen = seen.clone();
-        // Some keep their connection, some open one for each request.
+        let counts = counts.clone();
+        // Some keep their connection, some open a new one for each request.
         let most = if number.is_multiple_of(2) {
             usize::MAX
         } else {
             1
         };
         std::thread::spawn(move || {
-            while !seen.stop.load(Ordering::SeqCst) {
+            while !counts.stop.load(Ordering::SeqCst) {
                 let mut connection = Connect::to(https).open();
-                seen.connections.fetch_add(1, Ordering::SeqCst);
+                counts.connections.fetch_add(1, Ordering::SeqCst);
                 for _ in 0..most {
                     let response = connection.get(MSCEP);
                     assert_eq!((response.status, response.body.len()), (200, 20_000));
-                    seen.responses.fetch_add(1, Ordering::SeqCst);
+                    counts.responses.fetch_add(1, Ordering::SeqCst);
                     if response.field("connection") == Some("close") {
                         assert_eq!(connection.end(), End::CloseNotify);
                         break;
                     }
-                    if seen.stop.load(Ordering::SeqCst) {
+                    if counts.stop.load(Ordering::SeqCst) {
                         break;
                     }
                 }
@@ -129,19 +129,22 @@ fn clients(https: SocketAddr, seen: &Arc<Load>) -> Vec<std::thread::JoinHandle<(
     (0..6).map(client).collect()
 }
 
-#[expect(clippy::print_stdout, reason = "figures, shown with --nocapture")]
-/// Restarts `times` times; `follow` stops one process and starts the next.
+#[expect(
+    clippy::print_stdout,
+    reason = "figures for the reader of the test output"
+)]
+/// Restarts `times`; `follow` stops one process and starts the next.
 fn restarts(times: usize, mut follow: impl FnMut(&Holder, Binary) -> Binary) {
     let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
     let holder = Holder::new(origin.address);
     let mut serving = holder.start();
     assert_eq!(serving.https, holder.address());
-    let seen = Arc::new(Load::default());
-    let clients = clients(holder.address(), &seen);
+    let counts = Arc::new(Counts::default());
+    let clients = clients(holder.address(), &counts);
     let more = |count: usize| {
-        let before = seen.responses.load(Ordering::SeqCst);
+        let before = counts.responses.load(Ordering::SeqCst);
         eventually("load", || {
-            seen.responses.load(Ordering::SeqCst) > before + count
+            counts.responses.load(Ordering::SeqCst) > before + count
         });
     };
     for _ in 0..times {
@@ -149,14 +152,14 @@ fn restarts(times: usize, mut follow: impl FnMut(&Holder, Binary) -> Binary) {
         serving = follow(&holder, serving);
         more(100);
     }
-    seen.stop.store(true, Ordering::SeqCst);
+    counts.stop.store(true, Ordering::SeqCst);
     for client in clients {
         client.join().expect("nothing was refused, reset or lost");
     }
     println!(
         "{times} restarts, {} requests on {} connections: none refused, reset or lost",
-        seen.responses.load(Ordering::SeqCst),
-        seen.connections.load(Ordering::SeqCst),
+        counts.responses.load(Ordering::SeqCst),
+        counts.connections.load(Ordering::SeqCst),
     );
 }
 
@@ -186,29 +189,29 @@ fn clients_wait_in_the_socket_while_there_is_no_process() {
 }
 
 #[test]
-fn a_passed_socket_that_is_not_configured_is_refused() {
+fn a_passed_socket_without_a_listener_in_the_configuration_is_refused() {
     let origin = Origin::ok();
     let holder = Holder::new(origin.address);
-    let stranger = TcpListener::bind("127.0.0.1:0").unwrap();
+    let unknown = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"));
     command
         .arg("run")
         .arg("--config")
         .arg(holder.files.path().join("ndes-proxy.toml"));
-    let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd(), stranger.as_fd()]);
+    let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd(), unknown.as_fd()]);
     pass(&mut command, &passed);
     let ran = command.output().unwrap();
     assert_eq!(ran.status.code(), Some(1));
     let stderr = String::from_utf8(ran.stderr).unwrap();
     assert!(
-        stderr.contains(&stranger.local_addr().unwrap().to_string()),
+        stderr.contains(&unknown.local_addr().unwrap().to_string()),
         "{stderr}"
     );
     assert!(stderr.contains("ListenStream="), "{stderr}");
 }
 
 #[test]
-fn systemd_is_notified_of_start_reload_and_shutdown() {
+fn systemd_is_notified_of_start_reload_and_stop() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -218,7 +221,7 @@ fn systemd_is_notified_of_start_reload_and_shutdown() {
     let holder = Holder::new(origin.address);
     let path = holder.files.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
-    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    systemd.set_read_timeout(Some(MAX_WAIT)).unwrap();
     let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd()]);
     let binary = Binary::start(holder.files.clone(), |command| {
         pass(command, &passed);

@@ -1,5 +1,5 @@
-//! Whatever bytes arrive as a SCEP message or an answer: each reader ends, does not panic, and
-//! allocates no more than [`BOUND`] allows.
+//! Whatever bytes arrive as a SCEP message or a response: each parser terminates, does not panic,
+//! and allocates no more than [`BOUND`] allows.
 
 use allocation_counter::measure;
 use ndes_proxy::scep::{
@@ -10,11 +10,11 @@ use proptest::prelude::*;
 
 use crate::corpus::Exchange;
 
-/// What the readers may hold at any time, beyond twice the length of what they read: names and
-/// certificates are kept, and those are limited in number and length.
+/// The number of bytes that the parsers may hold at any time, beyond twice the length of their
+/// input: names and certificates are kept, and those are limited in number and length.
 const BOUND: u64 = 128 << 10;
 
-/// Reads `bytes` in every way.
+/// Parses `bytes` in every way.
 fn read(bytes: &[u8]) {
     read_cms(bytes);
     bounded(bytes, |bytes| {
@@ -38,7 +38,7 @@ fn bounded(bytes: &[u8], read: impl Fn(&[u8])) {
     assert!(held <= most, "{held} bytes held for {}", bytes.len());
 }
 
-/// Of every kind of sender, and answers of every kind: ten messages.
+/// Ten messages: of every kind of sender, and responses of every kind.
 fn chosen() -> Vec<Vec<u8>> {
     let exchanges = Exchange::all();
     let find = |id: &str| {
@@ -56,7 +56,7 @@ fn chosen() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn every_prefix_is_read_or_refused() {
+fn every_prefix_is_parsed_or_refused() {
     for message in chosen() {
         let whole = Message::read(&message).is_ok();
         for end in 0..message.len() {
@@ -79,10 +79,10 @@ fn every_prefix_is_read_or_refused() {
     }
 }
 
-/// All 255 other values where the code is optimised (`cargo test --release`), else every single bit
-/// and the two bytes that mean most to a reader of lengths.
+/// All 255 other values if the code is optimised (`cargo test --release`), otherwise every single
+/// bit and the two bytes that matter most to a parser of lengths.
 #[test]
-fn every_changed_byte_is_read_or_refused() {
+fn every_changed_byte_is_parsed_or_refused() {
     let all = (1..=255).collect();
     let few = vec![0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80];
     let changes: Vec<u8> = if cfg!(debug_assertions) { few } else { all };
@@ -108,7 +108,7 @@ fn every_changed_byte_is_read_or_refused() {
 }
 
 #[test]
-fn nesting_and_size_have_an_end() {
+fn nesting_and_size_are_limited() {
     let nested = |tag: u8, levels: usize| [tag, 0x80].repeat(levels);
     // A ContentInfo up to its content, all of indefinite length.
     let signed = |inner: &[u8]| {
@@ -131,7 +131,7 @@ fn nesting_and_size_have_an_end() {
     let many = signed(&[0x30, 0].repeat(MAX_MESSAGE / 2));
     assert_eq!(Message::read(&many), Err(Unreadable::TooLarge));
     assert_eq!(ca_certificates(&many), Err(Unreadable::TooLarge));
-    // As many certificates, attributes, recipients or names as there is room for.
+    // As many certificates, attributes, recipients or names as fit.
     for message in chosen() {
         for value in [b"\x30\x00", b"\x31\x00", b"\x04\x00", b"\x00\x00"] {
             let half = message.len() / 2;
@@ -139,7 +139,7 @@ fn nesting_and_size_have_an_end() {
             read(&filled);
         }
     }
-    // Names of the greatest length and of one more, in as many certificates as are looked at.
+    // Names of the maximum length and of one byte more, in as many certificates as are parsed.
     let value = |tag: u8, content: &[u8]| {
         let length = (content.len() as u32).to_be_bytes();
         [&[tag, 0x84], &length[..], content].concat()
@@ -183,7 +183,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn random_bytes_are_read_or_refused(bytes in vec(any::<u8>(), 0..300), start in 0..4_usize) {
+    fn random_bytes_are_parsed_or_refused(bytes in vec(any::<u8>(), 0..300), start in 0..4_usize) {
         let starts: [&[u8]; 4] = [b"", b"message=", b"\x30\x80\x06", b"MESSAGE=MI"];
         read(&[starts[start], &bytes].concat());
     }

@@ -1,4 +1,5 @@
-//! The shutdown: not ready, no new connections, and requests in flight complete.
+//! How the proxy shuts down: it reports not ready, accepts no new connections, and completes the
+//! requests in flight.
 
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use crate::support::origin::answer;
 use crate::support::proxy::target_of;
 use crate::support::{Connect, Connection, End, Gate, MSCEP, Origin, PUBLIC, Proxy, eventually};
 
-fn held_back() -> (Origin, Gate) {
+fn held_origin() -> (Origin, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -25,7 +26,7 @@ fn held_back() -> (Origin, Gate) {
 
 #[test]
 fn requests_in_flight_complete_and_new_connections_are_refused() {
-    let (origin, gate) = held_back();
+    let (origin, gate) = held_origin();
     let mut proxy = Proxy::start(origin.address, |_| {});
     let mut waiting: Vec<Connection> = (0..8).map(|_| proxy.connect()).collect();
     for connection in &mut waiting {
@@ -41,7 +42,9 @@ fn requests_in_flight_complete_and_new_connections_are_refused() {
         ready.status == 503 && ready.body.starts_with(b"stopping")
     });
     assert_eq!(proxy.ask_admin("/livez").status, 200);
-    eventually("no listener", || TcpStream::connect(proxy.https).is_err());
+    eventually("the port is closed", || {
+        TcpStream::connect(proxy.https).is_err()
+    });
     assert_eq!(idle.end(), End::CloseNotify);
     assert!(!stopping.has_ended());
 
@@ -58,7 +61,7 @@ fn requests_in_flight_complete_and_new_connections_are_refused() {
 }
 
 #[test]
-fn a_body_that_is_being_sent_is_still_read() {
+fn a_body_that_is_being_sent_is_still_received() {
     let origin = Origin::ok();
     let mut proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
@@ -67,7 +70,9 @@ fn a_body_that_is_being_sent_is_still_read() {
     ));
     assert_eq!(connection.response().status, 100);
     let stopping = proxy.begin_stop();
-    eventually("no listener", || TcpStream::connect(proxy.https).is_err());
+    eventually("the port is closed", || {
+        TcpStream::connect(proxy.https).is_err()
+    });
     connection.send("0123456789");
     assert_eq!(connection.response().status, 200);
     assert_eq!(connection.end(), End::CloseNotify);
@@ -82,7 +87,8 @@ fn connections_without_a_request_do_not_delay_the_shutdown() {
     let mut proxy = Proxy::start(origin.address, |config| {
         config.listen.protocols = vec![Protocol::Http1, Protocol::H2];
     });
-    // No handshake, no request, no HTTP/2 preface, no close after the last response.
+    // One without a handshake, without a request, without the HTTP/2 preface, and one idle after
+    // its last response.
     let silent = Connect::to(proxy.https).tcp().unwrap();
     let fresh = proxy.connect();
     let h2 = Connect::to(proxy.https).alpn(&["h2"]).open();
@@ -91,13 +97,13 @@ fn connections_without_a_request_do_not_delay_the_shutdown() {
     proxy.await_metric("ndes_proxy_connections_open", &[], 4.0);
     let began = Instant::now();
     proxy.begin_stop().wait();
-    // Far below the 30 s that requests may take.
+    // Far less than the 30 s that requests may take.
     assert!(began.elapsed() < Duration::from_secs(10));
     drop((silent, fresh, h2, idle));
 }
 
 #[test]
-fn a_request_in_flight_at_the_deadline_is_cut() {
+fn requests_in_flight_at_the_deadline_are_aborted() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let time = Duration::from_millis(300);
     let mut proxy = Proxy::start(origin.address, |config| config.timeouts.shutdown = time);
@@ -109,12 +115,12 @@ fn a_request_in_flight_at_the_deadline_is_cut() {
     stopping.wait();
     assert!(began.elapsed() >= time);
     assert!(began.elapsed() < Duration::from_secs(10));
-    // The client must not take it for a complete response.
+    // The client must not mistake it for a complete response.
     assert_ne!(connection.end(), End::CloseNotify);
 }
 
 #[test]
-fn after_sigterm_under_load_the_program_exits_with_0_and_every_response_is_complete() {
+fn sigterm_under_load_exits_with_0_and_every_response_is_complete() {
     let origin = Origin::answering(answer(200, &[], &[b'x'; 20_000]));
     let binary = Binary::run(origin.address, "");
     let https = binary.https;
@@ -132,7 +138,7 @@ fn after_sigterm_under_load_the_program_exits_with_0_and_every_response_is_compl
     stopping.store(true, Ordering::SeqCst);
     binary.signal(Signal::TERM);
     for client in clients {
-        client.join().expect("no response was cut off");
+        client.join().expect("no response was incomplete");
     }
     let (status, lines) = binary.wait();
     assert_eq!(status.code(), Some(0));
@@ -145,7 +151,7 @@ fn after_sigterm_under_load_the_program_exits_with_0_and_every_response_is_compl
     assert!(lines.iter().all(|line| line["incomplete"].is_null()));
 }
 
-/// Sends requests, some of them on new connections, until no connection is accepted.
+/// Sends requests, some of them on new connections, until the port is closed.
 fn client(
     number: usize,
     https: std::net::SocketAddr,
@@ -165,9 +171,10 @@ fn client(
                 break;
             }
             let Some(response) = connection.try_response() else {
-                // Closed before the proxy began to read this request, without a byte of a response.
+                // Closed before the proxy began to read this request, so there is not a byte of a
+                // response.
                 assert!(stopping.load(Ordering::SeqCst), "closed while it runs");
-                assert!(!connection.has_bytes(), "a response was cut off");
+                assert!(!connection.has_bytes(), "a response was incomplete");
                 break;
             };
             assert_eq!((response.status, response.body.len()), (200, 20_000));
@@ -190,7 +197,7 @@ fn sigint_stops_the_program_too() {
 }
 
 #[test]
-fn a_cut_request_is_logged_and_the_exit_code_is_still_0() {
+fn aborted_requests_are_logged_and_the_exit_code_is_still_0() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let binary = Binary::run(origin.address, "[timeouts]\nshutdown = \"300ms\"");
     let mut connection = Connect::to(binary.https).open();

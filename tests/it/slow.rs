@@ -1,5 +1,5 @@
-//! Slow clients, a thousand of each kind at a time: each is ended when its time is over, and
-//! honest ones do not notice them.
+//! Slow clients, a thousand of each kind at a time: each is closed at its timeout, and normal clients
+//! are not delayed.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::origin::answer;
-use crate::support::{Connect, Connection, MSCEP, Origin, PATIENCE, PUBLIC, Proxy, eventually};
+use crate::support::{Connect, Connection, MAX_WAIT, MSCEP, Origin, PUBLIC, Proxy, eventually};
 
 const EACH: usize = 1_000;
-/// What every wait may take here.
+/// The length of every timeout in these tests.
 const TIME: Duration = Duration::from_secs(6);
 const OPEN: &str = "ndes_proxy_connections_open";
 
-/// A connection below or above TLS, and what is sent on it now and then.
+/// A connection below or above TLS, and the bytes that are sent on it from time to time.
 struct Slow {
     line: Line,
     more: &'static [u8],
@@ -34,8 +34,8 @@ impl Slow {
         }
     }
 
-    /// Sends a little more. Whoever is cut off need not notice here.
-    fn go_on(&mut self) {
+    /// Sends a little more. Errors are ignored, because the connection may have been closed.
+    fn send_more(&mut self) {
         match &mut self.line {
             Line::Raw(tcp) => _ = tcp.write_all(self.more),
             Line::Tls(connection) if !self.more.is_empty() => _ = connection.try_send(self.more),
@@ -43,8 +43,8 @@ impl Slow {
         }
     }
 
-    /// Whether the proxy has ended it, told without waiting.
-    fn has_ended(&self) -> bool {
+    /// Returns whether the proxy has closed the connection, without waiting.
+    fn is_closed(&self) -> bool {
         let mut scrap = [0; 1_024];
         loop {
             match self.tcp().read(&mut scrap) {
@@ -56,12 +56,13 @@ impl Slow {
     }
 }
 
-/// Half of a record of application data, whatever it may hold.
+/// Half of a record of application data. Its content does not matter.
 const HALF_RECORD: &[u8] = &[23, 3, 3, 0x10, 0, 1, 2, 3];
-/// The start of a ClientHello that is never whole.
+/// The start of a ClientHello that is never completed.
 const HALF_HELLO: &[u8] = &[22, 3, 1, 0x10, 0, 1, 0, 0x0f, 0xf0, 3, 3];
 
-/// The kinds: a name, whether TLS comes first, what is sent at once and what now and then.
+/// The kinds of slow clients: a name, whether TLS comes first, the bytes that are sent at once, and
+/// those that are sent from time to time.
 fn kinds() -> Vec<(&'static str, bool, Vec<u8>, &'static [u8])> {
     let post = format!("POST {MSCEP}?operation=PKIOperation HTTP/1.1\r\nHost: {PUBLIC}\r\n");
     vec![
@@ -96,8 +97,8 @@ fn kinds() -> Vec<(&'static str, bool, Vec<u8>, &'static [u8])> {
 }
 
 #[test]
-fn a_thousand_slow_clients_of_each_kind_harm_nobody() {
-    // Both ends of each connection are here.
+fn a_thousand_slow_clients_of_each_kind_do_not_delay_others() {
+    // Both ends of each connection are in this process.
     ndes_proxy::commands::check::raise_open_file_limit();
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
@@ -113,7 +114,7 @@ fn a_thousand_slow_clients_of_each_kind_harm_nobody() {
             .open_with(config.clone())
             .expect("a slow client")
     };
-    let mut honest = Honest {
+    let mut normal = NormalClient {
         proxy: &proxy,
         kept: proxy.connect(),
         served: 0,
@@ -136,31 +137,31 @@ fn a_thousand_slow_clients_of_each_kind_harm_nobody() {
             client.tcp().set_nonblocking(true).unwrap();
             slow.push((name, client));
             if number % 50 == 0 {
-                honest.ask();
+                normal.ask();
             }
         }
     }
-    // Until the last one is gone: a little more from each, and honest ones in between.
+    // Until the last one is closed: a little more from each, and normal requests in between.
     while !slow.is_empty() {
         let mut number = 0;
         slow.retain_mut(|(name, client)| {
-            client.go_on();
+            client.send_more();
             number += 1;
             if number % 500 == 0 {
-                honest.ask();
+                normal.ask();
             }
-            let ended = client.has_ended();
+            let ended = client.is_closed();
             let took = client.began.elapsed();
-            // The first request of a connection begins when its handshake has ended.
-            assert!(ended || took < TIME * 2 + PATIENCE / 2, "{name}: {took:?}");
+            // The first request of a connection begins when its handshake is complete.
+            assert!(ended || took < TIME * 2 + MAX_WAIT / 2, "{name}: {took:?}");
             !ended
         });
-        honest.ask();
+        normal.ask();
     }
-    assert!(honest.served >= 7 * EACH / 50);
-    assert!(honest.slowest < TIME, "{:?}", honest.slowest);
-    let served = honest.served;
-    drop(honest);
+    assert!(normal.served >= 7 * EACH / 50);
+    assert!(normal.slowest < TIME, "{:?}", normal.slowest);
+    let served = normal.served;
+    drop(normal);
     proxy.await_metric(OPEN, &[], 0.0);
     assert_eq!(origin.requests().len(), served);
     for (reason, count) in [("head_timeout", 1), ("body_timeout", 2)] {
@@ -175,15 +176,15 @@ fn a_thousand_slow_clients_of_each_kind_harm_nobody() {
     assert_eq!(proxy.metric("ndes_proxy_buffered_bytes", &[]), 0.0);
 }
 
-/// A client as it should be: one request on a connection of its own, one on a kept one.
-struct Honest<'p> {
+/// A normal client: one request on a connection of its own, one on a kept connection.
+struct NormalClient<'p> {
     proxy: &'p Proxy,
     kept: Connection,
     served: usize,
     slowest: Duration,
 }
 
-impl Honest<'_> {
+impl NormalClient<'_> {
     fn ask(&mut self) {
         let began = Instant::now();
         assert_eq!(self.proxy.get(MSCEP).status, 200);
@@ -194,7 +195,7 @@ impl Honest<'_> {
 }
 
 #[test]
-fn a_record_that_never_ends_has_an_end() {
+fn a_record_that_never_ends_is_cut() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.timeouts.request_head = TIME / 10;
@@ -219,14 +220,14 @@ fn a_record_that_never_ends_has_an_end() {
     eventually("all ended", || {
         slow.retain(|client| {
             _ = client.tcp().write(b"x");
-            !client.has_ended()
+            !client.is_closed()
         });
         slow.is_empty()
     });
     proxy.await_metric(OPEN, &[], 0.0);
 }
 
-/// Each holds a place at NDES and an answer in the buffers on the way, for as long as it may.
+/// Each holds a permit and a response in the buffers on the way, until its timeout.
 #[test]
 fn clients_that_do_not_read_are_cut_and_others_are_served() {
     const COUNT: usize = 150;
@@ -262,15 +263,15 @@ fn clients_that_do_not_read_are_cut_and_others_are_served() {
     );
     proxy.await_metric("ndes_proxy_upstream_in_flight", &[], 0.0);
     proxy.await_metric(OPEN, &[], 0.0);
-    // What they got by then does not look whole.
+    // The response that they have received by then is recognizably incomplete.
     for connection in &mut greedy {
         assert!(connection.try_response().is_none());
     }
 }
 
-/// A length that is announced takes no memory, bytes that have come do, and there is an end of it.
+/// An announced length takes no memory, but bytes that have arrived do, up to the limit.
 #[test]
-fn bodies_in_memory_never_exceed_their_bound() {
+fn bodies_in_memory_never_exceed_their_limit() {
     const BOUND: usize = 1 << 20;
     const LENGTH: usize = 200_000;
     let origin = Origin::ok();
@@ -288,17 +289,17 @@ fn bodies_in_memory_never_exceed_their_bound() {
             connection
         })
         .collect();
-    // 8 MB are announced, and none of it is taken.
+    // 8 MB are announced, but no memory is taken for them.
     assert_eq!(buffered(), 0.0);
     proxy.post(&format!("{MSCEP}?operation=PKIOperation"), &[b'x'; 250_000]);
     let (mut refused, mut waiting) = (0, Vec::new());
     for mut connection in all.drain(..) {
         let held = (waiting.len() * (LENGTH - 1)) as f64;
         connection.send(vec![b'x'; LENGTH - 1]);
-        // Either all of it is held in time, or it is told that there is no room.
+        // Either the whole body is buffered, or the client is told that there is no memory.
         let mut answered = false;
         eventually("taken or refused", || {
-            answered = answered || connection.comes_within(Duration::from_millis(1));
+            answered = answered || connection.receives_within(Duration::from_millis(1));
             answered || buffered() >= held + LENGTH as f64 - 1.0
         });
         assert!(buffered() <= BOUND as f64);
@@ -315,7 +316,7 @@ fn bodies_in_memory_never_exceed_their_bound() {
         (waiting.len(), refused),
         (BOUND / LENGTH, 40 - BOUND / LENGTH)
     );
-    // A request without body needs none of it.
+    // A request without body needs no memory.
     assert_eq!(proxy.get(MSCEP).status, 200);
     for connection in &mut waiting {
         connection.send("x");
@@ -331,9 +332,9 @@ fn bodies_in_memory_never_exceed_their_bound() {
     );
 }
 
-/// Connections beyond the limit are refused at once, and the admin listener has its own.
+/// Connections beyond the limit are refused at once, and the admin listener has a limit of its own.
 #[test]
-fn a_flood_of_connections_starves_neither_the_admin_nor_those_inside() {
+fn a_flood_of_connections_affects_neither_admin_nor_open_connections() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| config.limits.connections = 50);
     let mut inside = proxy.connect();
@@ -352,7 +353,7 @@ fn a_flood_of_connections_starves_neither_the_admin_nor_those_inside() {
     assert!(began.elapsed() < TIME, "refused at once");
     let labels = [("result", "limit_reached")];
     proxy.await_metric("ndes_proxy_connections_total", &labels, 500.0);
-    // The idle one had to make room; those that are busy with their handshake did not.
+    // The idle connection had to make room; those that are busy with their handshake did not.
     assert!(inside.until_end().0.is_empty());
     drop(silent);
     proxy.await_metric(OPEN, &[], 0.0);

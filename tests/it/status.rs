@@ -1,4 +1,4 @@
-//! The status page and its data.
+//! The status page and the data that it displays.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::insight::{PKCS_REQ, enrol, message};
 use crate::support::proxy::ask;
 use crate::support::{MSCEP, Ndes, Origin, Proxy, Response, eventually, tcp};
 
-/// A message of sscep that requests the revocation list.
+/// A request of sscep for the revocation list.
 const GET_CRL: &str = "111-sscep-ndes-sim-post-pkioperation";
 
 fn status(proxy: &Proxy) -> Value {
@@ -25,10 +25,10 @@ fn application(proxy: &Proxy) -> Value {
     status(proxy)["applications"][0].take()
 }
 
-/// Waits until this many PKIOperations are counted, which is just after their responses.
+/// Waits until this many PKIOperations are complete: they are counted just after their responses.
 fn hour(proxy: &Proxy, pki_operations: u64) -> Value {
     let hour = || application(proxy)["hour"].take();
-    eventually("the end of all exchanges", || {
+    eventually("all exchanges are complete", || {
         hour()["pki_operation"] == pki_operations
     });
     hour()
@@ -40,7 +40,7 @@ fn sum(minutes: &Value) -> u64 {
     minutes.iter().map(|count| count.as_u64().unwrap()).sum()
 }
 
-/// Returns reasons and counts in their order.
+/// Returns reason and count in their order.
 fn counts(list: &Value) -> Vec<(&str, u64)> {
     let list = list.as_array().unwrap().iter();
     list.map(|one| {
@@ -55,7 +55,7 @@ fn counts(list: &Value) -> Vec<(&str, u64)> {
 }
 
 #[test]
-fn every_result_of_an_enrolment_is_counted() {
+fn every_outcome_of_an_enrolment_is_counted() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
     let enrolment = message(PKCS_REQ);
@@ -66,12 +66,12 @@ fn every_result_of_an_enrolment_is_counted() {
     for operation in ["GetCACaps", "GetCACaps", "GetCACaps"] {
         proxy.get(&format!("{MSCEP}?operation={operation}"));
     }
-    for (end, times) in [
+    for (outcome, times) in [
         (Enrolment::Success, 4),
         (failure, 3),
         (Enrolment::Pending { until_poll: 0 }, 2),
     ] {
-        ndes.set_enrolment(end);
+        ndes.set_enrolment(outcome);
         for _ in 0..times {
             assert_eq!(enrol(&proxy, &enrolment).status, 200);
         }
@@ -81,7 +81,7 @@ fn every_result_of_an_enrolment_is_counted() {
     ndes.set(Condition::CertificatesFail);
     proxy.get(&format!("{MSCEP}?operation=GetCACert"));
 
-    eventually("the end of GetCACert", || {
+    eventually("GetCACert is complete", || {
         let failed = application(&proxy)["hour"]["anomalies"].to_string();
         failed.contains("get_ca_cert_failed")
     });
@@ -115,7 +115,7 @@ fn every_result_of_an_enrolment_is_counted() {
 }
 
 #[test]
-fn a_request_for_the_revocation_list_is_no_enrolment() {
+fn a_request_for_the_revocation_list_is_not_an_enrolment() {
     let ndes = Ndes::start();
     ndes.set_enrolment(Enrolment::Success);
     let proxy = Proxy::start(ndes.address, |_| {});
@@ -126,7 +126,7 @@ fn a_request_for_the_revocation_list_is_no_enrolment() {
 }
 
 #[test]
-fn an_enrolment_without_a_response_of_ndes_has_failed() {
+fn an_enrolment_without_a_response_of_ndes_counts_as_failed() {
     let proxy = Proxy::start(tcp::nobody(), |_| {});
     assert_eq!(enrol(&proxy, &message(PKCS_REQ)).status, 502);
     let hour = hour(&proxy, 1);
@@ -149,13 +149,13 @@ fn refusals_are_counted_by_reason() {
         counts(&refusals()) == [("path_not_published", 4), ("operation_not_published", 1)]
     });
     assert_eq!(refusals()[0]["meaning"], "This path is not published.");
-    let told = status(&proxy).to_string();
-    assert!(!told.contains("of-a-device"), "{told}");
+    let status_json = status(&proxy).to_string();
+    assert!(!status_json.contains("of-a-device"), "{status_json}");
     assert_eq!(application(&proxy)["hour"]["pki_operation"], 0);
 }
 
 #[test]
-fn the_status_shows_what_is_published_and_all_certificates() {
+fn the_status_contains_what_is_published_and_all_certificates() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |config| {
         let probe = &mut config.applications[0].upstreams[0].probe;
@@ -180,17 +180,17 @@ fn the_status_shows_what_is_published_and_all_certificates() {
     let days = |index: usize| all[index]["days_left"].as_i64().unwrap();
     assert!((0..5).all(|index| days(index) >= days(0) && days(index) > 30));
 
-    let told = status(&proxy);
-    assert_eq!(told["state"], "serving");
-    assert_eq!(told["reload"]["refused"], false);
-    let application = &told["applications"][0];
+    let status_json = status(&proxy);
+    assert_eq!(status_json["state"], "serving");
+    assert_eq!(status_json["reload"]["refused"], false);
+    let application = &status_json["applications"][0];
     assert_eq!(application["public_names"][0], "scep.example.test");
     assert_eq!(application["paths"][0], MSCEP);
     assert_eq!(application["ndes"]["healthy"], true);
 }
 
 #[test]
-fn the_status_shows_certificates_near_and_after_their_expiry() {
+fn expiring_and_expired_certificates_show_their_days_left() {
     for (condition, days) in [(Condition::RaExpiring, 9), (Condition::RaExpired, -2)] {
         let ndes = Ndes::start();
         ndes.set(condition);
@@ -198,14 +198,14 @@ fn the_status_shows_certificates_near_and_after_their_expiry() {
         proxy.get(&format!("{MSCEP}?operation=GetCACert"));
         let first = || application(&proxy)["certificates"][0].take();
         eventually("RA certificates", || first()["role"] == "ra-signing");
-        // A day more or less, because the certificates may have been issued before midnight.
+        // A day more or less, because the certificates may have been made before midnight.
         let found = first()["days_left"].as_i64().unwrap();
         assert!((days..=days + 1).contains(&found), "{condition:?}: {found}");
     }
 }
 
 #[test]
-fn the_page_is_one_file_and_loads_nothing_else() {
+fn the_page_is_one_file_that_loads_nothing_else() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let page = proxy.ask_admin("/");
@@ -228,7 +228,11 @@ fn the_page_is_one_file_and_loads_nothing_else() {
         assert_eq!(html.matches(&format!("<{tag}")).count(), 1);
         assert!(html.contains(&format!("<{tag} nonce=\"{nonce}\">")));
     }
-    assert_ne!(nonce, self::nonce(&proxy.ask_admin("/")), "used twice");
+    assert_ne!(
+        nonce,
+        self::nonce(&proxy.ask_admin("/")),
+        "the nonce was used twice"
+    );
     for parser in [
         "innerHTML",
         "outerHTML",
@@ -251,7 +255,7 @@ fn nonce(page: &Response) -> String {
 }
 
 #[test]
-fn the_page_is_not_public_and_accepts_only_get() {
+fn the_page_is_only_on_the_admin_listener() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for path in ["/", "/status.json"] {

@@ -1,5 +1,5 @@
-//! What all tests share: a proxy to test, a client that sends any bytes, an upstream that answers
-//! any bytes.
+//! Shared by all tests: a proxy to test, a client that sends any bytes, and an upstream that responds
+//! with any bytes.
 
 pub mod binary;
 pub mod client;
@@ -19,22 +19,22 @@ pub use proxy::Proxy;
 
 /// The name that the first application publishes.
 pub const PUBLIC: &str = "scep.example.test";
-/// The name of a second one, where a test publishes it.
+/// The name of a second application, if a test publishes one.
 pub const OTHER: &str = "other.example.test";
-/// The name in the upstream's certificate.
+/// The name in the certificate of the upstream.
 pub const INTERNAL: &str = "ndes.corp.test";
-/// The path that devices use most.
+/// The path that most devices use.
 pub const MSCEP: &str = "/certsrv/mscep/mscep.dll";
 
-/// How long anything may take that is sure to come.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// How long tests wait at most for an event that must occur.
+pub const MAX_WAIT: Duration = Duration::from_secs(20);
 
-/// Asks again and again until it is so.
+/// Waits until the condition is true, and panics after `MAX_WAIT`.
 pub fn eventually(what: &str, is_so: impl FnMut() -> bool) {
     let mut is_so = is_so;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + MAX_WAIT;
     while !is_so() {
-        assert!(Instant::now() < deadline, "never: {what}");
+        assert!(Instant::now() < deadline, "timed out: {what}");
         std::thread::yield_now();
     }
 }

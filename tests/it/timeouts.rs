@@ -1,4 +1,4 @@
-//! That every wait for a client has an end, and which.
+//! Every wait for a client has a timeout.
 
 use std::io::{ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
@@ -8,11 +8,11 @@ use crate::support::{Connect, Connection, End, Gate, MSCEP, Origin, PUBLIC, Prox
 
 const SHORT: Duration = Duration::from_millis(300);
 
-/// Sends `start`, then `more` every few milliseconds until an answer comes.
+/// Sends `start`, then `more` every few milliseconds until a response arrives.
 fn trickle(connection: &mut Connection, start: &str, more: &str) {
     let began = Instant::now();
     connection.send(start);
-    while !connection.comes_within(Duration::from_millis(20)) {
+    while !connection.receives_within(Duration::from_millis(20)) {
         connection.send(more);
         assert!(began.elapsed() < Duration::from_secs(10), "no end");
     }
@@ -25,9 +25,10 @@ fn a_slow_head_is_408() {
         config.timeouts.request_head = SHORT
     });
     let start = format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\nX: ");
-    // Nothing more at all, and a byte now and then: the time is that of the whole head.
+    // Neither silence nor a byte from time to time extends the timeout, which is that of the whole
+    // head.
     for more in ["", "x"] {
-        // A new connection has the time of one head in all.
+        // The first head of a connection must be complete within one head timeout from its start.
         let began = Instant::now();
         let mut connection = proxy.connect();
         trickle(&mut connection, &start, more);
@@ -40,7 +41,7 @@ fn a_slow_head_is_408() {
 }
 
 #[test]
-fn a_slow_head_of_a_later_request_is_408_too() {
+fn a_slow_head_of_a_later_request_is_also_408() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.timeouts.request_head = SHORT
@@ -88,12 +89,12 @@ fn an_idle_connection_is_closed() {
     let began = Instant::now();
     assert_eq!(connection.end(), End::CloseNotify);
     assert!(began.elapsed() < Duration::from_secs(10));
-    // It asked for nothing, so nothing is counted.
+    // There was no request, so nothing is counted.
     assert_eq!(proxy.metric("ndes_proxy_refusals_total", &[]), 0.0);
 }
 
 #[test]
-fn silence_after_the_handshake_has_an_end() {
+fn silence_after_the_handshake_closes_the_connection() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.timeouts.request_head = SHORT
@@ -104,7 +105,7 @@ fn silence_after_the_handshake_has_an_end() {
 }
 
 #[test]
-fn silence_instead_of_a_handshake_has_an_end() {
+fn silence_instead_of_a_handshake_closes_the_connection() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.timeouts.tls_handshake = SHORT
@@ -129,7 +130,7 @@ fn silence_instead_of_a_handshake_has_an_end() {
 }
 
 #[test]
-fn what_is_no_tls_is_closed_at_once_and_counted() {
+fn a_connection_without_tls_is_closed_at_once_and_counted() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for start in [
@@ -138,7 +139,7 @@ fn what_is_no_tls_is_closed_at_once_and_counted() {
     ] {
         let mut tcp = Connect::to(proxy.https).tcp().unwrap();
         tcp.write_all(start.as_bytes()).unwrap();
-        // An alert may come first.
+        // An alert may arrive first.
         while matches!(tcp.read(&mut [0; 100]), Ok(1..)) {}
     }
     let labels = [("result", "failed")];
@@ -147,7 +148,7 @@ fn what_is_no_tls_is_closed_at_once_and_counted() {
 }
 
 #[test]
-fn a_client_that_does_not_read_its_answer_is_cut() {
+fn a_client_that_does_not_read_its_response_is_cut() {
     let origin = Origin::answering(answer(200, &[], &vec![b'x'; 64 << 20]));
     let proxy = Proxy::start(origin.address, |config| {
         config.timeouts.response_write = SHORT
@@ -157,13 +158,13 @@ fn a_client_that_does_not_read_its_answer_is_cut() {
     let labels = [("cause", "client")];
     proxy.await_metric("ndes_proxy_responses_incomplete_total", &labels, 1.0);
     proxy.await_metric("ndes_proxy_connections_open", &[], 0.0);
-    // What it got by then does not look whole.
+    // The response that it has received by then is recognizably incomplete.
     assert!(connection.try_response().is_none());
     assert_ne!(connection.end(), End::CloseNotify);
 }
 
 #[test]
-fn slow_clients_do_not_keep_others_waiting() {
+fn slow_clients_do_not_delay_others() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let head = format!("POST {MSCEP}?operation=PKIOperation HTTP/1.1\r\nHost: {PUBLIC}\r\n");
@@ -186,7 +187,7 @@ fn slow_clients_do_not_keep_others_waiting() {
 }
 
 #[test]
-fn a_slow_upstream_does_not_keep_refusals_waiting() {
+fn a_slow_upstream_does_not_delay_refusals() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {

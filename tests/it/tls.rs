@@ -1,4 +1,4 @@
-//! Handshakes: what is resumed, what is too old, where the proxy listens.
+//! Handshakes: resumption, versions that are too old, and the listening addresses.
 
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -15,7 +15,7 @@ fn a_session_is_resumed_by_its_ticket() {
         let config = Arc::new(connect.config());
         let mut first = connect.open_with(config.clone()).unwrap();
         assert!(!first.is_resumed());
-        // In TLS 1.3 the ticket comes with the answer.
+        // In TLS 1.3 the ticket arrives with the response.
         assert_eq!(first.get(MSCEP).status, 200);
         let mut second = connect.open_with(config).unwrap();
         assert!(second.is_resumed(), "{version:?}");
@@ -24,7 +24,7 @@ fn a_session_is_resumed_by_its_ticket() {
 }
 
 #[test]
-fn a_resumed_session_is_held_to_its_own_sni() {
+fn a_resumed_session_belongs_to_its_own_sni() {
     let (first, second) = (Origin::ok(), Origin::ok());
     let proxy = Proxy::start_two(first.address, second.address);
     let connect = Connect::to(proxy.https).sni(OTHER);
@@ -53,7 +53,7 @@ fn old_client_hello(version: u8) -> Vec<u8> {
 }
 
 #[test]
-fn old_versions_of_tls_get_an_alert_and_are_counted() {
+fn old_tls_versions_get_an_alert_and_are_counted() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let ssl3_to_tls11 = [0, 1, 2];
@@ -62,7 +62,7 @@ fn old_versions_of_tls_get_an_alert_and_are_counted() {
         tcp.write_all(&old_client_hello(version)).unwrap();
         let mut answer = Vec::new();
         tcp.read_to_end(&mut answer).unwrap();
-        // One fatal alert and nothing else.
+        // One fatal alert and no other record.
         assert_eq!(answer.len(), 7, "{answer:02x?}");
         assert_eq!((answer[0], answer[5]), (21, 2), "{answer:02x?}");
     }
@@ -71,7 +71,7 @@ fn old_versions_of_tls_get_an_alert_and_are_counted() {
 }
 
 #[test]
-fn an_old_client_can_be_found_in_the_log() {
+fn an_old_client_can_be_identified_in_the_log() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, "");
     let mut tcp = Connect::to(binary.https)
@@ -94,7 +94,7 @@ fn an_old_client_can_be_found_in_the_log() {
 }
 
 #[test]
-fn every_address_is_listened_on() {
+fn the_proxy_listens_on_every_address() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.listen.https.push(([127, 0, 0, 2], 0).into());

@@ -1,4 +1,5 @@
-//! Connections to NDES: found by name, kept, given up in time, and what may be sent twice.
+//! Tests of the connections to NDES: name resolution, reuse, closed connections, and which requests
+//! may be sent twice.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -13,16 +14,16 @@ const CAPS: &str = "/certsrv/mscep/mscep.dll?operation=GetCACaps";
 const PKI: &str = "/certsrv/mscep/mscep.dll?operation=PKIOperation";
 const CONNECTIONS: &str = "ndes_proxy_upstream_connections_total";
 
-/// One worker, and so one shelf of kept connections.
+/// Starts a proxy with one worker, and therefore one set of idle connections.
 fn proxy(origin: &Origin) -> Proxy {
     Proxy::start(origin.address, |config| config.listen.workers = 1)
 }
 
 #[test]
-fn a_connection_serves_the_next_request_whatever_came_before() {
+fn a_connection_is_reused_after_every_kind_of_request() {
     let origin = Origin::ok();
     let proxy = proxy(&origin);
-    // Of several clients: the connection belongs to none of them.
+    // The requests are from several clients, because a connection does not belong to a client.
     for target in [CAPS, MSCEP, CAPS] {
         assert_eq!(proxy.get(target).status, 200);
     }
@@ -34,7 +35,7 @@ fn a_connection_serves_the_next_request_whatever_came_before() {
 }
 
 #[test]
-fn an_answer_that_ends_the_connection_ends_it() {
+fn a_response_with_connection_close_closes_the_connection() {
     for fields in [&["Connection: close"][..], &["connection: x, CLOSE"]] {
         let origin = Origin::answering(answer(200, fields, b"ok"));
         let proxy = proxy(&origin);
@@ -46,7 +47,7 @@ fn an_answer_that_ends_the_connection_ends_it() {
     }
 }
 
-/// How an origin ends a connection.
+/// How an origin closes a connection.
 type Leave = fn(&mut Wire);
 const LEAVES: [(&str, Leave); 3] = [
     ("close", Wire::close),
@@ -55,7 +56,7 @@ const LEAVES: [(&str, Leave); 3] = [
 ];
 
 #[test]
-fn connections_that_are_closed_after_each_answer_give_no_502() {
+fn connections_that_close_after_each_response_cause_no_502() {
     for (_, leave) in LEAVES {
         let origin = Origin::start(move |_, wire| {
             wire.send(answer(200, &[], b"ok"));
@@ -63,7 +64,7 @@ fn connections_that_are_closed_after_each_answer_give_no_502() {
         });
         let proxy = proxy(&origin);
         let mut client = proxy.connect();
-        // 1000 in all
+        // 1000 requests in total.
         for _ in 0..334 {
             let found = client.get(CAPS);
             assert_eq!((found.status, &found.body[..]), (200, &b"ok"[..]));
@@ -72,7 +73,7 @@ fn connections_that_are_closed_after_each_answer_give_no_502() {
 }
 
 #[test]
-fn over_such_connections_too_no_message_is_sent_twice() {
+fn no_message_is_sent_twice_if_connections_close_after_each_response() {
     for (name, leave) in LEAVES {
         let origin = Origin::start(move |_, wire| {
             wire.send(answer(200, &[], b"ok"));
@@ -82,7 +83,7 @@ fn over_such_connections_too_no_message_is_sent_twice() {
         let mut client = proxy.connect();
         let mut failed = 0;
         for number in 0..200 {
-            // GET and POST in turn, each with a message of its own.
+            // GET and POST alternately, each with its own message.
             let request = if number % 2 == 0 {
                 format!("GET {PKI}&message={number} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n")
             } else {
@@ -92,7 +93,8 @@ fn over_such_connections_too_no_message_is_sent_twice() {
             client.send(request);
             let found = client.response();
             if found.status != 200 {
-                // The origin went while the message was on its way: nobody can know more.
+                // The origin closed the connection while the message was in transit, so it is
+                // unknown whether NDES received it.
                 found.assert_refused(502, "upstream_closed");
                 failed += 1;
             }
@@ -107,8 +109,9 @@ fn over_such_connections_too_no_message_is_sent_twice() {
     }
 }
 
-/// Answers until a request has this in its target; then leaves without an answer.
-fn leaving_at(operation: &'static str, leave: Leave) -> Origin {
+/// Starts an origin that closes the connection without a response if the target contains
+/// `operation`.
+fn closing_at(operation: &'static str, leave: Leave) -> Origin {
     Origin::start(move |request, wire| {
         if request.target().contains(operation) {
             leave(wire);
@@ -119,11 +122,11 @@ fn leaving_at(operation: &'static str, leave: Leave) -> Origin {
 }
 
 #[test]
-fn a_message_whose_connection_dies_is_502_and_was_sent_once() {
+fn a_message_whose_connection_closes_is_502_and_is_sent_once() {
     for (name, leave) in LEAVES {
         for is_post in [false, true] {
             for is_reused in [false, true] {
-                let origin = leaving_at("PKIOperation", leave);
+                let origin = closing_at("PKIOperation", leave);
                 let proxy = proxy(&origin);
                 if is_reused {
                     assert_eq!(proxy.get(CAPS).status, 200);
@@ -134,7 +137,7 @@ fn a_message_whose_connection_dies_is_502_and_was_sent_once() {
                     proxy.get(&format!("{PKI}&message=x"))
                 };
                 found.assert_refused(502, "upstream_closed");
-                // Whatever were sent again would have come before the next answer.
+                // A message that was sent again would arrive before this request.
                 assert_eq!(proxy.get(CAPS).status, 200);
                 let requests = origin.requests();
                 let messages = requests.iter().filter(|r| r.target().starts_with(PKI));
@@ -147,8 +150,8 @@ fn a_message_whose_connection_dies_is_502_and_was_sent_once() {
 }
 
 #[test]
-fn a_read_is_repeated_once_its_kept_connection_has_died_and_only_then() {
-    // Dies with the second request of its first connection; a new one serves.
+fn a_read_is_repeated_only_if_its_reused_connection_closed() {
+    // The first connection closes at its second request. The next connection works.
     let origin = Origin::start(
         |request, wire| match (request.connection, request.target()) {
             (0, target) if target.contains("GetCACert") => wire.close(),
@@ -162,15 +165,15 @@ fn a_read_is_repeated_once_its_kept_connection_has_died_and_only_then() {
     let connections: Vec<_> = origin.requests().iter().map(|r| r.connection).collect();
     assert_eq!(connections, [0, 0, 1]);
 
-    // On a new connection its end is an answer: nothing is asked twice.
-    let origin = leaving_at("GetCACert", Wire::close);
+    // On a new connection the close is final, and the request is not repeated.
+    let origin = closing_at("GetCACert", Wire::close);
     let proxy = self::proxy(&origin);
     proxy.get(&target).assert_refused(502, "upstream_closed");
     assert_eq!(origin.requests().len(), 1);
 }
 
 #[test]
-fn the_upstream_is_found_by_its_name() {
+fn the_upstream_is_resolved_by_its_name() {
     let certificate = pki().internal_root.issue(&Leaf::server(&["localhost"]));
     let origin = Origin::with_certificate(&certificate.unwrap(), |_, wire| {
         wire.send(answer(200, &[], b"by name"))
@@ -182,10 +185,10 @@ fn the_upstream_is_found_by_its_name() {
 }
 
 #[test]
-fn a_name_that_is_unknown_is_502() {
-    // RFC 6761 §6.4: never resolved.
+fn an_unknown_name_is_502() {
+    // RFC 6761 §6.4: this name never resolves.
     let proxy = Proxy::start_text(&named("ndes.invalid"), |config| {
-        config.timeouts.upstream_connect = crate::support::PATIENCE;
+        config.timeouts.upstream_connect = crate::support::MAX_WAIT;
     });
     let found = proxy.get(CAPS);
     found.assert_refused(502, "upstream_name");
@@ -194,7 +197,7 @@ fn a_name_that_is_unknown_is_502() {
     proxy.await_metric("ndes_proxy_upstream_errors_total", &labels, 1.0);
 }
 
-/// An application whose upstream has no `address`.
+/// Returns the configuration of an application whose upstream has no `address`.
 fn named(authority: &str) -> String {
     let nowhere = SocketAddr::from(([127, 0, 0, 1], 1));
     let text = crate::support::proxy::application(PUBLIC, "public", nowhere);

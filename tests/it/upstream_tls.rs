@@ -1,5 +1,5 @@
-//! Whom the proxy trusts behind it: not one byte of a request goes to anybody else, the client
-//! learns nothing of the inside, and the log says all that an admin needs.
+//! Which upstreams the proxy trusts: no other server receives a byte of a request, the client
+//! learns nothing about the internal network, and the log contains all that an admin needs.
 
 use std::net::SocketAddr;
 
@@ -14,12 +14,12 @@ use crate::support::pki::pki;
 use crate::support::proxy::{ask, metric};
 use crate::support::upstream_tls::{
     common_name_only, demanding, demanding_after_the_request, expired, for_clients, issued, key,
-    not_yet_valid, of_a_stranger, of_an_impostor, of_other_names, old, plain_http, speaking,
-    without_common_cipher, without_intermediate, without_the_name,
+    not_yet_valid, of_ca_with_the_same_name, of_other_names, of_unknown_ca, old, plain_http,
+    speaking, without_common_cipher, without_intermediate, without_the_name,
 };
 use crate::support::{Connect, INTERNAL, MSCEP, Origin, PUBLIC, Proxy, Response, eventually, tcp};
 
-/// Every request to NDES begins so.
+/// The target of the request that the tests send to NDES.
 fn get_ca_caps() -> String {
     format!("{MSCEP}?operation=GetCACaps")
 }
@@ -30,7 +30,7 @@ fn origin(certificate: &Issued) -> Origin {
     })
 }
 
-/// What a client gets where NDES cannot be verified: nothing of the inside is in it.
+/// Asserts that the response reveals nothing internal if NDES cannot be verified.
 #[track_caller]
 fn assert_says_nothing(answer: &Response) {
     answer.assert_refused(502, "upstream_tls");
@@ -42,15 +42,15 @@ fn assert_says_nothing(answer: &Response) {
 }
 
 #[test]
-fn who_cannot_be_verified_gets_no_byte_and_the_log_says_why() {
+fn an_unverified_upstream_receives_no_byte_and_the_log_gives_the_reason() {
     for (certificate, kind, words) in [
         (
-            of_a_stranger(),
+            of_unknown_ca(),
             "unknown_issuer",
             &["CN=stranger CA", "into ca_roots"][..],
         ),
         (
-            of_an_impostor(),
+            of_ca_with_the_same_name(),
             "unknown_issuer",
             &[
                 "was not signed by the CN=internal root of ca_roots",
@@ -96,14 +96,14 @@ fn who_cannot_be_verified_gets_no_byte_and_the_log_says_why() {
         let opened = [("source", "opened")];
         let connections = metric(&metrics, "ndes_proxy_upstream_connections_total", &opened);
         assert_eq!(connections, 0.0);
-        // The handshake's end is the origin's to see.
+        // The origin may record the failed handshake a little later.
         eventually("a refused handshake", || origin.failed_handshakes() == 1);
         origin.assert_untouched();
     }
 }
 
-/// The real program before `upstream`: one request, its answer, its log line, its count. Returns
-/// all metrics.
+/// Starts the real program in front of `upstream` and checks one request, its response, its log
+/// line and its count. Returns all metrics.
 #[track_caller]
 fn assert_untrusted(upstream: SocketAddr, kind: &str, words: &[&str]) -> String {
     let proxy = Binary::run(upstream, "");
@@ -133,7 +133,7 @@ fn assert_untrusted(upstream: SocketAddr, kind: &str, words: &[&str]) -> String 
 }
 
 #[test]
-fn a_handshake_that_fails_otherwise_is_told_apart() {
+fn each_other_handshake_failure_has_its_own_kind() {
     let closing = Origin::closing();
     for (upstream, kind, words) in [
         (
@@ -171,7 +171,7 @@ fn a_handshake_that_fails_otherwise_is_told_apart() {
 }
 
 #[test]
-fn no_key_exchange_in_common_is_told() {
+fn a_missing_common_key_exchange_is_reported() {
     let mut provider = aws_lc_rs::default_provider();
     provider.kx_groups = vec![kx_group::X25519MLKEM768];
     provider.cipher_suites = vec![cipher_suite::TLS13_AES_128_GCM_SHA256];
@@ -187,7 +187,7 @@ fn no_key_exchange_in_common_is_told() {
 }
 
 #[test]
-fn a_demand_for_a_client_certificate_is_told() {
+fn a_demand_for_a_client_certificate_is_reported() {
     for version in [&version::TLS12, &version::TLS13] {
         let origin = Origin::with_config(demanding(version), |_, _| {});
         let words = &[
@@ -200,7 +200,7 @@ fn a_demand_for_a_client_certificate_is_told() {
 }
 
 #[test]
-fn a_demand_for_a_client_certificate_after_the_request_is_told() {
+fn a_demand_for_a_client_certificate_after_the_request_is_reported() {
     let upstream = demanding_after_the_request();
     let words = &[
         "began another TLS handshake",
@@ -209,9 +209,9 @@ fn a_demand_for_a_client_certificate_after_the_request_is_told() {
     assert_untrusted(upstream, "client_certificate_demanded", words);
 }
 
-/// Windows Server 2016 and 2019 speak TLS 1.2, 2022 and later 1.3.
+/// Windows Server 2016 and 2019 speak TLS 1.2, Windows Server 2022 and later speak 1.3.
 #[test]
-fn both_versions_of_tls_are_spoken_and_their_connections_kept() {
+fn both_tls_versions_are_supported_and_their_connections_reused() {
     for version in [&version::TLS12, &version::TLS13] {
         let origin = Origin::with_config(speaking(version), |_, wire| {
             wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
@@ -224,7 +224,7 @@ fn both_versions_of_tls_are_spoken_and_their_connections_kept() {
     }
 }
 
-/// An application whose upstream has these lines beside its roots.
+/// Returns an application whose upstream has these lines in addition to its roots.
 fn application(upstream: &str) -> String {
     format!(
         r#"
@@ -242,7 +242,7 @@ probe = {{ interval = "off" }}
 
 #[test]
 fn a_certificate_with_the_public_name_as_subject_is_verified_by_its_internal_name() {
-    // As Microsoft's guide for NDES behind a proxy has it.
+    // As described in Microsoft's guide for NDES behind a proxy.
     let origin = origin(&issued(Leaf {
         common_name: PUBLIC.to_owned(),
         ..Leaf::server(&[INTERNAL])
@@ -275,7 +275,7 @@ fn server_name_is_verified_and_sent_instead_of_the_host_of_the_url() {
 }
 
 #[test]
-fn a_pin_stands_for_the_name_and_for_nothing_else() {
+fn a_pin_replaces_only_the_check_of_the_name() {
     let now = OffsetDateTime::now_utc();
     let stranger = Pki::new("stranger CA", Key::EcdsaP256).unwrap();
     let expired = Leaf {
@@ -289,7 +289,7 @@ fn a_pin_stands_for_the_name_and_for_nothing_else() {
     for (certificate, pinned, kind) in [
         (&right, &right, None),
         (&right, &pki().internal, Some("pin_mismatch")),
-        // Chain and dates count with a pin, too.
+        // Chain and dates are verified with a pin, too.
         (&untrusted, &untrusted, Some("unknown_issuer")),
         (&expired, &expired, Some("expired")),
     ] {
@@ -312,7 +312,7 @@ fn a_pin_stands_for_the_name_and_for_nothing_else() {
     }
 }
 
-/// As `openssl dgst -sha256` prints it for the public key.
+/// Returns the pin as `openssl dgst -sha256` prints it for the public key.
 fn pin(issued: &Issued) -> String {
     let (_, certificate) = X509Certificate::from_der(issued.certificate()).unwrap();
     let digest =
@@ -322,8 +322,8 @@ fn pin(issued: &Issued) -> String {
 }
 
 #[test]
-fn the_roots_of_the_machine_and_of_the_public_side_count_for_nothing() {
-    // `public_root` is what devices trust, and not in ca_roots.
+fn only_the_roots_of_ca_roots_are_trusted() {
+    // `public_root` is trusted by devices, but it is not in ca_roots.
     let origin = origin(&pki().public_root.issue(&Leaf::server(&[INTERNAL])).unwrap());
     let proxy = Proxy::start(origin.address, |_| {});
     assert_says_nothing(&proxy.get(&get_ca_caps()));
@@ -331,7 +331,7 @@ fn the_roots_of_the_machine_and_of_the_public_side_count_for_nothing() {
 }
 
 #[test]
-fn a_message_goes_to_nobody_who_is_not_verified() {
+fn a_message_is_not_sent_to_an_unverified_upstream() {
     let origin = origin(&issued(Leaf::server(&["other.corp.test"])));
     let proxy = Proxy::start(origin.address, |_| {});
     let operation = format!("{MSCEP}?operation=PKIOperation");

@@ -1,4 +1,4 @@
-//! How long a URI, a body and a head may be, and that a client learns of it while it still sends.
+//! The limits on URI, body and head, whose refusals a client can read while it still sends.
 
 use crate::support::proxy::target_of;
 use crate::support::{End, MSCEP, Ndes, Origin, PUBLIC, Proxy, Response};
@@ -19,7 +19,7 @@ fn the_simulated_ndes_gets_65534_bytes_too() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
     let target = target_of(65_534);
-    // It enrols nobody, and says so.
+    // It refuses the enrolment in its response.
     assert_eq!(proxy.get(&target).status, 500);
     assert_eq!(ndes.requests()[0].target, target);
 }
@@ -150,11 +150,11 @@ fn bodies_that_do_not_fit_into_buffered_bytes_get_503() {
     response.assert_refused(503, "buffers_full");
     assert!(response.field("retry-after").is_some());
     assert_eq!(origin.requests().len(), 1);
-    // What the first one took was given back.
+    // The memory of the first one was released.
     assert_eq!(proxy.post(PKI_OPERATION, &[0; 1_000]).status, 200);
 }
 
-/// A GET with these field lines behind Host.
+/// Sends a GET with these field lines after Host.
 fn with_fields(proxy: &Proxy, fields: &str) -> Response {
     let mut connection = proxy.connect();
     connection.send(head(fields));
@@ -179,7 +179,7 @@ fn a_field_line_of_65534_bytes_passes_and_one_more_is_431() {
 }
 
 #[test]
-fn a_hundred_fields_pass_and_one_more_is_431() {
+fn a_hundred_header_fields_pass_and_one_more_is_431() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     // Host is one of them.

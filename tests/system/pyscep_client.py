@@ -1,9 +1,9 @@
-"""A device that enrols with the library pyscep, and polls where it has to wait.
+"""A client that enrols with the library pyscep, and polls while the response is PENDING.
 
 pyscep_client.py URL DIR CHALLENGE [CERTIFICATE]
 
-Its key is DIR/key.pem, made where it is not there. With a certificate of that key it renews. Prints
-a line for each answer: FAILURE and the failInfo, PENDING, SUCCESS.
+Its key is DIR/key.pem, which it creates if it does not exist. With a certificate of that key, it renews. It prints a
+line for each response: FAILURE and the failInfo, PENDING, or SUCCESS.
 """
 
 import os

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real SCEP clients enrol through ndes-proxy at a real SCEP server behind the simulated NDES:
-# micromdm scepclient, strongSwan pki and pyscep by POST, certmonger by GET.
+# Real SCEP clients enrol through ndes-proxy with a real SCEP server behind the simulated NDES: micromdm scepclient,
+# strongSwan pki and pyscep by POST, certmonger by GET.
 # shellcheck source=tests/system/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 # shellcheck source=tests/system/scep.sh
@@ -8,22 +8,23 @@
 install_pyscep
 isolate "$@"
 
-# shellcheck disable=SC2119  # nothing to tell it
+# shellcheck disable=SC2119  # no arguments
 start_scepserver
 start_demo --scep-server http://127.0.0.1:8080/scep
 echo "ndes-proxy: $demo_public"
 trust_demo
 
-# --- What each enrolment must have led to ----------------------------------------------------------
+# --- Checks after each enrolment -------------------------------------------------------------------
 
-# pki_operations METHOD: how many the proxy has answered with 200.
+# pki_operations METHOD: prints the number of PKIOperations by METHOD with status 200.
 pki_operations() {
     curl -fsS "$demo_metrics" | awk -v method="method=\"$1\"" '
         /^ndes_proxy_requests_total\{/ && /operation="PKIOperation"/ && /status="200"/ && index($0, method) { n += $NF }
         END { print n + 0 }'
 }
 
-# enrolled CLIENT METHOD: exactly one PKIOperation by METHOD since the last call, none by the other.
+# enrolled CLIENT METHOD: checks that since the last call there was exactly one PKIOperation by METHOD, and none by
+# the other method.
 posts=0
 gets=0
 enrolled() {

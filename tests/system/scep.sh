@@ -1,22 +1,22 @@
-# A real SCEP server and real SCEP clients; sourced after common.sh by the tests that enrol.
+# A real SCEP server and real SCEP clients. Tests that enrol source this file after common.sh.
 # shellcheck shell=bash
-# shellcheck disable=SC2154  # what common.sh sets
+# shellcheck disable=SC2154  # set by common.sh
 
 pyscep_version=0.0.14
 pyscep_venv=$target_dir/pyscep-$pyscep_version
 
-# install_pyscep: it imports more than it asks for; what of that Debian has is taken from there, as only
-# its oscrypto can read the version of its OpenSSL. As install_venv, to be called before `isolate`.
+# install_pyscep: installs pyscep with its undeclared dependencies. Those that Debian has are taken from Debian, because
+# only Debian's oscrypto can parse the version of Debian's OpenSSL. Like install_venv, call it before `isolate`.
 install_pyscep() {
     install_venv "$pyscep_venv" --system-site-packages --no-deps \
         "PyScep==$pyscep_version" certbuilder==0.14.2 csrbuilder==0.10.1
 }
 
-# start_scepserver ARG...: micromdm's at http://127.0.0.1:8080/scep, its CA in $issuing_ca, what it
-# issues in $work/depot.
+# start_scepserver ARG...: starts micromdm's server at http://127.0.0.1:8080/scep, with its CA in $issuing_ca and the
+# issued certificates in $work/depot.
 start_scepserver() {
-    # Not made by `scepserver ca -init`: its CA may not sign messages (keyUsage), and certmonger's
-    # OpenSSL minds. The server reads only keys encrypted the old way.
+    # Not created by `scepserver ca -init`, because the keyUsage of that CA does not allow it to sign messages, which
+    # certmonger's OpenSSL rejects. The server reads only keys encrypted in the traditional format.
     mkdir "$work/depot"
     issuing_ca=$work/depot/ca.pem
     openssl req -x509 -newkey rsa:2048 -noenc -keyout "$work/issuing.key" -out "$issuing_ca" \
@@ -27,7 +27,7 @@ start_scepserver() {
     wait_for 10 scepserver curl -fsS "http://127.0.0.1:8080/scep?operation=GetCACaps"
 }
 
-# issued NAME: the last certificate that the server has issued for CN=NAME.
+# issued NAME: prints the file of the last certificate that the server has issued for CN=NAME.
 issued() {
     local file
     file=$(find "$work/depot" -name "$1.*.pem" | sort -t . -k 1,1 -V | tail -n 1)
@@ -35,24 +35,24 @@ issued() {
     echo "$file"
 }
 
-# check_issued NAME FILE: a certificate of our CA for CN=NAME.
+# check_issued NAME FILE: checks that FILE is a certificate of the server's CA for CN=NAME.
 check_issued() {
     openssl verify -CAfile "$issuing_ca" "$2" >"$work/verify.log" 2>&1 || fail "$1: certificate does not verify"
     openssl x509 -in "$2" -noout -subject -nameopt RFC2253 | grep -Eq "[=,]CN=$1(,|\$)" ||
         fail "$1: wrong subject: $(openssl x509 -in "$2" -noout -subject)"
 }
 
-# trust_demo: as `start_demo` has it. certmonger's PKIOperation and all of strongSwan trust the
-# system's roots, whatever they are told.
+# trust_demo: makes the CA of `start_demo` a system root. For PKIOperation certmonger, and for all requests strongSwan,
+# use only the system roots and ignore their options.
 trust_demo() {
-    put_over /etc/hosts <<<"127.0.0.1 localhost scep.example.test"
-    put_over /etc/ssl/certs/ca-certificates.crt <"$demo_ca"
+    replace_file /etc/hosts <<<"127.0.0.1 localhost scep.example.test"
+    replace_file /etc/ssl/certs/ca-certificates.crt <"$demo_ca"
 }
 
 # --- micromdm scepclient ---------------------------------------------------------------------------
 
-# scepclient_in DIR ARG...: a device with key.pem and cert.pem in $work/DIR, which are made where
-# they are not there; where they are, it renews.
+# scepclient_in DIR ARG...: enrols a client with key.pem and cert.pem in $work/DIR. If they do not exist, it creates
+# them; if they do, it renews.
 scepclient_in() {
     local dir=$work/$1
     shift
@@ -63,13 +63,13 @@ scepclient_in() {
 
 # --- certmonger ------------------------------------------------------------------------------------
 
-# start_certmonger CA [RA]: a daemon of our own, for `getcert` with -c demo.
+# start_certmonger CA [RA]: starts a separate daemon, for `getcert` with -c demo.
 start_certmonger() {
     local cm=$work/certmonger ra=()
     [ $# = 1 ] || ra=(-r "$2")
-    # micromdm's server encrypts its answers with single DES, which OpenSSL 3 has only in its
-    # legacy provider; certmonger's helpers read this file only.
-    put_over /etc/ssl/openssl.cnf <<'CONF'
+    # micromdm's server encrypts its responses with single DES, which OpenSSL 3 has only in its legacy provider.
+    # certmonger's helpers read only this file.
+    replace_file /etc/ssl/openssl.cnf <<'CONF'
 openssl_conf = top
 [top]
 providers = providers
@@ -87,7 +87,7 @@ CONF
     wait_for 10 certmonger getcert list-cas
     getcert add-scep-ca -c demo -u "$demo_public" -R "$demo_ca" -N "$1" "${ra[@]}" >"$work/getcert.log" 2>&1 ||
         fail "getcert add-scep-ca"
-    # A request made before the server's certificates are known would be put off for hours.
+    # certmonger would delay a request by hours if it did not know the server's certificates yet.
     wait_for 30 "certmonger's GetCACert" knows_ca
 }
 
@@ -95,7 +95,7 @@ knows_ca() {
     [[ $(getcert list-cas -c demo) == *thumbprint* ]]
 }
 
-# certmonger_request NAME ARG...: a device with $work/NAME.key and $work/NAME.pem.
+# certmonger_request NAME ARG...: enrols a client with $work/NAME.key and $work/NAME.pem.
 certmonger_request() {
     local name=$1
     shift
@@ -103,14 +103,14 @@ certmonger_request() {
         -I "$name" -w -v "$@" >"$work/getcert.log" 2>&1
 }
 
-# certmonger_is STATE NAME: what has become of the request.
+# certmonger_is STATE NAME: checks the state of a request.
 certmonger_is() {
     [[ $(getcert list -i "$2") == *"status: $1"* ]]
 }
 
 # --- strongSwan ------------------------------------------------------------------------------------
 
-# strongswan_scep KEY ARG...: a device whose key is $work/KEY, which is made where it is not there.
+# strongswan_scep KEY ARG...: enrols a client with the key $work/KEY, which is created if it does not exist.
 strongswan_scep() {
     local key=$work/$1
     shift
@@ -120,16 +120,17 @@ strongswan_scep() {
         >"$work/strongswan.pem" 2>"$work/strongswan.log"
 }
 
-# strongswan_cannot_verify: version 5.9.8 got as far as micromdm's answer, which it cannot verify
-# with or without a proxy: it knows rsaEncryption there, and gets sha256WithRSAEncryption. So what
-# counts is what the server has issued, which it does only for a message whose signature is right.
+# strongswan_cannot_verify: checks that version 5.9.8 received micromdm's response, which it cannot verify with or
+# without a proxy: it supports only rsaEncryption as the algorithm of the signature, but receives
+# sha256WithRSAEncryption. So the test checks what the server has issued; it issues only for a message with a valid
+# signature.
 strongswan_cannot_verify() {
     grep -q "only RSA digest encryption supported" "$work/strongswan.log" || fail "strongSwan pki --scep"
 }
 
 # --- pyscep ----------------------------------------------------------------------------------------
 
-# pyscep_in DIR CHALLENGE [CERTIFICATE]: see pyscep_client.py; the key is in $work/DIR.
+# pyscep_in DIR CHALLENGE [CERTIFICATE]: runs pyscep_client.py with the key in $work/DIR.
 pyscep_in() {
     local dir=$work/$1
     shift
@@ -138,8 +139,8 @@ pyscep_in() {
         "$demo_public" "$dir" "$@" >"$work/pyscep.log" 2>&1
 }
 
-# pyscep_cannot_read: it did not get further than to a certificate that micromdm's server has
-# encrypted in pieces (BER), which its ASN.1 library does not know; that server has issued.
+# pyscep_cannot_read: checks that pyscep failed only when it read the issued certificate. micromdm's server encodes the
+# encrypted content in pieces (BER), which pyscep's ASN.1 library does not support.
 pyscep_cannot_read() {
     grep -q "method should have been primitive, but constructed was found" "$work/pyscep.log" || fail pyscep
 }

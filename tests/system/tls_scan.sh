@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# sslyze looks at the public side as a security audit does, with an RSA and an ECDSA certificate.
+# sslyze scans the public port as a security audit does, with an RSA and an ECDSA certificate.
 # shellcheck source=tests/system/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -8,9 +8,9 @@ venv=$target_dir/sslyze-$version
 install_venv "$venv" "" "sslyze==$version"
 isolate "$@"
 
-# --- A proxy with both kinds of certificates ---------------------------------------------------------
+# --- A proxy with both types of certificates ---------------------------------------------------------
 
-# leaf NAME KEY...: a certificate with that kind of key, signed by the throw-away root.
+# leaf NAME KEY_OPTION...: creates a certificate with that type of key, signed by the temporary root.
 leaf() {
     local name=$1
     shift
@@ -26,7 +26,7 @@ openssl req -x509 "${ecdsa[@]}" -noenc -days 90 -subj "/CN=Root" \
 leaf rsa -newkey rsa:2048
 leaf ecdsa "${ecdsa[@]}"
 
-# Nothing gets as far as an upstream.
+# No request reaches the upstream.
 cat >"$work/ndes-proxy.toml" <<CONF
 [listen]
 https = ["127.0.0.1:8443"]
@@ -41,14 +41,14 @@ CONF
 start proxy "$ndes_proxy" run --config "$work/ndes-proxy.toml"
 wait_for 10 "/readyz" curl -fsS http://127.0.0.1:9464/livez
 
-# --- What sslyze sees ------------------------------------------------------------------------------
+# --- The scan --------------------------------------------------------------------------------------
 
 "$venv/bin/sslyze" --quiet --json_out "$work/scan.json" --sni scep.example.com --mozilla_config disable \
     --sslv2 --sslv3 --tlsv1 --tlsv1_1 --tlsv1_2 --tlsv1_3 --compression --reneg --heartbleed --openssl_ccs \
     --robot --early_data --ems --fallback --elliptic_curves 127.0.0.1:8443 >"$work/sslyze.log" 2>&1 ||
     fail "sslyze"
 
-/usr/bin/python3 - "$work/scan.json" <<'PYTHON' || fail "what sslyze found"
+/usr/bin/python3 - "$work/scan.json" <<'PYTHON' || fail "findings of sslyze"
 import json, sys
 
 [server] = json.load(open(sys.argv[1]))["server_scan_results"]
@@ -87,14 +87,15 @@ check("no CCS injection", not result("openssl_ccs_injection")["is_vulnerable_to_
 robot = result("robot")["robot_result"]
 check(f"no ROBOT ({robot})", robot.startswith("NOT_VULNERABLE"))
 check("no early data (0-RTT)", not result("tls_1_3_early_data")["supports_early_data"])
-check("downgrades are noticed (TLS_FALLBACK_SCSV)", result("tls_fallback_scsv")["supports_fallback_scsv"])
+check("downgrades are detected (TLS_FALLBACK_SCSV)", result("tls_fallback_scsv")["supports_fallback_scsv"])
 check("extended master secret", result("tls_extended_master_secret")["supports_ems_extension"])
 sys.exit(failed)
 PYTHON
 
 # --- Session tickets -------------------------------------------------------------------------------
 
-# client ARG...: the handshake of openssl, and a request whose answer brings TLS 1.3's ticket, too.
+# client ARG...: performs a handshake with openssl and sends a request, because TLS 1.3's ticket arrives with the
+# response.
 client() {
     printf 'GET / HTTP/1.1\r\nHost: scep.example.com\r\nConnection: close\r\n\r\n' |
         openssl s_client -connect 127.0.0.1:8443 -servername scep.example.com -CAfile "$work/root.pem" \
@@ -109,8 +110,8 @@ done
 
 # --- Post-quantum key exchange ---------------------------------------------------------------------
 
-# No OpenSSL of Debian 12 has it. Asked by hand: a ClientHello that offers X25519MLKEM768 alone and
-# brings no key for it is answered with a HelloRetryRequest for it (RFC 8446 4.1.4).
+# Debian 12's OpenSSL does not support it, so the test sends its own ClientHello. It offers only X25519MLKEM768, without
+# a key share, and the server must respond with a HelloRetryRequest for that group (RFC 8446 section 4.1.4).
 /usr/bin/python3 - <<'PYTHON' || fail "X25519MLKEM768"
 import socket, sys
 
@@ -135,9 +136,9 @@ extensions = b"".join([
 hello = number(0x0303) + bytes(range(32)) + b"\0" + counted(number(0x1301)) + b"\1\0" + counted(extensions)
 with socket.create_connection(("127.0.0.1", 8443), timeout=10) as tcp:
     tcp.sendall(b"\x16\x03\x01" + counted(b"\1" + counted(hello, 3)))
-    answer = tcp.recv(4096)
+    response = tcp.recv(4096)
 retry = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
-asked_for = extension(51, number(X25519MLKEM768))
-sys.exit(0 if answer[:1] == b"\x16" and retry in answer and asked_for in answer else repr(answer))
+requested_group = extension(51, number(X25519MLKEM768))
+sys.exit(0 if response[:1] == b"\x16" and retry in response and requested_group in response else repr(response))
 PYTHON
 pass "post-quantum key exchange (X25519MLKEM768)"

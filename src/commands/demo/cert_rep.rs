@@ -7,7 +7,6 @@
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use rcgen::{KeyPair, PKCS_RSA_SHA256, SigningKey};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::degenerate::certificates_only;
 use super::der::{
@@ -15,7 +14,7 @@ use super::der::{
     element, integer, sequence, set_of,
 };
 use super::pki::Issued;
-use crate::scep::{FailInfo, MessageType, PkiStatus};
+use crate::scep::{Certificate, FailInfo, MessageType, PkiStatus};
 
 /// What a CertRep says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,10 +90,10 @@ fn attribute(id: &[u8], value: &[u8]) -> Vec<u8> {
 
 /// RFC 5652 §5.3, the signer named by issuer and serial number.
 fn signer_info(attributes: Vec<Vec<u8>>, signer: &Issued) -> Result<Vec<u8>, rcgen::Error> {
-    let (_, certificate) = X509Certificate::from_der(signer.certificate())
-        .map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
-    let serial = element(INTEGER, &[certificate.raw_serial()]);
-    let signer_id = sequence(&[certificate.issuer().as_raw(), &serial]);
+    let certificate =
+        Certificate::read(signer.certificate()).ok_or(rcgen::Error::CouldNotParseCertificate)?;
+    let serial = element(INTEGER, &[certificate.serial.as_bytes()]);
+    let signer_id = sequence(&[certificate.issuer.as_der(), &serial]);
 
     // Signed as a SET, sent as [0] of the same bytes (§5.4).
     let signed = set_of(attributes);

@@ -1,14 +1,14 @@
-//! How well a simulated NDES is: each way in which a real one is found ill, one at a time.
+//! The condition of a simulated NDES: healthy, or one of the faults that real servers have.
 //!
-//! Called by `ndes`. Who answers, and with which status, is what an admin sees in the field: the
-//! Server field tells HTTP.sys from IIS.
+//! Called by `ndes`. Status and Server field of each response are those that an admin observes in
+//! the field: the Server field distinguishes HTTP.sys from IIS.
 
 use http::StatusCode;
 
 use super::http_sys::{self, HttpSysLimits};
-use super::iis::{self, Answer};
+use super::iis::{self, FullResponse};
 
-/// One illness, or none.
+/// One fault, or none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Condition {
     /// With the Intune policy module: 403 to a request without operation
@@ -16,7 +16,7 @@ pub enum Condition {
     Healthy,
     /// 200 and the page of NDES to a request without operation
     PolicyModuleMissing,
-    /// 401 to everything: Windows authentication was left on
+    /// 401 to everything: Windows authentication is still enabled
     Unauthorized,
     /// 404 to everything: the role is not installed
     NotInstalled,
@@ -36,21 +36,21 @@ pub enum Condition {
     CapabilitiesFail,
     /// GetCACaps names nothing
     CapabilitiesEmpty,
-    /// GetCACaps without POSTPKIOperation: every message comes by GET
+    /// GetCACaps without POSTPKIOperation: devices send every message by GET
     CapabilitiesWithoutPost,
     /// GetCACaps without AES, SHA-256 and SHA-512
     CapabilitiesOld,
     /// 500 to GetCACert
     CertificatesFail,
-    /// GetCACert gives what nobody can read
+    /// GetCACert returns bytes that cannot be parsed
     CertificatesUnreadable,
-    /// GetCACert gives the CA alone
+    /// GetCACert returns only the CA certificate
     RaMissing,
     /// Both RA certificates expired yesterday
     RaExpired,
     /// Both RA certificates expire in ten days
     RaExpiring,
-    /// The CA has a new key, the RA certificates are of the old one
+    /// The CA has a new key, the old key signed the RA certificates
     CaRenewed,
     /// The CA certificate is signed with SHA-1
     CaSha1,
@@ -60,16 +60,16 @@ pub enum Condition {
     IisLimits,
     /// MaxFieldLength and MaxRequestBytes of HTTP.sys as installed: 400 and 414 beyond 16384 bytes
     HttpSysLimits,
-    /// No answer as long as this lasts
+    /// No response as long as this condition lasts
     Late,
-    /// Closes the connection where an answer is due
+    /// Closes the connection instead of responding
     HangsUp,
 }
 
 impl Condition {
-    /// What mscep.dll, or who stands before it, answers in this condition; none where the answer
-    /// is that of a healthy NDES. `operation` as in the query.
-    pub(super) fn answer(self, operation: Option<&[u8]>) -> Option<Answer> {
+    /// Returns the response of mscep.dll, IIS or HTTP.sys in this condition. Returns `None` if it
+    /// is that of a healthy NDES. `operation` is the value in the query.
+    pub(super) fn response(self, operation: Option<&[u8]>) -> Option<FullResponse> {
         Some(match (self, operation) {
             (Self::PolicyModuleMissing, None) => enrollment_page(),
             (Self::Unauthorized, _) => iis::windows_authentication(),
@@ -78,7 +78,7 @@ impl Condition {
             (Self::PoolBusy, _) => iis::page(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "503 - Service Unavailable",
-                "The application has all the requests that it may have.",
+                "The application has reached its limit of concurrent requests.",
             ),
             (Self::PkiOperationForbidden, Some(PKI_OPERATION)) => iis::forbidden(),
             (Self::PkiOperationPage, Some(PKI_OPERATION)) => enrollment_page(),
@@ -93,18 +93,18 @@ impl Condition {
             (Self::CapabilitiesOld, Some(GET_CA_CAPS)) => {
                 capabilities("POSTPKIOperation\r\nRenewal\r\nSHA-1\r\nDES3\r\n")
             }
-            (Self::CertificatesUnreadable, Some(GET_CA_CERT)) => iis::answer(
+            (Self::CertificatesUnreadable, Some(GET_CA_CERT)) => iis::response(
                 StatusCode::OK,
                 "application/x-x509-ca-ra-cert",
-                // A SEQUENCE that promises more than comes.
+                // A SEQUENCE whose length exceeds the body.
                 &b"\x30\x82\x10\x00\x06\x09"[..],
             ),
             _ => return None,
         })
     }
 
-    /// Whether GetCACert gives other certificates than those installed.
-    pub(super) fn is_of_certificates(self) -> bool {
+    /// Whether GetCACert returns other certificates than those installed.
+    pub(super) fn changes_certificates(self) -> bool {
         matches!(
             self,
             Self::RaMissing
@@ -116,7 +116,7 @@ impl Condition {
         )
     }
 
-    /// What is left of `limits`.
+    /// Returns `limits`, lowered by this condition.
     pub(super) fn limits(self, limits: &HttpSysLimits) -> HttpSysLimits {
         let mut limits = limits.clone();
         match self {
@@ -134,12 +134,12 @@ impl Condition {
     }
 }
 
-pub(super) fn capabilities(words: &'static str) -> Answer {
-    iis::answer(StatusCode::OK, "text/plain", words)
+pub(super) fn capabilities(words: &'static str) -> FullResponse {
+    iis::response(StatusCode::OK, "text/plain", words)
 }
 
-/// What mscep.dll shows a browser.
-fn enrollment_page() -> Answer {
+/// The page that mscep.dll sends to a browser.
+fn enrollment_page() -> FullResponse {
     iis::page(
         StatusCode::OK,
         "Network Device Enrollment Service",

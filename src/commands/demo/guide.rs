@@ -1,4 +1,4 @@
-//! What the demo prints: where it is, and commands to copy, each with the answer to expect.
+//! The text that the demo prints: its addresses, and commands to copy with the expected results.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -8,8 +8,8 @@ use super::condition::Condition;
 use super::{Demo, PUBLIC_NAME};
 
 impl Demo {
-    /// What to try, once the proxy listens on these addresses: commands to copy, each with the
-    /// answer to expect.
+    /// Returns the text for a proxy that listens on these addresses: commands to copy, each with
+    /// the expected result.
     pub fn guide(&self, public: SocketAddr, admin: SocketAddr) -> String {
         let port = public.port();
         let host = match public.ip() {
@@ -31,9 +31,9 @@ impl Demo {
         let most = fill(LONGEST_TARGET);
         let one_more = fill(LONGEST_TARGET + 1);
         let ndes = self.ndes.address;
-        let ill = match self.condition.to_possible_value() {
+        let unhealthy = match self.condition.to_possible_value() {
             Some(word) if self.condition != Condition::Healthy => format!(
-                "\nIt is ill ({}): the answers below are those of a healthy one.",
+                "\nIt is unhealthy ({}): the results below are those of a healthy NDES.",
                 word.get_name()
             ),
             _ => String::new(),
@@ -41,8 +41,8 @@ impl Demo {
         format!(
             "\
 The proxy publishes {site}{MSCEP}
-before a simulated NDES on {ndes}.{ill}
-The throw-away files are removed when the demo ends.
+in front of a simulated NDES on {ndes}.{unhealthy}
+The temporary files are removed when the demo ends.
 
   public:  {site}{MSCEP}
   status:  http://{admin}/
@@ -50,7 +50,7 @@ The throw-away files are removed when the demo ends.
   CA:      {dir}/demo-ca.pem
   config:  {dir}/ndes-proxy.toml
 
-# What can the server do? One word a line, POSTPKIOperation among them.
+# The capabilities of NDES: one word per line, POSTPKIOperation among them.
 {curl} '{site}{MSCEP}?operation=GetCACaps'
 
 # The usual check of an NDES with the Intune policy module: its own 403 page.
@@ -65,10 +65,10 @@ The throw-away files are removed when the demo ends.
 # The page with the challenge passwords is not published: 404
 {curl} {status} '{site}/certsrv/mscep_admin/'
 
-# Nor is an operation that is for the inside only: 400
+# An operation for internal use only is refused: 400
 {curl} {status} '{site}{MSCEP}?operation=NDESGenerateChallenge'
 
-# What the proxy counted of all that
+# The metrics of the proxy about these requests
 curl -s http://{admin}/metrics
 "
         )

@@ -1,6 +1,6 @@
-//! IIS as the simulated NDES shows it: how it reads a path, and its pages.
+//! Simulates IIS: how it reads a path, and its pages.
 //!
-//! Called by `ndes` and, for the answers of request filtering, by `http_sys`.
+//! Called by `ndes`, and by `http_sys` for the responses of request filtering.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
@@ -8,21 +8,23 @@ use http_body_util::Full;
 
 use super::query::percent_decode;
 
-pub type Answer = Response<Full<Bytes>>;
+/// A response with its complete body.
+pub type FullResponse = Response<Full<Bytes>>;
 
-/// What is found at a path.
+/// The resource at a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// mscep.dll, with or without a path behind it, and the folder it is the default page of.
+pub enum Resource {
+    /// mscep.dll, with or without a path after it, and the folder whose default page it is.
     Mscep,
-    /// Where challenge passwords are shown after Windows authentication: never to be published.
+    /// The page that shows challenge passwords after Windows authentication. It must never be
+    /// published.
     MscepAdmin,
     Elsewhere,
 }
 
-impl Place {
-    /// Reads the path of a request as IIS does: decoded once, `\` is `/`, empty and dot segments
-    /// resolved, any case.
+impl Resource {
+    /// Reads the path of a request as IIS does: percent-decodes it once, treats `\` as `/`,
+    /// resolves empty and dot segments, and ignores case.
     pub fn of(raw_path: &str) -> Self {
         let decoded = percent_decode(raw_path).to_ascii_lowercase();
         let mut segments: Vec<&[u8]> = Vec::new();
@@ -43,56 +45,63 @@ impl Place {
     }
 }
 
-/// A page that IIS or a module in it answers with.
-pub fn page(status: StatusCode, heading: &str, text: &str) -> Answer {
-    answer(status, "text/html", html(heading, text))
+/// Returns an HTML page of IIS or of a module in it.
+pub fn page(status: StatusCode, heading: &str, text: &str) -> FullResponse {
+    response(status, "text/html", html(heading, text))
 }
 
-/// 401 of a folder with Windows authentication, which offers both schemes.
-pub fn windows_authentication() -> Answer {
-    let mut answer = page(
+/// Returns the 401 of a folder with Windows authentication, which offers both schemes.
+pub fn windows_authentication() -> FullResponse {
+    let mut response = page(
         StatusCode::UNAUTHORIZED,
         "401 - Unauthorized: Access is denied due to invalid credentials.",
-        "This folder asks for a Windows account.",
+        "This folder requires a Windows account.",
     );
     for scheme in ["Negotiate", "NTLM"] {
         let value = HeaderValue::from_static(scheme);
-        answer.headers_mut().append(header::WWW_AUTHENTICATE, value);
+        response
+            .headers_mut()
+            .append(header::WWW_AUTHENTICATE, value);
     }
-    answer
+    response
 }
 
-pub fn forbidden() -> Answer {
+pub fn forbidden() -> FullResponse {
     page(
         StatusCode::FORBIDDEN,
         "403 - Forbidden: Access is denied.",
-        "This page cannot be shown with the rights that you have.",
+        "You do not have permission to view this page.",
     )
 }
 
-pub fn internal_error() -> Answer {
+pub fn internal_error() -> FullResponse {
     page(
         StatusCode::INTERNAL_SERVER_ERROR,
         "500 - Internal server error.",
-        "The request could not be worked on.",
+        "The request could not be processed.",
     )
 }
 
-/// An answer that went through IIS; `Content-Length` comes from hyper.
-pub fn answer(status: StatusCode, content_type: &'static str, body: impl Into<Bytes>) -> Answer {
+/// Returns a response with the header fields that IIS adds. hyper adds `Content-Length`.
+pub fn response(
+    status: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Bytes>,
+) -> FullResponse {
     let content_type = HeaderValue::from_static(content_type);
     with_server_fields(status, Some(content_type), body.into())
 }
 
-/// The same for what another server said, which may have named no content type.
+/// Returns a response of another server with the header fields that IIS adds. The content type is
+/// optional because the other server may omit it.
 pub fn with_server_fields(
     status: StatusCode,
     content_type: Option<HeaderValue>,
     body: Bytes,
-) -> Answer {
-    let mut answer = Response::new(Full::new(body));
-    *answer.status_mut() = status;
-    let headers = answer.headers_mut();
+) -> FullResponse {
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
     if let Some(content_type) = content_type {
         headers.insert(header::CONTENT_TYPE, content_type);
     }
@@ -101,7 +110,7 @@ pub fn with_server_fields(
         HeaderValue::from_static("Microsoft-IIS/10.0"),
     );
     headers.insert("x-powered-by", HeaderValue::from_static("ASP.NET"));
-    answer
+    response
 }
 
 pub fn html(heading: &str, text: &str) -> String {
@@ -116,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn mscep_is_found_by_every_spelling() {
+    fn every_spelling_of_the_path_leads_to_mscep() {
         for path in [
             "/certsrv/mscep/mscep.dll",
             "/certsrv/mscep/mscep.dll/",
@@ -126,12 +135,12 @@ mod tests {
             "//certsrv/./x/../mscep\\mscep.dll",
             "/%63ertsrv/mscep/mscep%2edll",
         ] {
-            assert_eq!(Place::of(path), Place::Mscep, "{path}");
+            assert_eq!(Resource::of(path), Resource::Mscep, "{path}");
         }
     }
 
     #[test]
-    fn mscep_admin_is_reached_by_every_detour() {
+    fn every_indirect_path_to_mscep_admin_is_recognised() {
         for path in [
             "/certsrv/mscep_admin",
             "/certsrv/mscep_admin/x",
@@ -141,12 +150,12 @@ mod tests {
             "/certsrv/mscep/%2e%2e/mscep_admin",
             "/../certsrv//mscep_admin",
         ] {
-            assert_eq!(Place::of(path), Place::MscepAdmin, "{path}");
+            assert_eq!(Resource::of(path), Resource::MscepAdmin, "{path}");
         }
     }
 
     #[test]
-    fn the_rest_is_elsewhere() {
+    fn all_other_paths_are_elsewhere() {
         for path in [
             "/",
             "*",
@@ -157,7 +166,7 @@ mod tests {
             // Decoded once only.
             "/certsrv/mscep/%252e%252e/mscep_admin",
         ] {
-            assert_eq!(Place::of(path), Place::Elsewhere, "{path}");
+            assert_eq!(Resource::of(path), Resource::Elsewhere, "{path}");
         }
     }
 }

@@ -1,8 +1,8 @@
-//! A simulated NDES: HTTPS, the limits of HTTP.sys, and what mscep.dll answers once the Intune
-//! policy module is installed, or in any other [`Condition`].
+//! A simulated NDES: HTTPS, the limits of HTTP.sys, and the responses of mscep.dll with the Intune
+//! policy module, or in any other [`Condition`].
 //!
-//! Called by the demo, and by tests and benches that want an upstream. It enrols nobody by itself;
-//! with a real SCEP server behind it, it does.
+//! Called by the demo, and by tests and benches that need an upstream. It issues certificates only
+//! with a real SCEP server behind it.
 
 use std::error::Error;
 use std::io;
@@ -20,7 +20,7 @@ use super::enrolment::Enrolment;
 use super::http_sys::HttpSysLimits;
 use super::pki::Issued;
 use super::ra::ScepCertificates;
-use super::record::Seen;
+use super::record::RecordedRequest;
 use super::relay::ScepServer;
 
 mod server;
@@ -29,18 +29,18 @@ mod state;
 use server::Server;
 use state::State;
 
-/// How to simulate.
+/// The options of a simulated NDES.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Port 0 takes any free one.
+    /// Port 0 selects any free port.
     pub listen: SocketAddr,
     pub limits: HttpSysLimits,
     pub condition: Condition,
-    /// What PKIOperation is answered with; none is 500, as from an NDES that cannot read a message.
+    /// The result of PKIOperation. `None` means 500, as from an NDES that cannot read a message.
     pub enrolment: Option<Enrolment>,
-    /// Answers GetCACaps, GetCACert and PKIOperation where the condition does not.
+    /// Responds to GetCACaps, GetCACert and PKIOperation unless the condition defines the response.
     pub scep_server: Option<ScepServer>,
-    /// Keep the last 1000 requests for [`SimulatedNdes::requests`].
+    /// Whether to keep the last 1000 requests for [`SimulatedNdes::requests`].
     pub record: bool,
 }
 
@@ -57,7 +57,7 @@ impl Default for Options {
     }
 }
 
-/// A simulated NDES at work, until it is stopped or dropped.
+/// A simulated NDES that runs until it is stopped or dropped.
 pub struct SimulatedNdes {
     pub address: SocketAddr,
     server: Arc<Server>,
@@ -65,30 +65,31 @@ pub struct SimulatedNdes {
 }
 
 impl SimulatedNdes {
-    /// The number of TCP connections so far, those without a TLS handshake included.
+    /// Returns the number of TCP connections so far, including those without a TLS handshake.
     pub fn connections(&self) -> u64 {
         self.server.connections.load(Ordering::Relaxed)
     }
 
-    /// The last 1000 requests, oldest first; none without [`Options::record`].
-    pub fn requests(&self) -> Vec<Seen> {
+    /// Returns the last 1000 requests, oldest first. The list is empty without [`Options::record`].
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.server.record.requests()
     }
 
-    /// From now on it is so. Answers that [`Condition::Late`] held back come as this has it.
+    /// Changes the condition. Requests that [`Condition::Late`] delayed get the response of the new
+    /// condition.
     ///
     /// # Errors
-    /// Only when the crypto library cannot make a key for certificates that go with it.
+    /// The crypto library cannot generate a key for the certificates of the condition.
     pub fn set(&self, condition: Condition) -> Result<(), rcgen::Error> {
         self.server.state.set(condition)
     }
 
-    /// From now on every request to enrol ends so; none is 500.
+    /// Changes the result of PKIOperation. `None` means 500.
     pub fn set_enrolment(&self, enrolment: Option<Enrolment>) {
         self.server.state.set_enrolment(enrolment);
     }
 
-    /// From now on GetCACert gives these, as after a renewal.
+    /// Changes the certificates of GetCACert, as a renewal does.
     ///
     /// # Errors
     /// As for [`Self::set`].
@@ -96,10 +97,10 @@ impl SimulatedNdes {
         self.server.state.set_certificates(scep)
     }
 
-    /// Closes the listener and all connections; the port is free when this returns.
+    /// Closes the listener and all connections. The port is free when this returns.
     pub async fn stop(mut self) {
         self.accepting.abort();
-        // Cancelled is what it is meant to be.
+        // The result is always that the task was cancelled.
         let _ = (&mut self.accepting).await;
     }
 }
@@ -110,11 +111,11 @@ impl Drop for SimulatedNdes {
     }
 }
 
-/// Starts a simulated NDES with this TLS certificate, whose GetCACert gives these certificates.
+/// Starts a simulated NDES with `certificate` for TLS and `scep` for GetCACert.
 ///
 /// # Errors
-/// Those of binding `options.listen`; `InvalidInput` if rustls does not take the certificate, or
-/// none can be made that go with `options.condition`.
+/// Errors of binding `options.listen`. `InvalidInput` if rustls does not accept the certificate, or
+/// the certificates of `options.condition` cannot be generated.
 pub async fn start(
     options: Options,
     certificate: &Issued,
@@ -142,7 +143,7 @@ fn invalid(error: impl Error + Send + Sync + 'static) -> io::Error {
 }
 
 async fn accept(listener: TcpListener, tls: TlsAcceptor, server: Arc<Server>) {
-    // Dropped with this task, and all connections with it.
+    // Dropping this with the task closes all connections.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -151,7 +152,7 @@ async fn accept(listener: TcpListener, tls: TlsAcceptor, server: Arc<Server>) {
                     server.connections.fetch_add(1, Ordering::Relaxed);
                     connections.spawn(Arc::clone(&server).serve(stream, tls.clone()));
                 }
-                // Out of file descriptors: it passes when connections end.
+                // Out of file descriptors: temporary, until other connections are closed.
                 Err(error) => {
                     tracing::warn!(%error, "simulated NDES: accept");
                     tokio::time::sleep(ACCEPT_PAUSE).await;

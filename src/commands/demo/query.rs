@@ -1,8 +1,8 @@
-//! A query string as NDES reads it, leniently on purpose: what a proxy lets through by mistake is
-//! then understood here as a real server might.
+//! Reads a query string as NDES does. The reader is lenient on purpose, so that it interprets a
+//! query that a proxy forwards by mistake as a real server might.
 
-/// The value of the first parameter `operation` (RFC 8894 §4.1), its name in any case; both
-/// percent-decoded once.
+/// Returns the value of the first parameter `operation` (RFC 8894 §4.1). Ignores the case of the
+/// name. Percent-decodes name and value once.
 pub fn operation(raw: &str) -> Option<Vec<u8>> {
     raw.split('&').find_map(|parameter| {
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
@@ -11,7 +11,7 @@ pub fn operation(raw: &str) -> Option<Vec<u8>> {
     })
 }
 
-/// Decodes each `%XX` once; a `%` that no two hex digits follow stays.
+/// Decodes each `%XX` once. Keeps a `%` that is not followed by two hexadecimal digits.
 pub fn percent_decode(text: &str) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
@@ -43,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_of_any_spelling_counts_and_is_decoded_once() {
+    fn the_first_operation_in_any_case_counts_and_is_decoded_once() {
         for (query, value) in [
             (
                 "x=1&message=a&operation=PKIOperation&operation=late",
@@ -51,7 +51,7 @@ mod tests {
             ),
             ("message=AA==&OPER%41TION=%2541", Some(b"%41")),
             ("operation=a=b", Some(b"a=b")),
-            // Not the same as none.
+            // An empty value differs from a missing parameter.
             ("operation", Some(b"")),
             ("", None),
         ] {
@@ -60,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_escape_stays_as_it_is() {
+    fn an_invalid_escape_is_kept_unchanged() {
         assert_eq!(percent_decode("%zz%4%"), b"%zz%4%");
         assert_eq!(percent_decode("%41%2f"), b"A/");
     }

@@ -1,4 +1,4 @@
-//! What the simulated NDES was asked, kept for tests that compare byte for byte.
+//! Records the requests to the simulated NDES, for tests that compare them byte for byte.
 //!
 //! Called by `ndes`.
 
@@ -8,19 +8,19 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use http::{Version, request};
 
-/// A request as it came in. hyper has lower-cased the field names and trimmed the values.
+/// A request as received. hyper has lower-cased the field names and trimmed the values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Seen {
+pub struct RecordedRequest {
     pub method: String,
-    /// Byte for byte as in the request line (but hyper drops a `#` and what follows).
+    /// Byte for byte as in the request line, but hyper drops a `#` and all bytes after it.
     pub target: String,
     pub version: Version,
-    /// Several fields of one name stand in their order.
+    /// The header fields. Several fields with the same name keep their order.
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Bytes,
 }
 
-impl Seen {
+impl RecordedRequest {
     pub(super) fn new(head: &request::Parts, target: &str, body: &Bytes) -> Self {
         let headers = head.headers.iter();
         Self {
@@ -37,19 +37,19 @@ impl Seen {
 
 /// The last [`RECORDED`] requests.
 #[derive(Default)]
-pub(super) struct Record(Mutex<VecDeque<Seen>>);
+pub(super) struct Recorder(Mutex<VecDeque<RecordedRequest>>);
 
-impl Record {
-    pub(super) fn add(&self, seen: Seen) {
+impl Recorder {
+    pub(super) fn add(&self, request: RecordedRequest) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() == RECORDED {
             all.pop_front();
         }
-        all.push_back(seen);
+        all.push_back(request);
     }
 
-    /// Oldest first.
-    pub(super) fn requests(&self) -> Vec<Seen> {
+    /// Returns the requests, oldest first.
+    pub(super) fn requests(&self) -> Vec<RecordedRequest> {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter().cloned().collect()
     }

@@ -1,7 +1,7 @@
-//! A real SCEP server behind the simulated NDES, asked over plain HTTP.
+//! Forwards requests of the simulated NDES to a real SCEP server over plain HTTP.
 //!
-//! Called by `ndes` for GetCACaps, GetCACert and PKIOperation. All three have to come from the
-//! same server: a device encrypts its request for the certificates that GetCACert gave it.
+//! Called by `ndes` for GetCACaps, GetCACert and PKIOperation. The same server must respond to all
+//! three, because a device encrypts its request with the certificates from GetCACert.
 
 use std::io;
 use std::str::FromStr;
@@ -16,9 +16,9 @@ use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::iis::{self, Answer};
+use super::iis::{self, FullResponse};
 
-/// Where the SCEP server is: `http://host:port/path`, port 80 if none is said.
+/// The URL of the SCEP server: `http://host:port/path`. The default port is 80.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScepServer {
     authority: Authority,
@@ -26,10 +26,10 @@ pub struct ScepServer {
 }
 
 impl FromStr for ScepServer {
-    type Err = NotAScepServer;
+    type Err = InvalidScepServer;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = || NotAScepServer(text.to_owned());
+        let refuse = || InvalidScepServer(text.to_owned());
         let uri: Uri = text.parse().map_err(|_| refuse())?;
         let plain = uri.scheme() == Some(&Scheme::HTTP) && uri.query().is_none();
         match uri.authority() {
@@ -42,31 +42,36 @@ impl FromStr for ScepServer {
     }
 }
 
-/// The text is no URL of a SCEP server.
+/// The text is not the URL of a SCEP server.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not of the form http://host:port/path (no https, no query)")]
-pub struct NotAScepServer(String);
+pub struct InvalidScepServer(String);
 
 impl ScepServer {
-    /// GetCACaps and GetCACert: the query goes on as it came.
+    /// Forwards GetCACaps or GetCACert with an unchanged query.
     ///
     /// # Errors
-    /// When the server cannot be reached or gives no whole HTTP answer within a minute.
-    pub async fn get(&self, query: &str) -> Result<Answer, RelayError> {
-        self.ask(Method::GET, query, Bytes::new()).await
+    /// The server cannot be reached, or does not send a complete HTTP response within a minute.
+    pub async fn get(&self, query: &str) -> Result<FullResponse, RelayError> {
+        self.request(Method::GET, query, Bytes::new()).await
     }
 
-    /// A PKIOperation with the message in bytes, always by POST: a GET would have to be escaped in
-    /// the one form that this server reads, and real NDES takes both.
+    /// Forwards a PKIOperation with the decoded message, always by POST. A GET would need the
+    /// escaping that this particular server reads, and a real NDES accepts both methods.
     ///
     /// # Errors
     /// As for [`Self::get`].
-    pub async fn pki_operation(&self, message: Bytes) -> Result<Answer, RelayError> {
-        self.ask(Method::POST, "operation=PKIOperation", message)
+    pub async fn pki_operation(&self, message: Bytes) -> Result<FullResponse, RelayError> {
+        self.request(Method::POST, "operation=PKIOperation", message)
             .await
     }
 
-    async fn ask(&self, method: Method, query: &str, body: Bytes) -> Result<Answer, RelayError> {
+    async fn request(
+        &self,
+        method: Method,
+        query: &str,
+        body: Bytes,
+    ) -> Result<FullResponse, RelayError> {
         let mut request = Request::builder()
             .uri(format!("{}?{query}", self.path))
             .header(HOST, self.authority.as_str());
@@ -74,12 +79,12 @@ impl ScepServer {
             request = request.header(CONTENT_TYPE, "application/x-pki-message");
         }
         let request = request.method(method).body(Full::new(body))?;
-        tokio::time::timeout(PATIENCE, self.exchange(request))
+        tokio::time::timeout(TIMEOUT, self.exchange(request))
             .await
-            .unwrap_or(Err(RelayError::Late))
+            .unwrap_or(Err(RelayError::Timeout))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, RelayError> {
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<FullResponse, RelayError> {
         let address = match self.authority.port() {
             Some(_) => self.authority.to_string(),
             None => format!("{}:80", self.authority),
@@ -88,39 +93,40 @@ impl ScepServer {
             .await
             .map_err(RelayError::Connect)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-        let answer = async {
+        let response = async {
             let (head, body) = sender.send_request(request).await?.into_parts();
-            let body = Limited::new(body, MAX_ANSWER).collect().await;
+            let body = Limited::new(body, MAX_RESPONSE_BYTES).collect().await;
             let body = body.map_err(RelayError::Body)?.to_bytes();
             let content_type = head.headers.get(CONTENT_TYPE).cloned();
             Ok(iis::with_server_fields(head.status, content_type, body))
         };
-        // hyper wants the connection polled beside the request; its errors come through the answer.
-        tokio::pin!(connection, answer);
+        // hyper requires that the connection is polled together with the request. The response
+        // future returns the errors of both.
+        tokio::pin!(connection, response);
         tokio::select! {
-            answer = &mut answer => answer,
-            _ = &mut connection => answer.as_mut().await,
+            response = &mut response => response,
+            _ = &mut connection => response.as_mut().await,
         }
     }
 }
 
-/// Why the SCEP server gave no answer.
+/// The reason why there is no response of the SCEP server.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     #[error("the SCEP server cannot be reached")]
     Connect(#[source] io::Error),
-    #[error("no HTTP request can be made of this query")]
+    #[error("the query cannot be used in an HTTP request")]
     Request(#[from] http::Error),
-    #[error("the SCEP server gave no HTTP answer")]
+    #[error("the SCEP server did not send an HTTP response")]
     Http(#[from] hyper::Error),
-    #[error("the SCEP server's answer broke off or is over 16 MiB")]
+    #[error("the SCEP server's response is incomplete or larger than 16 MiB")]
     Body(#[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the SCEP server did not answer within a minute")]
-    Late,
+    #[error("the SCEP server did not respond within a minute")]
+    Timeout,
 }
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const MAX_ANSWER: usize = 16 << 20;
+const TIMEOUT: Duration = Duration::from_secs(60);
+const MAX_RESPONSE_BYTES: usize = 16 << 20;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! The demo's files and its commands.
+//! Tests of the demo's files and commands.
 
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -16,7 +16,7 @@ async fn demo() -> Demo {
 }
 
 #[tokio::test]
-async fn the_files_are_there_for_the_owner_and_go_with_the_demo() {
+async fn only_the_owner_can_read_the_files_and_they_are_removed_with_the_demo() {
     let demo = demo().await;
     let dir = demo.dir().to_owned();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -48,8 +48,8 @@ async fn two_demos_of_one_process_do_not_share_a_directory() {
 }
 
 #[test]
-fn a_busy_port_gives_way_to_a_free_one() {
-    // An address of its own, so that no other test can take the port once it is free.
+fn a_port_in_use_is_replaced_by_a_free_one() {
+    // A loopback address that no other test uses, so that none can take the port once it is free.
     let listener = TcpListener::bind("127.77.0.2:0").unwrap();
     let busy = listener.local_addr().unwrap();
     assert_eq!(or_any_port(busy).unwrap(), SocketAddr::new(busy.ip(), 0));
@@ -58,13 +58,13 @@ fn a_busy_port_gives_way_to_a_free_one() {
 }
 
 #[tokio::test]
-async fn the_commands_of_the_guide_ask_for_targets_of_the_lengths_it_says() {
+async fn the_commands_of_the_guide_use_targets_of_the_stated_lengths() {
     let demo = demo().await;
     let guide = demo.guide(
         "127.0.0.1:8443".parse().unwrap(),
         "127.0.0.1:9464".parse().unwrap(),
     );
-    // The shell makes the URLs as an admin's would, and a stand-in for curl prints the last one.
+    // The shell expands the URLs as an admin's shell does, and a stub of curl prints the last one.
     let targets: Vec<String> = guide
         .lines()
         .filter(|line| line.starts_with("curl --cacert "))
@@ -93,11 +93,11 @@ async fn the_commands_of_the_guide_ask_for_targets_of_the_lengths_it_says() {
 }
 
 #[tokio::test]
-async fn the_guide_says_when_the_ndes_is_ill() {
+async fn the_guide_reports_an_unhealthy_ndes() {
     let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     for (condition, words) in [
-        (Condition::PoolStopped, "\nIt is ill (pool-stopped): "),
-        (Condition::Healthy, "\nThe throw-away files"),
+        (Condition::PoolStopped, "\nIt is unhealthy (pool-stopped): "),
+        (Condition::Healthy, "\nThe temporary files"),
     ] {
         let options = Options {
             https: free,

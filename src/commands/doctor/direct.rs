@@ -1,4 +1,4 @@
-//! The way to NDES, piece by piece, as the proxy goes it.
+//! Connects to NDES step by step (DNS, TCP, TLS), with the settings and the code of the proxy.
 
 use std::time::Duration;
 
@@ -9,31 +9,31 @@ use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tower::ServiceExt;
 
-use super::ask::{self, Answered};
-use super::public::{is_late, left, shown, tls_version};
-use super::{Finding, Notes, Step, Subject};
+use super::public::{peer_chain, renewal_is_late, time_left, tls_version};
+use super::request::{self, Response};
+use super::{Collector, Context, Finding, Step};
 use crate::base::head::Target;
 use crate::base::reason::Reason;
 use crate::insight::diagnosis::of_failure;
 use crate::scep::Operation;
 use crate::tls::certificate::Certificate;
-use crate::tls::refusal::Kind;
 use crate::upstream::fields::Lines;
 use crate::upstream::{Client, Failure, Outgoing, Stack, first_to_answer, stack};
 
-/// A way to NDES that is open.
+/// A client for NDES, created once a connection succeeded.
 pub(super) struct Direct {
     stack: Stack,
-    /// Of each question, as they go over the wire.
+    /// The header fields of each request, as sent on the wire.
     fields: Bytes,
-    /// Published, as NDES gets it.
+    /// The first published path, as NDES receives it.
     pub(super) path: String,
 }
 
-/// Why there is no whole answer.
+/// The reason why there is no complete response.
 #[derive(Debug)]
-pub(super) enum NoAnswer {
+pub(super) enum DirectError {
     Failure(Failure),
+    /// The response is incomplete or larger than [`request::MAX_BODY_BYTES`].
     Broken,
 }
 
@@ -50,26 +50,30 @@ const AFTER_DNS: [Step; 8] = [
     Step::UrlLength,
 ];
 
-/// Name, TCP, TLS; none where one of them fails.
-pub(super) async fn connect(subject: &Subject<'_>, notes: &mut Notes<'_>) -> Option<Direct> {
-    let Some(upstream) = &subject.upstream else {
-        // `check` has said what is wrong with ca_roots.
-        notes.leave_out(&[Step::UpstreamDns]);
-        notes.leave_out(&AFTER_DNS);
+/// Resolves the name of NDES, connects and performs the TLS handshake. Returns `None` if one of
+/// them fails.
+pub(super) async fn connect(
+    context: &Context<'_>,
+    collector: &mut Collector<'_>,
+) -> Option<Direct> {
+    let Some(upstream) = &context.upstream else {
+        // `check` has already reported what is wrong with ca_roots.
+        collector.skip(&[Step::UpstreamDns]);
+        collector.skip(&AFTER_DNS);
         return None;
     };
-    let opened = open(subject, upstream, notes).await;
-    if let Err((done, failure)) = opened {
-        let finding = of(&failure, done, subject);
-        let after = AFTER_DNS.into_iter().filter(|step| *step > done);
+    let opened = open(context, upstream, collector).await;
+    if let Err((failed, failure)) = opened {
+        let finding = failure_finding(&failure, failed, context);
+        let after = AFTER_DNS.into_iter().filter(|step| *step > failed);
         let after: Vec<_> = after.filter(|step| *step != finding.step).collect();
-        notes.add(finding);
-        notes.leave_out(&after);
+        collector.add(finding);
+        collector.skip(&after);
         return None;
     }
     let mut fields = Lines::to(&upstream.settings.server_name.to_header());
-    fields.add("user-agent", &ask::AGENT);
-    let path = subject.application.paths.first()?;
+    fields.add("user-agent", &request::AGENT);
+    let path = context.application.paths.first()?;
     Some(Direct {
         stack: stack(upstream.clone()),
         fields: fields.end(),
@@ -78,40 +82,40 @@ pub(super) async fn connect(subject: &Subject<'_>, notes: &mut Notes<'_>) -> Opt
 }
 
 async fn open(
-    subject: &Subject<'_>,
+    context: &Context<'_>,
     upstream: &Client,
-    notes: &mut Notes<'_>,
+    collector: &mut Collector<'_>,
 ) -> Result<(), (Step, Failure)> {
     let limit = upstream.settings.timeouts.connect;
     let host = &upstream.settings.origin.host;
 
-    notes.begin(Step::UpstreamDns, &format!("resolving {host}"));
+    collector.begin(Step::UpstreamDns, &format!("resolving {host}"));
     let looking_up = timeout(NAME_TIME, upstream.addresses()).await;
-    let late = || Failure::Name(std::io::Error::other("the name server does not answer"));
+    let late = || Failure::Name(std::io::Error::other("the name server does not respond"));
     let addresses = looking_up
         .unwrap_or_else(|_elapsed| Err(late()))
         .map_err(|failure| (Step::UpstreamDns, failure))?;
-    let told: Vec<_> = addresses
+    let ips: Vec<_> = addresses
         .iter()
         .map(|address| address.ip().to_string())
         .collect();
-    let told = told.join(", ");
-    notes.ok(
+    let ips = ips.join(", ");
+    collector.ok(
         Step::UpstreamDns,
         match upstream.settings.address {
-            Some(_) => format!("{host} is {told}, as address says"),
-            None => format!("{host} is {told}"),
+            Some(_) => format!("{host} is {ips}, as configured in address"),
+            None => format!("{host} is {ips}"),
         },
     );
 
-    notes.begin(Step::UpstreamTcp, &format!("connecting to {told}"));
+    collector.begin(Step::UpstreamTcp, &format!("connecting to {ips}"));
     let tcp = first_to_answer(&addresses, limit).await;
     let tcp = tcp.map_err(|failure| (Step::UpstreamTcp, failure))?;
     if let Ok(address) = tcp.peer_addr() {
-        notes.ok(Step::UpstreamTcp, format!("{address} answers"));
+        collector.ok(Step::UpstreamTcp, format!("{address} accepts connections"));
     }
 
-    notes.begin(
+    collector.begin(
         Step::UpstreamTls,
         &format!("TLS with {}", upstream.settings.server_name),
     );
@@ -119,27 +123,28 @@ async fn open(
     let tls = tls
         .unwrap_or(Err(Failure::ConnectTimeout))
         .map_err(|failure| (Step::UpstreamTls, failure))?;
-    verified(subject, upstream, &tls, notes);
+    report_handshake(context, upstream, &tls, collector);
     Ok(())
 }
 
-fn verified(
-    subject: &Subject<'_>,
+/// Reports how the certificate of NDES was verified, and when its chain expires.
+fn report_handshake(
+    context: &Context<'_>,
     upstream: &Client,
     tls: &TlsStream<TcpStream>,
-    notes: &mut Notes<'_>,
+    collector: &mut Collector<'_>,
 ) {
-    let chain = shown(tls);
+    let chain = peer_chain(tls);
     let chain: Vec<_> = chain
         .iter()
         .filter_map(|der| Certificate::read(der).ok())
         .collect();
     let Some(leaf) = chain.first() else { return };
-    let by = match subject.settings.pin_sha256 {
+    let by = match context.settings.pin_sha256 {
         Some(_) => "the pinned key".to_owned(),
         None => format!("the name {}", upstream.settings.server_name),
     };
-    notes.ok(
+    collector.ok(
         Step::UpstreamTls,
         format!(
             "{}, {} from {}, verified by {by} against ca_roots",
@@ -151,12 +156,12 @@ fn verified(
     let Some(first) = chain.iter().min_by_key(|one| one.not_after) else {
         return;
     };
-    let end = left(first.not_after, subject.now);
-    notes.add(if is_late(first.not_after, subject.now) {
+    let end = time_left(first.not_after, context.now);
+    collector.add(if renewal_is_late(first.not_after, context.now) {
         Finding::warning(
             Step::UpstreamExpiry,
             format!("{} expires soon: {end}", first.subject),
-            "renew it and bind the new one in IIS",
+            "renew it and bind the new certificate in IIS",
         )
     } else {
         Finding::ok(Step::UpstreamExpiry, end)
@@ -164,45 +169,45 @@ fn verified(
 }
 
 impl Direct {
-    /// A GET of the published path with `query`.
+    /// Sends a GET of the published path with `query`.
     pub(super) async fn get(
         &self,
         operation: Option<Operation>,
         query: &str,
-    ) -> Result<Answered, NoAnswer> {
-        let answer = self
+    ) -> Result<Response, DirectError> {
+        let response = self
             .stack
             .clone()
-            .oneshot(self.question(operation, query))
+            .oneshot(self.request(operation, query))
             .await;
-        let answer = answer.map_err(NoAnswer::Failure)?;
-        let whole = answer.whole(ask::MOST_BODY).await;
-        let (head, body) = whole.map_err(|_| NoAnswer::Broken)?;
-        Ok(Answered {
+        let response = response.map_err(DirectError::Failure)?;
+        let whole = response.whole(request::MAX_BODY_BYTES).await;
+        let (head, body) = whole.map_err(|_| DirectError::Broken)?;
+        Ok(Response {
             status: head.status,
             fields: head.headers,
             body,
         })
     }
 
-    /// What request line and fields take beside the URI.
+    /// Returns the size in bytes of a request head without its URI.
     pub(super) fn head_beside_uri(&self) -> usize {
-        let question = self.question(None, "");
-        question.head_bytes() - question.target.path_and_query.len()
+        let request = self.request(None, "");
+        request.head_bytes() - request.target.path_and_query.len()
     }
 
-    fn question(&self, operation: Option<Operation>, query: &str) -> Outgoing {
+    fn request(&self, operation: Option<Operation>, query: &str) -> Outgoing {
         let mut target = self.path.clone();
         if !query.is_empty() {
             target = format!("{target}?{query}");
         }
-        // A published path with a query of letters is always a target.
+        // A published path with a query of letters is always a valid target.
         let target = Target::parse(target.into()).unwrap_or_default();
         Outgoing::new(0, Method::GET, operation, target, self.fields.clone())
     }
 }
 
-impl NoAnswer {
+impl DirectError {
     pub(super) fn anomaly(&self) -> Reason {
         match self {
             Self::Failure(failure) => of_failure(failure),
@@ -210,27 +215,28 @@ impl NoAnswer {
         }
     }
 
-    pub(super) fn finding(&self, step: Step, subject: &Subject<'_>) -> Finding {
+    pub(super) fn finding(&self, step: Step, context: &Context<'_>) -> Finding {
         match self {
-            Self::Failure(failure) => of(failure, step, subject),
+            Self::Failure(failure) => failure_finding(failure, step, context),
             Self::Broken => {
-                let what = "the answer began and did not end, or is over 1 MB";
+                let what = "the response is incomplete, or larger than 1 MB";
                 Finding::anomaly(step, Reason::UpstreamBroken, what)
             }
         }
     }
 }
 
-/// What a failure at `step` means. One of TLS belongs to the step about TLS, whenever it comes.
-fn of(failure: &Failure, step: Step, subject: &Subject<'_>) -> Finding {
+/// Explains a failure at `step`. A TLS failure is assigned to the step about TLS, whenever it
+/// occurs.
+fn failure_finding(failure: &Failure, step: Step, context: &Context<'_>) -> Finding {
     let anomaly = of_failure(failure);
-    let host = &subject.settings.origin.host;
+    let host = &context.settings.origin.host;
     let seconds = |limit: Duration| limit.as_secs_f64();
-    let timeouts = &subject.config.timeouts;
+    let timeouts = &context.config.timeouts;
     let what = match failure {
         Failure::Tls(error) => {
-            let step = match error.kind {
-                Kind::ClientCertificateDemanded => Step::ClientCertificate,
+            let step = match error.reason {
+                Reason::ClientCertificateDemanded => Step::ClientCertificate,
                 _ => Step::UpstreamTls,
             };
             return Finding {
@@ -238,16 +244,16 @@ fn of(failure: &Failure, step: Step, subject: &Subject<'_>) -> Finding {
                 ..Finding::anomaly(step, anomaly, error.what.clone())
             };
         }
-        Failure::Name(error) => format!("{host} is not resolved: {error}"),
+        Failure::Name(error) => format!("{host} cannot be resolved: {error}"),
         Failure::Connect(tried) => format!("no connection to {tried}"),
         Failure::ConnectTimeout => format!(
-            "no TCP and TLS within {} seconds (upstream_connect)",
+            "no TCP connection with TLS within {} seconds (upstream_connect)",
             seconds(timeouts.upstream_connect)
         ),
         Failure::Unsent(_) => "the connection closed before the request was sent".to_owned(),
-        Failure::Closed { .. } => "the connection closed before the answer".to_owned(),
+        Failure::Closed { .. } => "the connection closed before the response".to_owned(),
         Failure::ResponseTimeout => format!(
-            "no answer within {} seconds (upstream_response)",
+            "no response within {} seconds (upstream_response)",
             seconds(timeouts.upstream_response)
         ),
         Failure::Invalid(_) | Failure::HeadTooLarge | Failure::Framing(_) | Failure::Upgrade => {

@@ -1,17 +1,18 @@
-//! What the doctor finds, and the closed list of steps at which it does.
+//! Defines the lines of the report and the closed list of the doctor's steps.
 
 use serde::{Serialize, Serializer};
 
 use crate::base::problem::{self, Severity};
 use crate::base::reason::Reason;
 
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Level {
     Ok,
-    /// Works, but not for all devices, or not for long.
+    /// It works, but not for all devices, or not for long.
     Warning,
-    /// Keeps devices from enrolling, or gives strangers too much.
+    /// It keeps devices from enrolling, or exposes more than SCEP.
     Problem,
 }
 
@@ -20,24 +21,25 @@ pub enum Level {
 pub struct Finding {
     pub level: Level,
     pub step: Step,
-    /// One sentence without full stop: what was seen, and what it means.
+    /// What was observed and what it means: one sentence without a full stop.
     pub what: String,
-    /// One sentence without full stop: what to do. None where all is well.
+    /// What to do: one sentence without a full stop, or the advice of the anomaly. `None` if the
+    /// level is [`Level::Ok`].
     pub cure: Option<String>,
-    /// The anomaly's word, as in metrics and log, where it is one.
+    /// The word of the anomaly, as in metrics and log. `None` if the finding is not an anomaly.
     pub reason: Option<&'static str>,
 }
 
-/// The parts of the way from a device to NDES, in the order in which they are looked at.
+/// The sections of the report, in the order in which they are examined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
+pub enum Section {
     Configuration,
     Public,
     Upstream,
     Through,
 }
 
-/// What was looked at. Each has a stable word; the README lists them.
+/// The steps of the examination. Each has a stable word, which the documentation lists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
     Configuration,
@@ -65,7 +67,8 @@ pub enum Step {
     ThroughUrlLength,
 }
 
-impl Side {
+impl Section {
+    /// Returns the heading for the text report.
     pub fn title(self) -> &'static str {
         match self {
             Self::Configuration => "Configuration",
@@ -103,9 +106,30 @@ impl Step {
         Self::ThroughUrlLength,
     ];
 
-    pub fn side(self) -> Side {
+    /// The steps on the public side.
+    pub const PUBLIC: [Self; 9] = [
+        Self::PublicDns,
+        Self::PublicTcp,
+        Self::PublicTls,
+        Self::PublicCertificate,
+        Self::PublicName,
+        Self::PublicChain,
+        Self::PublicExpiry,
+        Self::PublicKey,
+        Self::PublicNoSni,
+    ];
+
+    /// The steps that ask NDES through the proxy.
+    pub const THROUGH: [Self; 4] = [
+        Self::ThroughForbidden,
+        Self::ThroughBareGet,
+        Self::ThroughGetCaCaps,
+        Self::ThroughUrlLength,
+    ];
+
+    pub fn section(self) -> Section {
         match self {
-            Self::Configuration => Side::Configuration,
+            Self::Configuration => Section::Configuration,
             Self::PublicDns
             | Self::PublicTcp
             | Self::PublicTls
@@ -114,7 +138,7 @@ impl Step {
             | Self::PublicChain
             | Self::PublicExpiry
             | Self::PublicKey
-            | Self::PublicNoSni => Side::Public,
+            | Self::PublicNoSni => Section::Public,
             Self::UpstreamDns
             | Self::UpstreamTcp
             | Self::UpstreamTls
@@ -123,20 +147,20 @@ impl Step {
             | Self::ClientCertificate
             | Self::GetCaCaps
             | Self::GetCaCert
-            | Self::UrlLength => Side::Upstream,
+            | Self::UrlLength => Section::Upstream,
             Self::ThroughForbidden
             | Self::ThroughBareGet
             | Self::ThroughGetCaCaps
-            | Self::ThroughUrlLength => Side::Through,
+            | Self::ThroughUrlLength => Section::Through,
         }
     }
 
-    /// Stable word, for JSON.
+    /// Returns the stable word that JSON uses.
     pub fn word(self) -> &'static str {
         self.names().0
     }
 
-    /// For people.
+    /// Returns the label for the text report.
     pub fn title(self) -> &'static str {
         self.names().1
     }
@@ -202,7 +226,7 @@ impl Finding {
         }
     }
 
-    /// A problem that the metrics and the log of the proxy would call by the same word.
+    /// Creates a problem with the word and the advice of `anomaly`, as in metrics and log.
     pub fn anomaly(step: Step, anomaly: Reason, what: impl Into<String>) -> Self {
         Self {
             reason: Some(anomaly.word()),
@@ -210,16 +234,16 @@ impl Finding {
         }
     }
 
-    /// The same, where it is no more than a warning.
-    pub fn mild(self) -> Self {
+    /// Lowers the level to a warning.
+    pub fn as_warning(self) -> Self {
         Self {
             level: Level::Warning,
             ..self
         }
     }
 
-    /// What `check` would say.
-    pub fn of_check(step: Step, diagnostic: problem::Diagnostic) -> Self {
+    /// Converts a diagnostic of `check`.
+    pub fn from_diagnostic(step: Step, diagnostic: problem::Diagnostic) -> Self {
         let level = match diagnostic.severity {
             Severity::Warning => Level::Warning,
             Severity::Error => Level::Problem,
@@ -236,8 +260,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_steps_stand_in_order_side_by_side() {
+    fn steps_are_in_report_order_and_grouped_by_section() {
         assert!(Step::ALL.is_sorted());
-        assert!(Step::ALL.map(Step::side).is_sorted());
+        assert!(Step::ALL.map(Step::section).is_sorted());
     }
 }

@@ -1,16 +1,16 @@
-//! The longest URI that NDES takes, and whose limit it is.
+//! Measures the longest URI that NDES accepts.
 
 use crate::base::reason::Reason;
 use crate::insight::diagnosis::RequestFacts;
 use crate::scep::Operation;
 
 use super::direct::Direct;
-use super::ladder::GET_CA_CAPS;
-use super::limits::{Bound, Refusal, Shape};
-use super::{Notes, Step, Subject};
+use super::limits::{Bracket, DEVICES_NEED, HeadLayout, LengthFailure};
+use super::questions::GET_CA_CAPS;
+use super::{Collector, Context, Step};
 
-/// Bytes of the target. Microsoft names 40 KB as the longest that a device sends.
-const RUNGS: [usize; 13] = [
+/// The sizes of the request target to try first, in bytes.
+const SIZES: [usize; 13] = [
     1 << 10,
     2 << 10,
     4 << 10,
@@ -25,85 +25,85 @@ const RUNGS: [usize; 13] = [
     56 << 10,
     LONGEST,
 ];
-pub(super) const DEVICES_NEED: usize = 40 << 10;
-/// The most that the proxy lets in, and that HTTP.sys takes for a field.
+/// The largest target that the proxy accepts, and the largest value of `MaxFieldLength`. In bytes.
 const LONGEST: usize = 65_534;
-/// Questions between the last rung that passes and the first that does not.
-const MOST_BETWEEN: usize = 14;
+/// The maximum number of requests between the last size that passes and the first that fails.
+const MAX_BISECTIONS: usize = 14;
 
-/// Climbs until a rung fails, then narrows it down. The longest URI that passed.
+/// Tries [`SIZES`] until one fails, then narrows down the limit. Returns the longest URI that
+/// passed, in bytes.
 pub(super) async fn measure(
-    subject: &Subject<'_>,
+    context: &Context<'_>,
     direct: &Direct,
-    notes: &mut Notes<'_>,
+    collector: &mut Collector<'_>,
 ) -> Option<usize> {
-    let shape = Shape {
+    let layout = HeadLayout {
         before_query: direct.path.len() + 1,
         beside_uri: direct.head_beside_uri(),
     };
-    let mut bound = None;
-    // What GetCACaps itself took.
-    let mut passes = shape.before_query + GET_CA_CAPS.len();
-    for rung in RUNGS {
-        match try_one(subject, direct, rung, notes).await {
-            None => passes = rung,
-            Some(refusal) => {
-                bound = Some(Bound {
+    let mut bracket = None;
+    // GetCACaps itself passed with this size.
+    let mut passes = layout.before_query + GET_CA_CAPS.len();
+    for size in SIZES {
+        match try_one(context, direct, size, collector).await {
+            None => passes = size,
+            Some(failure) => {
+                bracket = Some(Bracket {
                     passes,
-                    fails: rung,
-                    refusal,
+                    fails: size,
+                    failure,
                 });
                 break;
             }
         }
     }
-    let Some(mut bound) = bound else {
-        let what = format!("{LONGEST} bytes pass, as long as a URI can be");
-        notes.ok(Step::UrlLength, what);
+    let Some(mut bracket) = bracket else {
+        let what = format!("a URI of {LONGEST} bytes passes, the longest possible");
+        collector.ok(Step::UrlLength, what);
         return Some(LONGEST);
     };
-    for _ in 0..MOST_BETWEEN {
-        // A server that stays silent costs a deadline each time.
-        if bound.refusal.anomaly == Reason::UpstreamTimeout {
+    for _ in 0..MAX_BISECTIONS {
+        // A server that does not respond costs a whole timeout per request.
+        if bracket.failure.anomaly == Reason::UpstreamTimeout {
             break;
         }
-        let Some(size) = shape.next(&bound) else {
+        let Some(size) = layout.next(&bracket) else {
             break;
         };
-        match try_one(subject, direct, size, notes).await {
-            None => bound.passes = size,
-            Some(refusal) => {
-                bound.fails = size;
-                bound.refusal = refusal;
+        match try_one(context, direct, size, collector).await {
+            None => bracket.passes = size,
+            Some(failure) => {
+                bracket.fails = size;
+                bracket.failure = failure;
             }
         }
     }
-    notes.add(shape.finding(&bound));
-    Some(bound.passes)
+    collector.add(layout.finding(&bracket));
+    Some(bracket.passes)
 }
 
-/// None where a URI of `size` bytes passes.
+/// Returns `None` if a URI of `size` bytes passes.
 async fn try_one(
-    subject: &Subject<'_>,
+    context: &Context<'_>,
     direct: &Direct,
     size: usize,
-    notes: &mut Notes<'_>,
-) -> Option<Refusal> {
-    notes.begin(Step::UrlLength, &format!("a URI of {size} bytes"));
-    let asked = RequestFacts {
+    collector: &mut Collector<'_>,
+) -> Option<LengthFailure> {
+    collector.begin(Step::UrlLength, &format!("a URI of {size} bytes"));
+    let facts = RequestFacts {
         operation: Some(Operation::GetCACaps),
-        // The same path with less of a query passed: whatever comes now is for the length.
+        // The same path with a shorter query passed, so any anomaly is due to the length.
         uri_bytes: usize::MAX,
-        policy_module: subject.application.policy_module,
+        policy_module: context.application.policy_module,
     };
-    let answer = direct
-        .get(asked.operation, &query(&direct.path, size))
+    let response = direct
+        .get(facts.operation, &query(&direct.path, size))
         .await;
-    Refusal::of(asked, answer)
+    LengthFailure::of(facts, response)
 }
 
-/// Makes the whole URI behind `path` `size` bytes long. Harmless: GetCACaps does not read its
-/// message.
+/// Returns a query that makes the whole URI with `path` `size` bytes long. The padding is harmless,
+/// because GetCACaps does not read its message.
 pub(super) fn query(path: &str, size: usize) -> String {
     let start = "operation=GetCACaps&message=";
     let rest = size.saturating_sub(path.len() + 1 + start.len());

@@ -1,65 +1,71 @@
-//! Whose limit it is that a URI ran into.
+//! Names the limit of IIS, HTTP.sys or another device that a long URI exceeds.
 
-use super::ask::Answered;
-use super::direct::NoAnswer;
-use super::length::DEVICES_NEED;
+use super::direct::DirectError;
+use super::request::Response;
 use super::{Finding, Step};
 use crate::base::reason::Reason;
 use crate::insight::diagnosis::{Answerer, RequestFacts, of_answer};
 
-/// Between these two lies the limit.
+/// The longest URI in bytes that a device sends, as Microsoft names it.
+pub(super) const DEVICES_NEED: usize = 40 << 10;
+
+/// The two sizes in bytes that enclose the limit.
 #[derive(Debug)]
-pub(super) struct Bound {
+pub(super) struct Bracket {
     pub(super) passes: usize,
     pub(super) fails: usize,
-    pub(super) refusal: Refusal,
+    pub(super) failure: LengthFailure,
 }
 
-/// How a URI that is too long is answered.
+/// The result of a request whose URI is too long.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct LengthFailure {
     pub(super) anomaly: Reason,
-    /// As `404 by Microsoft-IIS/10.0`; none where no answer came.
-    pub(super) told: Option<String>,
+    /// The response, for instance `404 by Microsoft-IIS/10.0`. `None` if there was none.
+    pub(super) summary: Option<String>,
     answerer: Answerer,
 }
 
-/// What a question of so many bytes is made of.
+/// The sizes of the parts of a request head, in bytes.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Shape {
-    /// Up to and with the question mark.
+pub(super) struct HeadLayout {
+    /// The path and the question mark.
     pub(super) before_query: usize,
-    /// Request line and fields without the URI; the empty line at the end is in it.
+    /// The request line and the header fields without the URI, including the empty last line.
     pub(super) beside_uri: usize,
 }
 
-impl Refusal {
-    pub(super) fn of(asked: RequestFacts, answer: Result<Answered, NoAnswer>) -> Option<Self> {
-        match answer {
-            Ok(answer) => of_answer(asked, answer.status, answer.answerer()).map(|anomaly| Self {
-                anomaly,
-                told: Some(answer.told()),
-                answerer: answer.answerer(),
-            }),
-            Err(none) => Some(Self {
-                anomaly: none.anomaly(),
-                told: None,
+impl LengthFailure {
+    /// Returns `None` if NDES responds as it should.
+    pub(super) fn of(facts: RequestFacts, response: Result<Response, DirectError>) -> Option<Self> {
+        match response {
+            Ok(response) => {
+                of_answer(facts, response.status, response.answerer()).map(|anomaly| Self {
+                    anomaly,
+                    summary: Some(response.summary()),
+                    answerer: response.answerer(),
+                })
+            }
+            Err(error) => Some(Self {
+                anomaly: error.anomaly(),
+                summary: None,
                 answerer: Answerer::Other,
             }),
         }
     }
 }
 
-const DEVICE_BETWEEN: &str = "let the device between proxy and IIS (load balancer, firewall, \
-     another proxy) take URIs of 65534 bytes";
+const DEVICE_BETWEEN: &str = "set the device between proxy and IIS (load balancer, firewall, \
+     another proxy) to accept URIs of 65534 bytes";
 
-impl Shape {
-    /// What to try between the two: where a known limit would lie, then the middle.
-    pub(super) fn next(self, bound: &Bound) -> Option<usize> {
+impl HeadLayout {
+    /// Returns the next size to try: first those at which a known limit would take effect, then the
+    /// middle. Returns `None` if the limit is known to the byte.
+    pub(super) fn next(self, bracket: &Bracket) -> Option<usize> {
         let query = |limit: usize| limit + self.before_query;
-        // HTTP.sys is not said to count the empty line.
+        // It is not documented that HTTP.sys counts the empty line.
         let head = |limit: usize| limit - self.beside_uri;
-        let guesses = match bound.refusal.anomaly {
+        let guesses = match bracket.failure.anomaly {
             Reason::RequestFiltering => &[query(2_048), 4_096, query(4_096), query(8_192)][..],
             Reason::HttpSysLimit => &[
                 16_384,
@@ -71,42 +77,42 @@ impl Shape {
             _ => &[],
         };
         let around = guesses.iter().flat_map(|longest| [*longest, longest + 1]);
-        let mut open = around.filter(|size| (bound.passes + 1..bound.fails).contains(size));
-        let middle = bound.passes.midpoint(bound.fails);
+        let mut open = around.filter(|size| (bracket.passes + 1..bracket.fails).contains(size));
+        let middle = bracket.passes.midpoint(bracket.fails);
         open.next()
-            .or_else(|| (middle > bound.passes).then_some(middle))
+            .or_else(|| (middle > bracket.passes).then_some(middle))
     }
 
-    pub(super) fn finding(self, bound: &Bound) -> Finding {
-        let Bound {
+    pub(super) fn finding(self, bracket: &Bracket) -> Finding {
+        let Bracket {
             passes,
             fails,
-            refusal,
-        } = bound;
-        let told = match &refusal.told {
-            Some(told) => format!("one of {fails} is answered {told}"),
-            None => format!("one of {fails} gets no answer"),
+            failure,
+        } = bracket;
+        let result = match &failure.summary {
+            Some(summary) => format!("one of {fails} is answered {summary}"),
+            None => format!("one of {fails} gets no response"),
         };
-        let limit = self.limit(bound);
+        let limit = self.limit(bracket);
         let separator = if limit.is_empty() { "" } else { ": " };
-        let what = format!("a URI of {passes} bytes passes, {told}{separator}{limit}");
+        let what = format!("a URI of {passes} bytes passes, {result}{separator}{limit}");
         let finding = Finding {
-            cure: Some(self.cure(bound)),
-            ..Finding::anomaly(Step::UrlLength, refusal.anomaly, what)
+            cure: Some(self.cure(bracket)),
+            ..Finding::anomaly(Step::UrlLength, failure.anomaly, what)
         };
         match *passes < DEVICES_NEED {
             true => finding,
-            false => finding.mild(),
+            false => finding.as_warning(),
         }
     }
 
-    fn cure(self, bound: &Bound) -> String {
+    fn cure(self, bracket: &Bracket) -> String {
         let http_sys = Reason::HttpSysLimit.advice();
-        match (bound.refusal.anomaly, bound.refusal.answerer) {
-            (Reason::HttpSysLimit, Answerer::HttpSys) if self.head_is(bound.passes, 65_534) => {
-                "nothing for devices of today (40 KB at most); for all 65534 bytes set \
-                 MaxRequestBytes to 131072 and restart the machine, as only that makes HTTP.sys \
-                 read it"
+        match (bracket.failure.anomaly, bracket.failure.answerer) {
+            (Reason::HttpSysLimit, Answerer::HttpSys) if self.head_is(bracket.passes, 65_534) => {
+                "nothing for today's devices (40 KB at most); for all 65534 bytes set \
+                 MaxRequestBytes to 131072 and restart the machine, because HTTP.sys reads it only \
+                 at a restart"
                     .to_owned()
             }
             (Reason::HttpSysLimit, Answerer::Other)
@@ -117,13 +123,13 @@ impl Shape {
         }
     }
 
-    /// The limit that lies there, as far as size, status and answerer tell.
-    fn limit(self, bound: &Bound) -> String {
-        let longest = bound.passes;
-        let is_exact = bound.fails - longest == 1;
+    /// Returns the name of the limit, as far as size, status and responding server identify it.
+    fn limit(self, bracket: &Bracket) -> String {
+        let longest = bracket.passes;
+        let is_exact = bracket.fails - longest == 1;
         let query = longest.saturating_sub(self.before_query);
-        let http_sys = bound.refusal.answerer == Answerer::HttpSys;
-        match bound.refusal.anomaly {
+        let http_sys = bracket.failure.answerer == Answerer::HttpSys;
+        match bracket.failure.anomaly {
             Reason::RequestFiltering if is_exact && query == 2_048 => {
                 "maxQueryString of request filtering is 2048, its default".to_owned()
             }
@@ -134,7 +140,7 @@ impl Shape {
                 format!("maxQueryString of request filtering is {query}")
             }
             Reason::RequestFiltering => {
-                "maxQueryString or maxUrl of request filtering lies between".to_owned()
+                "maxQueryString or maxUrl of request filtering is between the two".to_owned()
             }
             Reason::HttpSysLimit if self.head_is(longest, 16_384) => {
                 "MaxRequestBytes of HTTP.sys is 16384, its default".to_owned()
@@ -143,32 +149,36 @@ impl Shape {
                 "MaxFieldLength of HTTP.sys is 16384, its default".to_owned()
             }
             Reason::HttpSysLimit if self.head_is(longest, 65_534) => format!(
-                "MaxRequestBytes of HTTP.sys is 65534, and request line and fields count too, \
-                 here {} bytes",
+                "MaxRequestBytes of HTTP.sys is 65534, and request line and header fields count \
+                 too, here {} bytes",
                 self.beside_uri
             ),
             Reason::HttpSysLimit if (32_000..=32_800).contains(&longest) => {
-                "about 32 K characters, which is what HTTP.sys makes of MaxFieldLength for a URL; \
-                 this version of Windows may take no more"
+                "about 32 K characters, which is how HTTP.sys applies MaxFieldLength to a URL; \
+                 this version of Windows may accept no more"
                     .to_owned()
             }
             Reason::HttpSysLimit if http_sys => {
                 "MaxFieldLength or MaxRequestBytes of HTTP.sys, or UrlSegmentMaxLength".to_owned()
             }
             Reason::HttpSysLimit => {
-                "not by HTTP.sys as it seems: perhaps a device between proxy and IIS".to_owned()
+                "apparently not by HTTP.sys: perhaps by a device between proxy and IIS".to_owned()
             }
             Reason::UpstreamClosed | Reason::UpstreamBroken => {
-                "the connection closes, as at a limit of HTTP.sys or of a device between".to_owned()
+                "the connection closes, as at a limit of HTTP.sys or of a device between proxy \
+                 and IIS"
+                    .to_owned()
             }
             Reason::UpstreamTimeout => {
-                "left hanging, as by a device between that cannot hold it".to_owned()
+                "the request is left pending, as by a device between proxy and IIS that cannot \
+                 buffer it"
+                    .to_owned()
             }
             _ => String::new(),
         }
     }
 
-    /// Whether the head around a URI of `longest` bytes is as long as `limit` allows.
+    /// Whether the request head with a URI of `longest` bytes is as long as `limit` allows.
     fn head_is(self, longest: usize, limit: usize) -> bool {
         let head = longest + self.beside_uri;
         (limit..=limit + 2).contains(&head)

@@ -1,4 +1,4 @@
-//! What the public side shows, as it is on the wire.
+//! Examines the public side: the TLS handshake and the certificate as sent on the wire.
 
 use std::io;
 use std::time::SystemTime;
@@ -7,66 +7,57 @@ use rustls::pki_types::CertificateDer;
 use rustls::{AlertDescription, ProtocolVersion};
 use tokio_rustls::client::TlsStream;
 
-use super::door::Door;
-use super::{Finding, Notes, Step, Subject};
+use super::endpoint::Endpoint;
+use super::{Collector, Context, Finding, Step};
 use crate::tls::certificate::{Certificate, date, seconds};
 use crate::tls::identity;
 
-pub(super) const STEPS: [Step; 9] = [
-    Step::PublicDns,
-    Step::PublicTcp,
-    Step::PublicTls,
-    Step::PublicCertificate,
-    Step::PublicName,
-    Step::PublicChain,
-    Step::PublicExpiry,
-    Step::PublicKey,
-    Step::PublicNoSni,
-];
-
-/// What is shown to whoever asks for the name of this door, as on the wire.
+/// Performs a TLS handshake with the endpoint's name as SNI. Returns the certificate chain as sent
+/// on the wire, or `None` if the handshake fails.
 pub(super) async fn handshake(
-    door: &Door,
-    notes: &mut Notes<'_>,
+    endpoint: &Endpoint,
+    collector: &mut Collector<'_>,
 ) -> Option<Vec<CertificateDer<'static>>> {
-    notes.begin(Step::PublicTls, &format!("TLS with {}", door.address));
-    match door.enter(true).await {
+    collector.begin(Step::PublicTls, &format!("TLS with {}", endpoint.address));
+    match endpoint.connect(true).await {
         Ok(tls) => {
             let version = tls_version(&tls);
-            notes.ok(Step::PublicTls, format!("{version} with {}", door.name));
-            Some(shown(&tls))
+            collector.ok(Step::PublicTls, format!("{version} with {}", endpoint.name));
+            Some(peer_chain(&tls))
         }
         Err(error) => {
-            let (what, cure) = refused(door, &error);
-            notes.add(Finding::problem(Step::PublicTls, what, cure));
-            notes.leave_out(&STEPS[3..]);
+            let (what, cure) = handshake_failed(endpoint, &error);
+            collector.add(Finding::problem(Step::PublicTls, what, cure));
+            collector.skip(&Step::PUBLIC[3..]);
             None
         }
     }
 }
 
-fn refused(door: &Door, error: &io::Error) -> (String, &'static str) {
-    let Door { name, address, .. } = door;
+/// Returns what happened and what to do about it.
+fn handshake_failed(endpoint: &Endpoint, error: &io::Error) -> (String, &'static str) {
+    let Endpoint { name, address, .. } = endpoint;
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     match inner {
         Some(rustls::Error::AlertReceived(AlertDescription::UnrecognisedName)) => (
             format!("{address} does not publish {name} (TLS alert unrecognized_name)"),
-            "the proxy there runs with another configuration: reload or restart it; or the name \
-             leads to another server",
+            "the proxy at this address runs with another configuration: reload or restart it; or \
+             the name leads to another server",
         ),
-        _ if door.as_balancer => (
+        _ if endpoint.as_balancer => (
             format!("no TLS with {name} at {address} behind a PROXY protocol header: {error}"),
-            "add this address to trusted_proxies, so that the doctor may come as a load balancer \
-             does; or run it where the public name leads to the balancer",
+            "add this address to trusted_proxies, so that the doctor may connect as a load \
+             balancer does; or run it where the public name leads to the balancer",
         ),
         _ => (
             format!("no TLS with {name} at {address}: {error}"),
-            "see the lines of target tls in the log of the proxy; if there are none, another \
-             server or a firewall answers at this address",
+            "read the lines of target tls in the log of the proxy; if there are none, another \
+             server or a firewall responds at this address",
         ),
     }
 }
 
+/// Returns the negotiated TLS version for people.
 pub(super) fn tls_version<W>(tls: &TlsStream<W>) -> &'static str {
     match tls.get_ref().1.protocol_version() {
         Some(ProtocolVersion::TLSv1_2) => "TLS 1.2",
@@ -74,54 +65,58 @@ pub(super) fn tls_version<W>(tls: &TlsStream<W>) -> &'static str {
     }
 }
 
-pub(super) fn shown<W>(tls: &TlsStream<W>) -> Vec<CertificateDer<'static>> {
+/// Returns the certificate chain that the server sent.
+pub(super) fn peer_chain<W>(tls: &TlsStream<W>) -> Vec<CertificateDer<'static>> {
     let chain = tls.get_ref().1.peer_certificates().unwrap_or_default();
     chain.iter().map(|der| der.clone().into_owned()).collect()
 }
 
-/// Judges `chain` as it came. `seen` is what the names before this one showed.
+/// Reports on `chain` as received. `seen` holds the leaf certificates that were already reported
+/// for earlier names.
 pub(super) fn certificate(
-    subject: &Subject<'_>,
-    door: &Door,
+    context: &Context<'_>,
+    endpoint: &Endpoint,
     chain: &[CertificateDer<'static>],
     seen: &mut Vec<CertificateDer<'static>>,
-    notes: &mut Notes<'_>,
+    collector: &mut Collector<'_>,
 ) {
     let read: Vec<Certificate> = chain
         .iter()
         .filter_map(|der| Certificate::read(der).ok())
         .collect();
     let Some(leaf) = read.first() else {
-        notes.add(Finding::problem(
+        collector.add(Finding::problem(
             Step::PublicCertificate,
             "the certificate cannot be read",
-            "another server answers as this name: see where it leads",
+            "another server responds under this name: find out where the name leads",
         ));
-        return notes.leave_out(&STEPS[4..8]);
+        return collector.skip(&Step::PUBLIC[4..8]);
     };
-    notes.add(name(door, leaf));
+    collector.add(name_finding(endpoint, leaf));
     if seen.contains(&chain[0]) {
         return;
     }
     seen.push(chain[0].clone());
-    let mut files = subject.identities.iter();
+    let mut files = context.identities.iter();
     let is_of_file = files.any(|identity| identity.certified.cert.first() == chain.first());
-    notes.add(own(subject, leaf, is_of_file));
-    notes.add(order(&read, is_of_file));
-    notes.add(match identity::date_diagnostic(leaf, subject.now) {
-        Some(finding) => Finding::of_check(Step::PublicExpiry, finding),
-        None => Finding::ok(Step::PublicExpiry, left(leaf.not_after, subject.now)),
+    collector.add(certificate_finding(context, leaf, is_of_file));
+    collector.add(chain_finding(&read, is_of_file));
+    collector.add(match identity::date_diagnostic(leaf, context.now) {
+        Some(finding) => Finding::from_diagnostic(Step::PublicExpiry, finding),
+        None => Finding::ok(Step::PublicExpiry, time_left(leaf.not_after, context.now)),
     });
-    notes.add(key(&read));
+    collector.add(key_finding(&read));
 }
 
-/// Whether whoever renews the certificate should have done so by now.
-pub(super) fn is_late(end: i64, now: SystemTime) -> bool {
+/// Whether a certificate that is valid until `end` should have been renewed by now. `end` is in
+/// seconds since the Unix epoch.
+pub(super) fn renewal_is_late(end: i64, now: SystemTime) -> bool {
     seconds(now + identity::RENEWAL_IS_LATE) > end
 }
 
-/// As `70 days left, until 2027-01-31`.
-pub(super) fn left(end: i64, now: SystemTime) -> String {
+/// Returns the remaining validity, for instance `70 days left, until 2027-01-31`. `end` is in
+/// seconds since the Unix epoch.
+pub(super) fn time_left(end: i64, now: SystemTime) -> String {
     let days = (end - seconds(now)) / 86_400;
     let date = date(end);
     let (day, _) = date.split_once(' ').unwrap_or((&date, ""));
@@ -129,36 +124,37 @@ pub(super) fn left(end: i64, now: SystemTime) -> String {
     format!("{days} {unit} left, until {day}")
 }
 
-fn name(door: &Door, leaf: &Certificate) -> Finding {
+fn name_finding(endpoint: &Endpoint, leaf: &Certificate) -> Finding {
     let step = Step::PublicName;
-    match identity::name_diagnostic(leaf, &[door.name.to_string()]) {
-        Some(finding) => Finding::of_check(step, finding),
+    match identity::name_diagnostic(leaf, &[endpoint.name.to_string()]) {
+        Some(finding) => Finding::from_diagnostic(step, finding),
         None => {
-            let what = format!("{} is in the SAN: {}", door.name, leaf.san_text());
+            let what = format!("{} is in the SAN: {}", endpoint.name, leaf.san_text());
             Finding::ok(step, what)
         }
     }
 }
 
-fn own(subject: &Subject<'_>, leaf: &Certificate, is_of_file: bool) -> Finding {
+fn certificate_finding(context: &Context<'_>, leaf: &Certificate, is_of_file: bool) -> Finding {
     let step = Step::PublicCertificate;
     let who = format!("{} from {}", leaf.subject, leaf.issuer);
     if is_of_file {
-        return Finding::ok(step, format!("that of the file: {who}"));
+        return Finding::ok(step, format!("the one in the file: {who}"));
     }
-    if subject.identities.is_empty() {
+    if context.identities.is_empty() {
         return Finding::ok(step, who);
     }
     Finding::warning(
         step,
-        format!("the server shows another certificate than the files hold: {who}"),
+        format!("the server sends another certificate than the files hold: {who}"),
         "if the files were renewed, reload or restart the proxy; if this certificate is not \
-         yours, another server or a firewall answers as this name",
+         yours, another server or a firewall responds under this name",
     )
 }
 
-/// A lone certificate of the file is judged by `check`, which may know its issuer for a root.
-fn order(chain: &[Certificate], is_of_file: bool) -> Finding {
+/// Reports whether the chain is in order and complete. `check` already judged a single
+/// certificate from the file, because it may recognise its issuer as a root.
+fn chain_finding(chain: &[Certificate], is_of_file: bool) -> Finding {
     let step = Step::PublicChain;
     let names: Vec<_> = chain.iter().map(|one| one.subject.as_str()).collect();
     let names = names.join(" < ");
@@ -167,11 +163,11 @@ fn order(chain: &[Certificate], is_of_file: bool) -> Finding {
                 without the root";
     match chain {
         _ if !in_order => {
-            let what = format!("the chain is out of order or has a hole: {names}");
+            let what = format!("the chain is out of order or incomplete: {names}");
             Finding::problem(step, what, cure)
         }
         [leaf] if is_of_file => {
-            let what = format!("the certificate alone, as in the file: {}", leaf.subject);
+            let what = format!("only the certificate, as in the file: {}", leaf.subject);
             Finding::ok(step, what)
         }
         [leaf] if !leaf.self_issued => Finding::warning(
@@ -201,7 +197,7 @@ fn order(chain: &[Certificate], is_of_file: bool) -> Finding {
     }
 }
 
-fn key(chain: &[Certificate]) -> Finding {
+fn key_finding(chain: &[Certificate]) -> Finding {
     let step = Step::PublicKey;
     let cure = "request a certificate with RSA 2048 or ECDSA P-256, signed with SHA-256";
     for one in chain {
@@ -218,24 +214,29 @@ fn key(chain: &[Certificate]) -> Finding {
     Finding::ok(step, key.unwrap_or_default())
 }
 
-/// Old devices send no server name: they get the first application.
-pub(super) async fn without_sni(subject: &Subject<'_>, door: &Door, notes: &mut Notes<'_>) {
+/// Reports which certificate old devices receive that send no server name. The proxy serves them
+/// the first application.
+pub(super) async fn without_sni(
+    context: &Context<'_>,
+    endpoint: &Endpoint,
+    collector: &mut Collector<'_>,
+) {
     let step = Step::PublicNoSni;
-    notes.begin(step, "TLS without a server name");
-    let first = subject.config.applications.first();
-    let is_first = first.is_none_or(|first| first.name == subject.application.name);
-    let cure = "whatever stands before the proxy must pass clients without SNI; behind Windows \
-                (HTTP.sys, WAP) it takes a fallback binding";
-    notes.add(match door.enter(false).await {
+    collector.begin(step, "TLS without a server name");
+    let first = context.config.applications.first();
+    let is_first = first.is_none_or(|first| first.name == context.application.name);
+    let cure = "any device in front of the proxy must pass clients without SNI; Windows (HTTP.sys, \
+                WAP) needs a fallback binding for them";
+    collector.add(match endpoint.connect(false).await {
         Err(error) => {
             let what = format!("old devices, which send no server name, are refused: {error}");
             Finding::warning(step, what, cure)
         }
         Ok(tls) => {
-            let leaf = shown(&tls);
+            let leaf = peer_chain(&tls);
             let leaf = leaf.first().and_then(|der| Certificate::read(der).ok());
             match leaf {
-                Some(leaf) if leaf.covers(door.name.as_str()) => Finding::ok(
+                Some(leaf) if leaf.covers(endpoint.name.as_str()) => Finding::ok(
                     step,
                     "devices without a server name get this certificate too",
                 ),

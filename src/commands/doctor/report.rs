@@ -1,38 +1,39 @@
-//! The whole result: for people, on a terminal or in a file, and for programs.
+//! The complete result, as text for people (on a terminal or in a file) and as JSON for programs.
 
 use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::{Examined, Finding, Level, Side, Step};
+use super::{ApplicationReport, Finding, Level, Section, Step};
 
+/// The findings about the configuration and about each application.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
-    /// Of the program.
+    /// The version of the program.
     version: &'static str,
-    /// About the configuration and the files it names.
+    /// The findings about the configuration and the files it names.
     pub findings: Vec<Finding>,
-    pub applications: Vec<Examined>,
+    pub applications: Vec<ApplicationReport>,
     pub problems: usize,
     pub warnings: usize,
 }
 
-/// How to write for people.
+/// The style of the text report.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Style {
-    /// Signs instead of words at the start of a line.
+    /// Whether a line begins with a sign instead of a word.
     pub signs: bool,
     pub colours: bool,
-    /// Columns at which lines are broken.
+    /// The column at which lines are wrapped. `None` if lines are not wrapped.
     pub width: Option<usize>,
 }
 
-const SIDES: [Side; 3] = [Side::Public, Side::Upstream, Side::Through];
-/// Of the longest title.
-const TITLE: usize = 11;
+const SECTIONS: [Section; 3] = [Section::Public, Section::Upstream, Section::Through];
+/// The width of the longest title, in columns.
+const TITLE_WIDTH: usize = 11;
 
 impl Report {
-    pub(super) fn new(findings: Vec<Finding>, applications: Vec<Examined>) -> Self {
+    pub(super) fn new(findings: Vec<Finding>, applications: Vec<ApplicationReport>) -> Self {
         let mut report = Self {
             version: env!("CARGO_PKG_VERSION"),
             findings,
@@ -45,7 +46,7 @@ impl Report {
         report
     }
 
-    /// Of the configuration, then of each application.
+    /// Returns the findings about the configuration, then those about each application.
     pub fn all(&self) -> impl Iterator<Item = &Finding> {
         let applications = self.applications.iter();
         let found = applications.flat_map(|application| &application.findings);
@@ -56,68 +57,69 @@ impl Report {
         self.all().filter(|finding| finding.level == level).count()
     }
 
-    /// The object that the README describes, in one line.
+    /// Returns the report as one JSON object on one line, as documented.
     ///
     /// # Errors
-    /// None: all of it can be JSON.
+    /// Never in practice, because every field can be serialised.
     pub fn to_json(&self) -> Result<String, serde_json::Error> {
         serde_json::to_string(self)
     }
 
+    /// Returns the report as text.
     pub fn to_text(&self, style: Style) -> String {
-        let mut page = Page {
+        let mut writer = TextWriter {
             text: String::new(),
             style,
         };
-        page.side(Side::Configuration, &self.findings);
+        writer.section(Section::Configuration, &self.findings);
         for application in &self.applications {
-            page.application(application);
+            writer.application(application);
         }
-        page.summary(self);
-        page.text
+        writer.summary(self);
+        writer.text
     }
 }
 
-struct Page {
+struct TextWriter {
     text: String,
     style: Style,
 }
 
-/// SGR parameters.
+// SGR parameters (ECMA-48).
 const BOLD: &str = "1";
 const FAINT: &str = "2";
 const RED: &str = "31";
 const GREEN: &str = "32";
 const YELLOW: &str = "33";
 
-impl Page {
-    fn application(&mut self, application: &Examined) {
+impl TextWriter {
+    fn application(&mut self, application: &ApplicationReport) {
         let name = self.painted(BOLD, &application.name);
         self.line(&format!("{name}\n"));
-        for side in SIDES {
-            self.side(side, &application.findings);
+        for section in SECTIONS {
+            self.section(section, &application.findings);
         }
-        let left: Vec<_> = application.left_out.iter().map(left_out).collect();
-        if !left.is_empty() {
-            let text = format!("not looked at after that: {}", left.join(", "));
+        let skipped: Vec<_> = application.left_out.iter().map(full_title).collect();
+        if !skipped.is_empty() {
+            let text = format!("not examined after these findings: {}", skipped.join(", "));
             self.wrapped("  ", 2, &text, Some(FAINT));
             self.line("");
         }
     }
 
-    fn side(&mut self, side: Side, findings: &[Finding]) {
+    fn section(&mut self, section: Section, findings: &[Finding]) {
         let mut findings = findings
             .iter()
-            .filter(|finding| finding.step.side() == side)
+            .filter(|finding| finding.step.section() == section)
             .peekable();
         if findings.peek().is_none() {
             return;
         }
-        let title = self.painted(FAINT, side.title());
+        let title = self.painted(FAINT, section.title());
         self.line(&format!("  {title}"));
         while let Some(finding) = findings.next() {
             self.finding(finding);
-            // What is cured alike is told once.
+            // The same cure for consecutive findings is written once.
             let next = findings.peek().and_then(|next| next.cure.as_deref());
             if let Some(cure) = finding.cure.as_deref().filter(|cure| next != Some(cure)) {
                 self.cure(cure);
@@ -137,7 +139,7 @@ impl Page {
             false => format!("{word:7}"),
         };
         let mark = self.painted(colour, &mark);
-        let start = format!("  {mark} {:TITLE$}  ", finding.step.title());
+        let start = format!("  {mark} {:TITLE_WIDTH$}  ", finding.step.title());
         let emphasis = (finding.level != Level::Ok).then_some(BOLD);
         self.wrapped(&start, self.indent(), &finding.what, emphasis);
     }
@@ -148,10 +150,10 @@ impl Page {
         self.wrapped(&start, indent + 2, cure, None);
     }
 
-    /// Where the sentences begin.
+    /// Returns the column at which the sentences begin.
     fn indent(&self) -> usize {
         let mark = if self.style.signs { 1 } else { 7 };
-        2 + mark + 1 + TITLE + 2
+        2 + mark + 1 + TITLE_WIDTH + 2
     }
 
     fn summary(&mut self, report: &Report) {
@@ -162,8 +164,8 @@ impl Page {
         let problems = count(report.problems, "problem");
         let warnings = count(report.warnings, "warning");
         let (colour, text) = match (report.problems, report.warnings) {
-            (0, 0) => (GREEN, "All is well".to_owned()),
-            (0, _) => (YELLOW, format!("No problem, {warnings}")),
+            (0, 0) => (GREEN, "No problems".to_owned()),
+            (0, _) => (YELLOW, format!("No problems, {warnings}")),
             (_, 0) => (RED, problems),
             _ => (RED, format!("{problems}, {warnings}")),
         };
@@ -171,11 +173,11 @@ impl Page {
         self.line(&text);
     }
 
-    /// `start`, whose visible width is `indent`, then `text`, whose further lines begin below its
-    /// first.
+    /// Writes `start`, whose visible width is `indent`, then `text`. Continuation lines are
+    /// indented by `indent`.
     fn wrapped(&mut self, start: &str, indent: usize, text: &str, colour: Option<&str>) {
         let most = match self.style.width {
-            Some(width) => width.saturating_sub(indent).max(NARROWEST),
+            Some(width) => width.saturating_sub(indent).max(MIN_WIDTH),
             None => usize::MAX,
         };
         let mut start = start.to_owned();
@@ -202,10 +204,10 @@ impl Page {
     }
 }
 
-/// A line is never broken below so many columns.
-const NARROWEST: usize = 30;
+/// The minimum number of columns to which text is wrapped.
+const MIN_WIDTH: usize = 30;
 
-/// `text` in lines of at most `most` characters, broken at spaces.
+/// Splits `text` at spaces into lines of at most `most` characters.
 fn lines(text: &str, most: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
@@ -226,10 +228,10 @@ fn lines(text: &str, most: usize) -> Vec<String> {
     lines
 }
 
-/// Titles alone would not tell the sides apart.
-fn left_out(step: &Step) -> String {
-    match step.side() {
-        Side::Through => format!("{} through the proxy", step.title()),
+/// Returns the title with its section where the title alone is ambiguous.
+fn full_title(step: &Step) -> String {
+    match step.section() {
+        Section::Through => format!("{} through the proxy", step.title()),
         _ => step.title().to_owned(),
     }
 }
@@ -248,7 +250,7 @@ mod tests {
     #[test]
     fn titles_fit_their_column() {
         for step in Step::ALL {
-            assert!(step.title().len() <= TITLE, "{step:?}");
+            assert!(step.title().len() <= TITLE_WIDTH, "{step:?}");
         }
     }
 }

@@ -1,11 +1,11 @@
-//! What a person at a terminal gets and a file does not: colours, width, progress.
+//! Output for a terminal only: colours, line width, progress.
 
 use std::io::{IsTerminal, Write, stderr, stdout};
 
 use super::Style;
 
-/// How to write to standard output. Colours are left out where NO_COLOR (<https://no-color.org>)
-/// is set or the terminal has none.
+/// Returns the style for standard output. Omits colours if NO_COLOR (<https://no-color.org>) is set
+/// or the terminal does not support them.
 pub fn style() -> Style {
     if !stdout().is_terminal() {
         return Style::default();
@@ -16,12 +16,13 @@ pub fn style() -> Style {
     Style {
         signs: !is_dumb,
         colours: !is_dumb && !is_set("NO_COLOR"),
-        // Long lines are hard to read, however wide the window.
+        // Long lines are hard to read, even in a wide window.
         width: Some(width.ok().filter(|width| *width > 0).unwrap_or(80).min(120)),
     }
 }
 
-/// One line on standard error that says what is waited for; nothing where that is no terminal.
+/// One line on standard error that shows the operation in progress. Writes nothing if standard
+/// error is not a terminal.
 pub struct Progress {
     is_terminal: bool,
 }
@@ -34,7 +35,7 @@ impl Progress {
     }
 
     pub fn show(&self, what: &str) {
-        // Cut, so that it can be wiped: a line that wraps could not.
+        // Truncated, because a line that wraps cannot be erased.
         let what: String = what.chars().take(70).collect();
         self.write(&format!("\r\x1b[K{what} ..."));
     }
@@ -45,7 +46,7 @@ impl Progress {
 
     fn write(&self, text: &str) {
         if self.is_terminal {
-            // Nobody is told less for it.
+            // Progress is optional, so an error is ignored.
             _ = stderr().write_all(text.as_bytes());
         }
     }

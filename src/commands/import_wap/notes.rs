@@ -1,30 +1,34 @@
-//! What a publication loses with Web Application Proxy: what an admin must know, and what to note.
+//! The differences between a publication in Web Application Proxy and in ndes-proxy: warnings for
+//! the admin, and notes for the configuration.
 
-use super::judge::{Taken, Width};
 use super::publication::{Publication, Word};
+use super::select::{Scope, Selected};
 use crate::base::problem::Diagnostic;
 
-impl Taken<'_> {
-    /// What an admin must know even without reading the configuration.
+impl Selected<'_> {
+    /// Returns warnings that an admin must get even without reading the configuration.
     pub(super) fn diagnostics(&self) -> impl Iterator<Item = Diagnostic> {
-        let wide = match self.width {
-            Width::Scep => None,
-            Width::Certsrv => Some("all of /certsrv/"),
-            Width::WholeSite => Some("the whole site"),
+        let wider = match self.scope {
+            Scope::Scep => None,
+            Scope::Certsrv => Some("all of /certsrv/"),
+            Scope::WholeSite => Some("the whole site"),
         };
-        let narrowed = wide.map(|wide| {
+        let narrowed = wider.map(|wider| {
             Diagnostic::warning(
                 format!(
-                    "WAP published {wide}, ndes-proxy publishes SCEP only: /certsrv/mscep_admin/ \
-                     is no longer reachable from outside, nor is web enrolment"
+                    "WAP published {wider}, ndes-proxy publishes SCEP only: /certsrv/mscep_admin/ \
+                     and web enrolment are no longer reachable from outside"
                 ),
                 "with Intune nothing is missing; an MDM that fetches challenge passwords from \
-                 mscep_admin (Fleet, BigFix, Workspace ONE and others) must reach NDES by a way of its own",
+                 mscep_admin (Fleet, BigFix, Workspace ONE and others) needs its own connection to NDES",
             )
         });
-        let unsure = (!self.sure).then(|| {
+        let uncertain = (!self.is_certain).then(|| {
             let cure = "remove its [[application]] if it is another application";
-            Diagnostic::warning("nothing but a whole site says that this is NDES", cure)
+            Diagnostic::warning(
+                "publishes a whole site, without any other sign that it is NDES",
+                cure,
+            )
         });
         let unverified = self
             .publication
@@ -33,14 +37,15 @@ impl Taken<'_> {
         let unverified = unverified.filter(|word| word.is_first("None")).map(|_| {
             Diagnostic::warning(
                 "WAP did not verify the certificate of NDES, ndes-proxy does",
-                "see that it is in date, has the name in url, and leads to a root in ca_roots",
+                "check that it is not expired, contains the name in url, and chains to a root in \
+                 ca_roots",
             )
         });
-        [narrowed, unsure, unverified].into_iter().flatten()
+        [narrowed, uncertain, unverified].into_iter().flatten()
     }
 }
 
-/// What this publication had and the proxy has not, or has otherwise.
+/// Returns the features of this publication that the proxy does not have, or has in another form.
 pub(super) fn notes(publication: &Publication) -> Vec<String> {
     let mut notes = Vec::new();
     let on = |flag: Option<bool>| flag == Some(true);
@@ -53,8 +58,8 @@ pub(super) fn notes(publication: &Publication) -> Vec<String> {
     }
     if on(publication.disable_translate_url_in_request_headers) {
         notes.push(
-            "DisableTranslateUrlInRequestHeaders: NDES got the public name in Host; \
-             now it gets that of url, or server_name where you set it."
+            "DisableTranslateUrlInRequestHeaders: NDES received the public name in Host; \
+             now it receives the name in url, or server_name if set."
                 .to_owned(),
         );
     }
@@ -64,19 +69,19 @@ pub(super) fn notes(publication: &Publication) -> Vec<String> {
     ) {
         notes.push(
             "ExternalPreauthentication is the number 0 in the file, \
-             taken for PassThrough: see that it is."
+             read as PassThrough: check that it is."
                 .to_owned(),
         );
     }
-    let said = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     let unused: Vec<_> = [
         (
             "BackendServerAuthenticationSPN",
-            said(&publication.backend_server_authentication_spn),
+            is_set(&publication.backend_server_authentication_spn),
         ),
         (
             "ClientCertificatePreauthenticationThumbprint",
-            said(&publication.client_certificate_preauthentication_thumbprint),
+            is_set(&publication.client_certificate_preauthentication_thumbprint),
         ),
         (
             "DisableHttpOnlyCookieProtection",
@@ -97,9 +102,7 @@ pub(super) fn notes(publication: &Publication) -> Vec<String> {
     .collect();
     if !unused.is_empty() {
         let unused = unused.join(", ");
-        notes.push(format!(
-            "Without counterpart, and without use for SCEP: {unused}."
-        ));
+        notes.push(format!("Not supported, and not needed for SCEP: {unused}."));
     }
     notes
 }

@@ -1,15 +1,18 @@
-//! What `Get-WebApplicationProxyApplication | ConvertTo-Json` writes.
+//! Reads the output of `Get-WebApplicationProxyApplication | ConvertTo-Json`.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::COMMAND;
 use crate::base::problem::Diagnostic;
 
-/// One published application: the properties of Microsoft's class `PublishedWebApp` that mean
-/// something here. All may be absent, as after `Select-Object`; what else stands there is ignored.
+/// The cure for a file that is not the expected output.
+pub(super) const EXPORT_COMMAND: &str = "on the WAP server, run in PowerShell: \
+    Get-WebApplicationProxyApplication | ConvertTo-Json > wap.json";
+
+/// One published application: the relevant properties of Microsoft's class `PublishedWebApp`. All
+/// may be absent, for instance after `Select-Object`. Other properties are ignored.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Publication {
@@ -33,7 +36,7 @@ pub(super) struct Publication {
     pub(super) client_certificate_preauthentication_thumbprint: Option<String>,
 }
 
-/// An enumeration: ConvertTo-Json writes some as their number.
+/// The value of an enumeration. ConvertTo-Json writes some as a number.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(untagged, expecting = "a word or a number")]
 pub(super) enum Word {
@@ -42,7 +45,7 @@ pub(super) enum Word {
 }
 
 impl Word {
-    /// Whether it is `word`, or the first of its enumeration, which is what `word` stands for.
+    /// Whether the value is `word`, which must be the first of its enumeration, or the number 0.
     pub(super) fn is_first(&self, word: &str) -> bool {
         match self {
             Self::Text(text) => text.eq_ignore_ascii_case(word),
@@ -61,26 +64,29 @@ impl fmt::Display for Word {
 }
 
 impl Publication {
-    /// As WAP shows it; may be anything.
+    /// Returns the display name in WAP, which may contain any characters.
     pub(super) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or_default()
     }
 }
 
-/// Its name, so that nothing in it can end a line.
+/// Writes the name in quotes and escaped, so that it cannot contain a line end.
 impl fmt::Display for Publication {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&quoted(self.name()))
     }
 }
 
-/// In quotes, control characters escaped, cut after 100 characters.
+/// Returns `text` in quotes, with control characters escaped, truncated to 100 characters.
 pub(super) fn quoted(text: &str) -> String {
     let start: String = text.chars().take(100).collect();
     format!("{start:?}")
 }
 
-/// All publications of the file, in their order; an error comes with its line.
+/// Returns all publications of the file, in their order.
+///
+/// # Errors
+/// A diagnostic with its line, if known.
 pub(super) fn read(text: &str) -> Result<Vec<Publication>, (Option<usize>, Diagnostic)> {
     let first = text.trim_start().chars().next();
     let publications = match first {
@@ -92,21 +98,21 @@ pub(super) fn read(text: &str) -> Result<Vec<Publication>, (Option<usize>, Diagn
         None => Ok(Vec::new()),
     };
     let publications = publications.map_err(|error| {
-        // What it cites from the file is escaped, but may be long.
+        // Quotations from the file are escaped, but may be long.
         let error_text: String = error.to_string().chars().take(200).collect();
-        let what = format!("this is not what ConvertTo-Json writes: {error_text}");
-        (Some(error.line()), Diagnostic::error(what, COMMAND))
+        let what = format!("the file is not the output of ConvertTo-Json: {error_text}");
+        (Some(error.line()), Diagnostic::error(what, EXPORT_COMMAND))
     })?;
     if publications.is_empty() {
         return Err((
             None,
-            Diagnostic::error("nothing is published in it", COMMAND),
+            Diagnostic::error("the file contains no publication", EXPORT_COMMAND),
         ));
     }
     Ok(publications)
 }
 
-/// What Windows PowerShell 5.1 makes of some arrays.
+/// The form in which Windows PowerShell 5.1 writes some arrays.
 #[derive(Deserialize)]
 struct Wrapped {
     value: Vec<Publication>,

@@ -1,4 +1,4 @@
-//! What becomes of each kind of publication.
+//! Tests of the conversion of each kind of publication.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::config::Config;
 
-/// A publication as the guide for NDES has it, with these properties changed.
+/// Returns a publication as in the guide for NDES, with these properties changed.
 fn ndes(changes: Value) -> Value {
     let mut publication = json!({
         "Name": "NDES",
@@ -27,7 +27,7 @@ fn ndes(changes: Value) -> Value {
     publication
 }
 
-/// Published at this path on both sides.
+/// Returns a publication with this path in both URLs.
 fn at(path: &str) -> Value {
     ndes(json!({
         "ExternalUrl": format!("https://scep.example.test{path}"),
@@ -39,7 +39,7 @@ fn import(publications: &Value) -> Result<Imported, Problems> {
     convert(Path::new("wap.json"), publications.to_string().as_bytes())
 }
 
-/// The configuration, read by the reader of the proxy.
+/// Returns the configuration as the proxy parses it.
 #[track_caller]
 fn config(publications: &Value) -> (Config, Imported) {
     let imported = import(publications).unwrap();
@@ -53,10 +53,10 @@ fn config(publications: &Value) -> (Config, Imported) {
 fn refused(publication: &Value, words: &str) {
     let problems = import(publication).unwrap_err().to_string();
     assert!(problems.contains(words), "{problems}");
-    assert!(problems.contains("cannot be taken over"), "{problems}");
+    assert!(problems.contains("cannot be imported"), "{problems}");
 }
 
-/// The comments as one line, however they are broken.
+/// Returns all comments joined to one line.
 fn comments(imported: &Imported) -> String {
     let lines = imported.configuration.lines();
     let comments: Vec<_> = lines
@@ -67,7 +67,7 @@ fn comments(imported: &Imported) -> String {
 }
 
 #[test]
-fn a_publication_of_scep_alone_is_taken_over_without_a_warning() {
+fn a_publication_of_scep_only_is_imported_without_a_warning() {
     let (config, imported) = config(&ndes(json!({})));
     assert!(imported.warnings.0.is_empty(), "{}", imported.warnings);
     let application = &config.applications[0];
@@ -112,17 +112,17 @@ fn every_form_of_the_file_is_read() {
 }
 
 #[test]
-fn a_file_that_is_something_else_says_the_line_and_the_command() {
+fn an_invalid_file_is_reported_with_its_line_and_the_command() {
     for (bytes, line, words) in [
-        (&b""[..], None, "nothing is published"),
-        (b" [] ", None, "nothing is published"),
+        (&b""[..], None, "contains no publication"),
+        (b" [] ", None, "contains no publication"),
         (b"[\n{\"Name\": 5}]", Some(2), "expected a string"),
         (
             b"[{\n\"ExternalPreauthentication\": []}]",
             Some(2),
             "a word or a number",
         ),
-        (b"Name : NDES", Some(1), "not what ConvertTo-Json writes"),
+        (b"Name : NDES", Some(1), "not the output of ConvertTo-Json"),
         (b"[{\"Name\": \"NDES\"", Some(1), "EOF"),
         (b"\xFF\xFEa", None, "neither UTF-8 nor UTF-16"),
     ] {
@@ -138,8 +138,8 @@ fn a_file_that_is_something_else_says_the_line_and_the_command() {
 }
 
 #[test]
-fn what_is_wider_than_scep_is_narrowed_and_said_loudly() {
-    for (path, wide) in [("/certsrv/", "all of /certsrv/"), ("/", "the whole site")] {
+fn a_publication_wider_than_scep_is_narrowed_with_a_warning() {
+    for (path, wider) in [("/certsrv/", "all of /certsrv/"), ("/", "the whole site")] {
         let (config, imported) = config(&at(path));
         let default = Config::parse(
             Path::new("minimal.toml"),
@@ -149,7 +149,7 @@ fn what_is_wider_than_scep_is_narrowed_and_said_loudly() {
         assert_eq!(config.applications[0].paths, default.applications[0].paths);
         assert!(imported.configuration.contains("# WARNING"));
         for text in [comments(&imported), imported.warnings.to_string()] {
-            assert!(text.contains(wide), "{text}");
+            assert!(text.contains(wider), "{text}");
             assert!(text.contains("mscep_admin"), "{text}");
             assert!(text.contains("MDM"), "{text}");
         }
@@ -165,12 +165,12 @@ fn what_is_wider_than_scep_is_narrowed_and_said_loudly() {
 }
 
 #[test]
-fn what_cannot_be_scep_is_left_with_its_reason() {
+fn a_publication_that_cannot_be_scep_is_skipped_with_the_reason() {
     let url = |key: &str, url: &str| ndes(json!({ key: url }));
     for (publication, words) in [
-        (at("/owa/"), "\"/owa/\" is no path of SCEP"),
+        (at("/owa/"), "\"/owa/\" is not a SCEP path"),
         (at("/certsrv/mscep_admin/"), "challenge passwords"),
-        (at("/CertificateRegistrationSvc/"), "no path of SCEP"),
+        (at("/CertificateRegistrationSvc/"), "not a SCEP path"),
         (
             ndes(json!({ "ExternalPreauthentication": "ADFS" })),
             "cannot sign in",
@@ -189,7 +189,7 @@ fn what_cannot_be_scep_is_left_with_its_reason() {
         ),
         (
             url("ExternalUrl", "https://10.0.0.1/certsrv/mscep/"),
-            "is an address",
+            "is an IP address",
         ),
         (url("ExternalUrl", "scep.example.test"), "is no URL"),
         (
@@ -228,7 +228,7 @@ fn what_cannot_be_scep_is_left_with_its_reason() {
 }
 
 #[test]
-fn other_applications_are_no_warning_and_ndes_left_out_is_one() {
+fn only_a_skipped_ndes_is_a_warning() {
     let owa = ndes(json!({ "Name": "OWA", "ExternalUrl": "https://mail.example.test/owa/" }));
     let http = ndes(json!({ "BackendServerUrl": "http://ndes.corp.test/certsrv/mscep/" }));
     let good = ndes(json!({ "ExternalUrl": "https://good.example.test/certsrv/mscep/" }));
@@ -242,7 +242,7 @@ fn other_applications_are_no_warning_and_ndes_left_out_is_one() {
 }
 
 #[test]
-fn a_whole_site_is_ndes_only_where_nothing_else_is() {
+fn a_whole_site_is_imported_only_if_no_other_publication_is_ndes() {
     let site = ndes(json!({
         "Name": "Portal",
         "ExternalUrl": "https://portal.example.test/",
@@ -251,16 +251,19 @@ fn a_whole_site_is_ndes_only_where_nothing_else_is() {
     let (alone, imported) = config(&site);
     assert_eq!(alone.applications.len(), 1);
     let warnings = imported.warnings.to_string();
-    assert!(warnings.contains("nothing but a whole site"), "{warnings}");
+    assert!(
+        warnings.contains("without any other sign that it is NDES"),
+        "{warnings}"
+    );
 
     let (beside, imported) = config(&json!([site, ndes(json!({}))]));
     assert_eq!(beside.applications[0].name, "NDES");
     assert_eq!(beside.applications.len(), 1);
-    assert!(comments(&imported).contains("nothing says that it is NDES"));
+    assert!(comments(&imported).contains("nothing indicates that it is NDES"));
 }
 
 #[test]
-fn of_one_public_name_the_narrowest_counts() {
+fn the_narrowest_publication_of_a_public_name_is_imported() {
     let wide = ndes(json!({
         "Name": "wide",
         "ExternalUrl": "https://SCEP.example.test:8443/",
@@ -286,7 +289,7 @@ fn of_one_public_name_the_narrowest_counts() {
 }
 
 #[test]
-fn names_of_applications_are_plain_and_unique() {
+fn application_names_are_valid_labels_and_unique() {
     let named = |name: &str, number: usize| {
         ndes(json!({
             "Name": name,
@@ -319,7 +322,7 @@ fn names_of_applications_are_plain_and_unique() {
             &numbered
         ]
     );
-    // One certificate for all: one export, the same files.
+    // All publications share one certificate, so there is one export and one pair of files.
     assert_eq!(imported.configuration.matches("-exportPFX").count(), 1);
     assert!(
         config
@@ -330,7 +333,7 @@ fn names_of_applications_are_plain_and_unique() {
 }
 
 #[test]
-fn times_are_taken_over_where_somebody_chose_them() {
+fn a_timeout_other_than_the_default_is_imported() {
     for (wap, proxy) in [
         (json!(300), 180),
         (json!(null), 180),
@@ -345,7 +348,7 @@ fn times_are_taken_over_where_somebody_chose_them() {
 }
 
 #[test]
-fn what_has_no_counterpart_stands_in_comments() {
+fn unsupported_properties_are_listed_in_comments() {
     for (changes, words) in [
         (json!({ "EnableHTTPRedirect": true }), "serves no port 80"),
         (
@@ -354,7 +357,7 @@ fn what_has_no_counterpart_stands_in_comments() {
         ),
         (
             json!({ "ExternalPreauthentication": 0 }),
-            "taken for PassThrough",
+            "read as PassThrough",
         ),
         (
             json!({ "EnableSignOut": true, "UseOAuthAuthentication": true }),
@@ -370,7 +373,7 @@ fn what_has_no_counterpart_stands_in_comments() {
         ),
         (
             json!({ "ExternalCertificateThumbprint": "no; rm -rf /" }),
-            "The certificate of this name",
+            "The certificate for this name",
         ),
         (
             json!({ "BackendServerUrl": "https://ndes.corp.test:8443/certsrv/mscep/" }),
@@ -384,7 +387,7 @@ fn what_has_no_counterpart_stands_in_comments() {
 }
 
 #[test]
-fn a_name_cannot_leave_its_comment() {
+fn a_name_cannot_escape_from_its_comment() {
     for end in [
         "\n",
         "\r\n",
@@ -396,9 +399,9 @@ fn a_name_cannot_leave_its_comment() {
         "\u{1b}[2J",
     ] {
         let name = format!("x{end}[listen]{end}admin = \"0.0.0.0:1\"");
-        let left = ndes(json!({ "Name": name, "ExternalUrl": format!("https://a{end}/owa/") }));
-        let taken = ndes(json!({ "Name": name }));
-        let (config, imported) = config(&json!([left, taken]));
+        let skipped = ndes(json!({ "Name": name, "ExternalUrl": format!("https://a{end}/owa/") }));
+        let selected = ndes(json!({ "Name": name }));
+        let (config, imported) = config(&json!([skipped, selected]));
         assert!(config.listen.admin.ip().is_loopback());
         assert!(!imported.configuration.contains("\n[listen]"));
         let control = |c: char| c != '\n' && c.is_control();
@@ -414,8 +417,8 @@ proptest! {
     }
 
     #[test]
-    fn whatever_is_written_is_a_configuration(
-        // Control characters among them.
+    fn every_output_is_a_valid_configuration(
+        // Includes control characters.
         name in "[\\x00-\\xff]{0,12}",
         host in "[a-zA-Z0-9*._:\\[\\]é-]{0,20}",
         path in "(/certsrv)?(/mscep)?/?[a-z\"\\\\\n]{0,4}",
@@ -431,9 +434,9 @@ proptest! {
             "BackendServerCertificateValidation": free[2],
             "InactiveTransactionsTimeoutSec": number,
         });
-        let left = json!({ "Name": free[3], "ExternalUrl": free[4] });
-        let sure = ndes(json!({}));
-        let imported = import(&json!([left, publication, sure])).unwrap();
+        let skipped = json!({ "Name": free[3], "ExternalUrl": free[4] });
+        let certain = ndes(json!({}));
+        let imported = import(&json!([skipped, publication, certain])).unwrap();
         let parsed = Config::parse(Path::new("ndes-proxy.toml"), &imported.configuration);
         prop_assert!(parsed.is_ok(), "{}\n{}", parsed.unwrap_err(), imported.configuration);
     }

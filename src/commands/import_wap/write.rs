@@ -1,48 +1,54 @@
-//! The configuration as text. Nothing of the input stands in it but DNS names, ports, hexadecimal
-//! digits and what `quoted` made harmless.
+//! Writes the configuration as text. The only parts of the input in it are DNS names, ports,
+//! hexadecimal digits and text that `quoted` has escaped.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::judge::{Left, Taken};
-use super::lines::Lines;
 use super::notes::notes;
 use super::publication::{Publication, quoted};
+use super::select::{Selected, Skipped};
+use super::toml_writer::TomlWriter;
 
-pub(super) fn configuration(file: &Path, taken: &[Taken<'_>], left: &[Left<'_>]) -> String {
+/// Returns the configuration for the selected publications.
+pub(super) fn configuration(
+    file: &Path,
+    selected: &[Selected<'_>],
+    skipped: &[Skipped<'_>],
+) -> String {
     let mut configuration = Configuration::default();
-    configuration.introduction(file, taken, left);
-    configuration.listen(taken);
-    configuration.timeouts(taken);
-    for site in taken {
+    configuration.introduction(file, selected, skipped);
+    configuration.listen(selected);
+    configuration.timeouts(selected);
+    for site in selected {
         configuration.application(site);
         configuration.upstream(site);
     }
     configuration.lines.into_text()
 }
 
-/// The sections of the file.
+/// The configuration while it is written.
 #[derive(Default)]
 struct Configuration {
-    lines: Lines,
+    lines: TomlWriter,
+    /// The names of the applications written so far.
     names: Vec<String>,
-    /// Thumbprint -> name of the files without their ending: publications may share a certificate.
+    /// Maps a thumbprint to the stem of its files, because publications may share a certificate.
     exported: HashMap<String, String>,
-    /// Whether it has been said how to get the root.
+    /// Whether the command that exports the root was written.
     root_explained: bool,
 }
 
 impl Configuration {
-    fn introduction(&mut self, file: &Path, taken: &[Taken<'_>], left: &[Left<'_>]) {
+    fn introduction(&mut self, file: &Path, selected: &[Selected<'_>], skipped: &[Skipped<'_>]) {
         let lines = &mut self.lines;
         let from = quoted(&file.display().to_string());
-        let (some, all) = (taken.len(), taken.len() + left.len());
+        let (some, all) = (selected.len(), selected.len() + skipped.len());
         lines.comment(&format!(
-            "Made by `ndes-proxy import-wap` from {from}: {some} of {all} publications of Web Application Proxy."
+            "Written by `ndes-proxy import-wap` from {from}: {some} of {all} publications of Web Application Proxy."
         ));
-        lines.comment("To do: put the files named below beside this one, then run");
+        lines.comment("To do: put the files named below next to this one, then run");
         lines.command("ndes-proxy check --config ndes-proxy.toml");
-        for site in taken {
+        for site in selected {
             for diagnostic in site.diagnostics() {
                 lines.comment("");
                 lines.comment(&format!(
@@ -52,15 +58,15 @@ impl Configuration {
                 lines.comment(&sentence(&diagnostic.cure));
             }
         }
-        if !left.is_empty() {
+        if !skipped.is_empty() {
             lines.comment("");
-            lines.comment("Not taken over:");
+            lines.comment("Not imported:");
         }
-        for Left {
+        for Skipped {
             publication,
             diagnostic,
             ..
-        } in left
+        } in skipped
         {
             let url = url(&publication.external_url);
             let cure = sentence(&diagnostic.cure);
@@ -71,8 +77,11 @@ impl Configuration {
         }
     }
 
-    fn listen(&mut self, taken: &[Taken<'_>]) {
-        let mut ports: Vec<u16> = taken.iter().flat_map(|site| site.ports.clone()).collect();
+    fn listen(&mut self, selected: &[Selected<'_>]) {
+        let mut ports: Vec<u16> = selected
+            .iter()
+            .flat_map(|site| site.ports.clone())
+            .collect();
         ports.sort_unstable();
         ports.dedup();
         if ports == [443] {
@@ -89,22 +98,22 @@ impl Configuration {
             .line(&format!("https = [{}]", listeners.join(", ")));
     }
 
-    fn timeouts(&mut self, taken: &[Taken<'_>]) {
+    fn timeouts(&mut self, selected: &[Selected<'_>]) {
         let seconds = |publication: &Publication| publication.inactive_transactions_timeout_sec;
-        let said = taken.iter().filter_map(|site| seconds(site.publication));
-        let Some(longest) = said.filter(|said| *said != WAP_TIMEOUT).max() else {
+        let all = selected.iter().filter_map(|site| seconds(site.publication));
+        let Some(longest) = all.filter(|seconds| *seconds != WAP_TIMEOUT).max() else {
             return;
         };
         self.lines.line("\n[timeouts]");
         self.lines.comment(&format!(
-            "InactiveTransactionsTimeoutSec was {longest}; the default is 180 s, for all applications together."
+            "InactiveTransactionsTimeoutSec was {longest}. This value applies to all applications; the default is 180 s."
         ));
-        let seconds = longest.clamp(1, MOST_SECONDS);
+        let seconds = longest.clamp(1, MAX_SECONDS);
         self.lines
             .line(&format!("upstream_pki_operation = \"{seconds}s\""));
     }
 
-    fn application(&mut self, site: &Taken<'_>) {
+    fn application(&mut self, site: &Selected<'_>) {
         let publication = site.publication;
         let (from, to) = (
             url(&publication.external_url),
@@ -127,7 +136,7 @@ impl Configuration {
         ));
     }
 
-    fn upstream(&mut self, site: &Taken<'_>) {
+    fn upstream(&mut self, site: &Selected<'_>) {
         let lines = &mut self.lines;
         let port = match site.upstream.port {
             443 => String::new(),
@@ -137,7 +146,7 @@ impl Configuration {
         lines.line(&format!("url = \"https://{}{port}\"", site.upstream.host));
         if !self.root_explained {
             lines.comment(
-                "WAP trusted the roots of Windows, the proxy trusts these alone. \
+                "WAP trusted the roots of Windows, the proxy trusts only these. \
                  On the CA that issued the certificate of NDES:",
             );
             lines.command("certutil -ca.cert corp-root.cer");
@@ -146,14 +155,14 @@ impl Configuration {
         lines.line("ca_roots = [\"corp-root.cer\"]");
     }
 
-    /// How to get the public certificate out of Windows. Returns the name of its files without
-    /// their ending.
-    fn export(&mut self, site: &Taken<'_>) -> String {
+    /// Writes the commands that export the public certificate from Windows. Returns the stem of its
+    /// files.
+    fn export(&mut self, site: &Selected<'_>) -> String {
         let lines = &mut self.lines;
         let stem = site.public_name.to_string();
         let Some(thumbprint) = thumbprint(site.publication) else {
             lines.comment(
-                "The certificate of this name with its intermediates, and its key, as PEM:",
+                "The certificate for this name with its intermediates, and its key, as PEM:",
             );
             return stem;
         };
@@ -164,7 +173,7 @@ impl Configuration {
         lines.command(&format!(
             "certutil -p PASSWORD -exportPFX My {thumbprint} {stem}.pfx"
         ));
-        lines.comment("On Linux, with -legacy where openssl says that RC2 is unsupported:");
+        lines.comment("On Linux, with -legacy if openssl reports that RC2 is unsupported:");
         lines.command(&format!(
             "openssl pkcs12 -in {stem}.pfx -nokeys -out {stem}.pem"
         ));
@@ -176,16 +185,16 @@ impl Configuration {
         stem
     }
 
-    /// The name of the publication as a metric label may be, and as no other application is called.
-    fn name(&mut self, site: &Taken<'_>) -> String {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let words = site.publication.name().split(|c| !plain(c));
+    /// Returns a unique application name that is valid as a metric label.
+    fn name(&mut self, site: &Selected<'_>) -> String {
+        let is_valid = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let words = site.publication.name().split(|c| !is_valid(c));
         let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
         let mut base = match words.as_slice() {
             [] => site.public_name.to_string(),
             words => words.join("-"),
         };
-        // All ASCII; room for a number.
+        // The text is ASCII. This leaves room for a number.
         base.truncate(56);
         let mut name = base.clone();
         let mut number = 2;
@@ -202,7 +211,8 @@ fn url(url: &Option<String>) -> String {
     quoted(url.as_deref().unwrap_or_default())
 }
 
-/// SHA-1 of a certificate, as Windows names it; spaces may stand between the digits.
+/// Returns the thumbprint (SHA-1) of the certificate in capitals. Ignores spaces between the
+/// digits. Returns `None` if it is missing or malformed.
 fn thumbprint(publication: &Publication) -> Option<String> {
     let text = publication.external_certificate_thumbprint.as_ref()?;
     let digits: String = text.chars().filter(|c| *c != ' ').collect();
@@ -216,8 +226,8 @@ fn sentence(text: &str) -> String {
     first.into_iter().chain(chars).chain(['.']).collect()
 }
 
-/// WAP's own default of InactiveTransactionsTimeoutSec.
+/// The default of InactiveTransactionsTimeoutSec, in seconds.
 const WAP_TIMEOUT: u32 = 300;
 
-/// The most that the configuration takes: 24 hours.
-const MOST_SECONDS: u32 = 86_400;
+/// The maximum in the configuration: 24 hours.
+const MAX_SECONDS: u32 = 86_400;

@@ -13,7 +13,7 @@ pub(super) fn diagnostic<T: Example>(message: &str) -> Diagnostic {
         return Diagnostic::error(what, cure);
     }
     let (found, expected) = message.split_once(", expected ").unwrap_or((&message, ""));
-    let example = format!("write {}", T::example());
+    let example = format!("write it as {}", T::example());
     if let Some(word) = found.strip_prefix("unknown variant ") {
         return Diagnostic::error(
             format!("{word} is not one of the accepted values"),
@@ -31,7 +31,7 @@ pub(super) fn diagnostic<T: Example>(message: &str) -> Diagnostic {
     } else if message == "wanted string or table" {
         "this must be a word in double quotes".to_owned()
     } else {
-        message
+        format!("this value is not accepted: {message}")
     };
     Diagnostic::error(what, example)
 }

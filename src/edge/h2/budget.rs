@@ -1,5 +1,5 @@
-//! How many frames without work a client may send: a burst, a rate, and some more for each request
-//! and each DATA frame that it receives.
+//! Limits the frames without work that a client may send, by a token bucket: a burst, a rate, and
+//! some more for each request that it sends and each DATA frame that it receives.
 
 use tokio::time::Instant;
 
@@ -10,33 +10,35 @@ pub(super) struct FrameBudget {
     filled: Instant,
 }
 
-const AT_ONCE: u32 = 1_000;
+const BURST: u32 = 1_000;
 const PER_SECOND: u32 = 100;
-const EARNED: u32 = 4;
+const PER_WORK: u32 = 4;
 
 impl FrameBudget {
     pub(super) fn new(now: Instant) -> Self {
         Self {
-            left: AT_ONCE,
+            left: BURST,
             filled: now,
         }
     }
 
+    /// Adds the frames that a request or a DATA frame allows.
     pub(super) fn earn(&mut self) {
-        self.left = (self.left + EARNED).min(AT_ONCE);
+        self.left = (self.left + PER_WORK).min(BURST);
     }
 
-    /// Reads the clock only if no frame is left.
+    /// Counts one frame. Returns `false` if the budget is exceeded. Reads the clock only if no frame
+    /// is left.
     pub(super) fn spend(&mut self, now: impl FnOnce() -> Instant) -> bool {
         if self.left == 0 {
             let now = now();
             let earned = (now - self.filled).as_millis() * u128::from(PER_SECOND) / 1_000;
-            self.left = u32::try_from(earned).unwrap_or(AT_ONCE).min(AT_ONCE);
+            self.left = u32::try_from(earned).unwrap_or(BURST).min(BURST);
             self.filled = now;
         }
-        let may = self.left > 0;
+        let allowed = self.left > 0;
         self.left = self.left.saturating_sub(1);
-        may
+        allowed
     }
 }
 
@@ -54,12 +56,12 @@ mod tests {
             (0..work).for_each(|_| budget.earn());
             (0..most).take_while(|_| budget.spend(|| now)).count()
         };
-        assert_eq!(spend(now, 2_000, 500), AT_ONCE as usize);
+        assert_eq!(spend(now, 2_000, 500), BURST as usize);
         assert_eq!(spend(now, 100, 0), 0);
         now += Duration::from_secs(1);
         assert_eq!(spend(now, 2_000, 0), PER_SECOND as usize);
-        assert_eq!(spend(now, 2_000, 10), 10 * EARNED as usize);
+        assert_eq!(spend(now, 2_000, 10), 10 * PER_WORK as usize);
         now += Duration::from_secs(3_600);
-        assert_eq!(spend(now, 2_000, 0), AT_ONCE as usize);
+        assert_eq!(spend(now, 2_000, 0), BURST as usize);
     }
 }

@@ -1,15 +1,15 @@
 //! Finds the frames in the bytes of an HTTP/2 connection (RFC 9113 §4.1), wherever reads and writes
 //! split them.
 
-/// One direction of a connection.
+/// Reads the frames of one direction of a connection.
 pub struct Frames {
     /// Bytes before the first frame.
     preface: usize,
-    /// The head and the start of the payload of the current frame.
+    /// The header and the start of the payload of the current frame.
     start: [u8; HEAD + KEPT],
     kept: usize,
     /// Bytes of its payload that are still to come.
-    left: usize,
+    remaining: usize,
 }
 
 /// A frame as far as it has passed.
@@ -35,18 +35,19 @@ const HEAD: usize = 9;
 const KEPT: usize = 40;
 
 impl Frames {
-    /// The first frame follows `preface` bytes.
+    /// Returns a reader whose first frame follows `preface` bytes.
     pub fn after(preface: usize) -> Self {
         Self {
             preface,
             start: [0; HEAD + KEPT],
             kept: 0,
-            left: 0,
+            remaining: 0,
         }
     }
 
-    /// Calls back twice for each frame: when its head has passed, and when all of it has.
-    pub fn pass(&mut self, bytes: &[u8], mut tell: impl FnMut(Passed, &Frame<'_>)) {
+    /// Consumes the next bytes. Calls `on_frame` twice for each frame: when its header has passed, and
+    /// when all of it has.
+    pub fn pass(&mut self, bytes: &[u8], mut on_frame: impl FnMut(Passed, &Frame<'_>)) {
         let preface = self.preface.min(bytes.len());
         self.preface -= preface;
         let mut bytes = &bytes[preface..];
@@ -56,20 +57,20 @@ impl Frames {
                 if self.kept < HEAD {
                     return;
                 }
-                self.left = self.frame().length;
-                tell(Passed::Head, &self.frame());
+                self.remaining = self.frame().length;
+                on_frame(Passed::Head, &self.frame());
             }
             let before = bytes.len();
             let payload = HEAD + self.frame().length.min(KEPT);
             self.keep(&mut bytes, payload);
-            self.left -= before - bytes.len();
-            let rest = self.left.min(bytes.len());
+            self.remaining -= before - bytes.len();
+            let rest = self.remaining.min(bytes.len());
             bytes = &bytes[rest..];
-            self.left -= rest;
-            if self.left > 0 {
+            self.remaining -= rest;
+            if self.remaining > 0 {
                 return;
             }
-            tell(Passed::Whole, &self.frame());
+            on_frame(Passed::Whole, &self.frame());
             self.kept = 0;
         }
     }

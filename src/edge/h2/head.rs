@@ -10,10 +10,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::base::head::{Framing, Head, Host, Method, Size, Target, Version};
 use crate::base::rejection::Rejection;
 
-/// `ended`: no DATA follows.
-pub(super) fn parse(parts: &Parts, evicted: bool) -> Result<Head, Rejection> {
+/// Returns the head for the gate. `end_of_stream` is whether no DATA follows.
+pub(super) fn parse(parts: &Parts, end_of_stream: bool) -> Result<Head, Rejection> {
     let (uri, fields) = (&parts.uri, &parts.headers);
-    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTPS) || fields.values().any(padded) {
+    if uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTPS) || fields.values().any(is_padded)
+    {
         return Err(Rejection::MalformedHead);
     }
     let path = uri.path_and_query().ok_or(Rejection::MalformedHead)?;
@@ -27,8 +28,8 @@ pub(super) fn parse(parts: &Parts, evicted: bool) -> Result<Head, Rejection> {
         version: Version::H2,
         method,
         host: host(uri.authority().map(|authority| authority.as_str()), fields),
-        framing: framing(method, fields, evicted)?,
-        expects_continue: !evicted
+        framing: framing(method, fields, end_of_stream)?,
+        expects_continue: !end_of_stream
             && fields
                 .get(EXPECT)
                 .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue")),
@@ -41,16 +42,16 @@ pub(super) fn parse(parts: &Parts, evicted: bool) -> Result<Head, Rejection> {
     })
 }
 
-/// No white space before or after a value (RFC 9113 §8.2.1).
-fn padded(value: &HeaderValue) -> bool {
+/// Returns whether the value has white space before or after it, which RFC 9113 §8.2.1 forbids.
+fn is_padded(value: &HeaderValue) -> bool {
     value.as_bytes().trim_ascii().len() != value.len()
 }
 
 /// At most one length, and none for GET and HEAD. The library verifies that DATA has this length.
-fn framing(method: Method, fields: &HeaderMap, evicted: bool) -> Result<Framing, Rejection> {
+fn framing(method: Method, fields: &HeaderMap, end_of_stream: bool) -> Result<Framing, Rejection> {
     let mut lengths = fields.get_all(CONTENT_LENGTH).iter();
     let framing = match (lengths.next(), lengths.next()) {
-        (None, _) if evicted => Framing::Length(0),
+        (None, _) if end_of_stream => Framing::Length(0),
         (None, _) => Framing::Unknown,
         (Some(length), None) => {
             let length = Framing::content_length(length.as_bytes());

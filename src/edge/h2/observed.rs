@@ -1,4 +1,4 @@
-//! The stream below the library, with an observer of the frames that pass.
+//! The stream below the HTTP/2 library, with an observer of the frames that pass.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use super::observer::{Events, FrameObserver};
 /// A stream whose frames are observed.
 pub(super) struct ObservedStream<S> {
     stream: S,
-    observed: SharedObserver,
+    observer: SharedObserver,
 }
 
 /// The observer of one connection. Clones share it.
@@ -25,31 +25,31 @@ impl SharedObserver {
         Self(Arc::new(Mutex::new(FrameObserver::new())))
     }
 
-    /// Records that the library has handed out this request. Returns `false` if it has refused the
-    /// request already.
-    pub(super) fn handed_out(&self, stream: u32) -> bool {
-        self.observer().close(stream).is_some()
+    /// Records that the library has returned this request from `accept`. Returns `false` if it has
+    /// refused the request since.
+    pub(super) fn accepted(&self, stream: u32) -> bool {
+        self.lock().remove_pending(stream).is_some()
     }
 
-    /// Returns `None` if nothing has happened. A header block counts if it is another one than
-    /// `block_since`.
+    /// Returns what has happened since the last call, or `None` if nothing has. The beginning or the
+    /// end of a header block counts, which is the case if the block is not that of `block_since`.
     pub(super) fn events(&self, block_since: Option<Instant>) -> Option<Events> {
-        self.observer().events(block_since)
+        self.lock().events(block_since)
     }
 
-    /// Records that a known error closes the connection.
-    pub(super) fn end(&self) {
-        self.observer().ended = true;
+    /// Records that the session closes the connection for an error that it knows.
+    pub(super) fn set_closing(&self) {
+        self.lock().closing = true;
     }
 
-    fn observer(&self) -> MutexGuard<'_, FrameObserver> {
+    fn lock(&self) -> MutexGuard<'_, FrameObserver> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl<S> ObservedStream<S> {
-    pub(super) fn new(stream: S, observed: SharedObserver) -> Self {
-        Self { stream, observed }
+    pub(super) fn new(stream: S, observer: SharedObserver) -> Self {
+        Self { stream, observer }
     }
 }
 
@@ -60,13 +60,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for ObservedStream<S> {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.observed.observer().ended {
-            // The task of the connection has seen the events, or sees them when this returns.
+        if this.observer.lock().closing {
+            // The task of the connection has received the events, or receives them when this returns.
             return Poll::Pending;
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(cx, buffer))?;
-        this.observed.observer().receive(&buffer.filled()[before..]);
+        this.observer.lock().receive(&buffer.filled()[before..]);
         Poll::Ready(Ok(()))
     }
 }
@@ -79,7 +79,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write(cx, bytes))?;
-        this.observed.observer().send(&bytes[..written]);
+        this.observer.lock().send(&bytes[..written]);
         Poll::Ready(Ok(written))
     }
 
@@ -90,11 +90,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for ObservedStream<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = ready!(Pin::new(&mut this.stream).poll_write_vectored(cx, slices))?;
-        let (mut observer, mut left) = (this.observed.observer(), written);
+        let (mut observer, mut remaining) = (this.observer.lock(), written);
         for slice in slices {
-            let sent = left.min(slice.len());
+            let sent = remaining.min(slice.len());
             observer.send(&slice[..sent]);
-            left -= sent;
+            remaining -= sent;
         }
         Poll::Ready(Ok(written))
     }

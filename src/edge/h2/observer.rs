@@ -1,5 +1,5 @@
-//! Observes in the frames of a connection what the library does by itself: requests that it refuses
-//! and never hands out, header blocks that do not end, frames that carry no work.
+//! Detects in the frames of a connection what the library does by itself: requests that it refuses
+//! and never returns from `accept`, header blocks that do not end, frames that carry no work.
 
 use tokio::time::Instant;
 
@@ -7,30 +7,31 @@ use super::budget::FrameBudget;
 use super::frames::{Frame, Frames, Passed};
 use crate::base::rejection::Rejection;
 
-/// What is known of the frames of one connection.
+/// Follows the frames of one connection in both directions.
 pub(super) struct FrameObserver {
     received: Frames,
     sent: Frames,
     /// Whether the first frame of the client has arrived. It must be SETTINGS (RFC 9113 §3.4),
     /// which the library accepts at any time.
-    greeted: bool,
+    settings_received: bool,
     newest: u32,
-    /// Requests that the library has not handed out, the oldest first.
-    opened: Vec<Opened>,
+    /// Requests that the library has not returned from `accept`, the oldest first.
+    pending: Vec<PendingRequest>,
     /// Whether a header block has begun and not ended.
     in_block: bool,
     block_since: Option<Instant>,
     budget: FrameBudget,
     refused: Vec<Rejection>,
-    ending: Option<Rejection>,
+    close_reason: Option<Rejection>,
     /// An error closes the connection: nothing that follows is an event, and nothing more is read.
-    pub(super) ended: bool,
+    pub(super) closing: bool,
 }
 
-pub(super) struct Opened {
+/// A request that has begun and that the library has neither returned nor refused.
+pub(super) struct PendingRequest {
     stream: u32,
     /// The compressed bytes of its header block.
-    block: usize,
+    block_bytes: usize,
 }
 
 /// What has happened since the last call.
@@ -38,16 +39,16 @@ pub(super) struct Opened {
 pub(super) struct Events {
     /// Requests and connections that the library has refused.
     pub(super) refused: Vec<Rejection>,
-    /// Why the connection must be closed, if the library has not noticed.
-    pub(super) ending: Option<Rejection>,
-    /// Since when a header block has not ended.
+    /// The reason why the connection must be closed, if the library does not do so itself.
+    pub(super) close_reason: Option<Rejection>,
+    /// When the header block that has not ended began. `None` if all have ended.
     pub(super) block_since: Option<Instant>,
 }
 
 /// The length of the preface of the client (RFC 9113 §3.4).
 const PREFACE: usize = 24;
-/// The most requests that wait for the library to hand them out.
-const OPENED: usize = 1_024;
+/// The most requests that wait for the library to return them from `accept`.
+const MOST_PENDING: usize = 1_024;
 /// A path of 65535 bytes, one more than the library accepts, with the five bits per byte that
 /// Huffman coding needs at least (RFC 7541 Appendix B).
 const LONG_BLOCK: usize = 65_535 * 5 / 8;
@@ -69,36 +70,41 @@ impl FrameObserver {
         Self {
             received: Frames::after(PREFACE),
             sent: Frames::after(0),
-            greeted: false,
+            settings_received: false,
             newest: 0,
-            opened: Vec::new(),
+            pending: Vec::new(),
             in_block: false,
             block_since: None,
             budget: FrameBudget::new(Instant::now()),
             refused: Vec::new(),
-            ending: None,
-            ended: false,
+            close_reason: None,
+            closing: false,
         }
     }
 
+    /// Returns what has happened since the last call. See `SharedObserver::events`.
     pub(super) fn events(&mut self, block_since: Option<Instant>) -> Option<Events> {
-        let quiet = self.refused.is_empty() && self.ending.is_none();
+        let quiet = self.refused.is_empty() && self.close_reason.is_none();
         if quiet && self.block_since == block_since {
             return None;
         }
         Some(Events {
             refused: std::mem::take(&mut self.refused),
-            ending: self.ending.take(),
+            close_reason: self.close_reason.take(),
             block_since: self.block_since,
         })
     }
 
-    /// Forgets a request that was answered or handed out.
-    pub(super) fn close(&mut self, stream: u32) -> Option<Opened> {
-        let at = self.opened.iter().position(|o| o.stream == stream)?;
-        Some(self.opened.remove(at))
+    /// Removes and returns a pending request, which the library has answered or returned.
+    pub(super) fn remove_pending(&mut self, stream: u32) -> Option<PendingRequest> {
+        let at = self
+            .pending
+            .iter()
+            .position(|pending| pending.stream == stream)?;
+        Some(self.pending.remove(at))
     }
 
+    /// Observes bytes from the client.
     pub(super) fn receive(&mut self, bytes: &[u8]) {
         let mut frames = std::mem::replace(&mut self.received, Frames::after(0));
         frames.pass(bytes, |passed, frame| match passed {
@@ -112,19 +118,19 @@ impl FrameObserver {
     }
 
     fn received_head(&mut self, frame: &Frame<'_>) {
-        if self.ended {
+        if self.closing {
             return;
         }
-        if !self.greeted && (frame.kind, frame.flags & ACK) != (kind::SETTINGS, 0) {
-            return self.end(Rejection::MalformedHead);
+        if !self.settings_received && (frame.kind, frame.flags & ACK) != (kind::SETTINGS, 0) {
+            return self.close(Rejection::MalformedHead);
         }
-        self.greeted = true;
+        self.settings_received = true;
         let is_new = frame.kind == kind::HEADERS && frame.stream > self.newest;
         if is_new {
             self.newest = frame.stream;
-            self.opened.push(Opened {
+            self.pending.push(PendingRequest {
                 stream: frame.stream,
-                block: 0,
+                block_bytes: 0,
             });
             self.budget.earn();
         }
@@ -138,14 +144,14 @@ impl FrameObserver {
             kind::CONTINUATION => true,
             _ => false,
         };
-        if self.opened.len() > OPENED || !carries_work && !self.budget.spend(Instant::now) {
-            self.end(Rejection::Http2Limit);
+        if self.pending.len() > MOST_PENDING || !carries_work && !self.budget.spend(Instant::now) {
+            self.close(Rejection::Http2Limit);
         }
     }
 
-    fn end(&mut self, rejection: Rejection) {
-        self.ending = Some(rejection);
-        self.ended = true;
+    fn close(&mut self, rejection: Rejection) {
+        self.close_reason = Some(rejection);
+        self.closing = true;
     }
 
     fn received_whole(&mut self, frame: &Frame<'_>) {
@@ -155,12 +161,13 @@ impl FrameObserver {
         if frame.flags & END_HEADERS != 0 {
             (self.in_block, self.block_since) = (false, None);
         }
-        let newest = self.opened.last_mut();
-        if let Some(opened) = newest.filter(|opened| opened.stream == frame.stream) {
-            opened.block += frame.length;
+        let newest = self.pending.last_mut();
+        if let Some(pending) = newest.filter(|pending| pending.stream == frame.stream) {
+            pending.block_bytes += frame.length;
         }
     }
 
+    /// Observes bytes to the client.
     pub(super) fn send(&mut self, bytes: &[u8]) {
         let mut frames = std::mem::replace(&mut self.sent, Frames::after(0));
         frames.pass(bytes, |passed, frame| {
@@ -179,21 +186,21 @@ impl FrameObserver {
         match frame.kind {
             // Each may be answered by a WINDOW_UPDATE for the stream and one for the connection.
             kind::DATA => self.budget.earn(),
-            // A response to a request that was never handed out is the library's own 431.
-            kind::HEADERS if self.close(frame.stream).is_some() => {
+            // A response to a request that `accept` never returned is the library's own 431.
+            kind::HEADERS if self.remove_pending(frame.stream).is_some() => {
                 self.refused.push(Rejection::HeadTooLarge);
             }
             kind::RST_STREAM => {
-                if let Some(opened) = self.close(frame.stream) {
+                if let Some(pending) = self.remove_pending(frame.stream) {
                     self.refused.push(match code(0) {
                         h2::Reason::REFUSED_STREAM => Rejection::Http2Limit,
-                        _ if opened.block >= LONG_BLOCK => Rejection::UriTooLong,
+                        _ if pending.block_bytes >= LONG_BLOCK => Rejection::UriTooLong,
                         _ => Rejection::MalformedHead,
                     });
                 }
             }
-            kind::GOAWAY if !self.ended && code(4) != h2::Reason::NO_ERROR => {
-                self.ended = true;
+            kind::GOAWAY if !self.closing && code(4) != h2::Reason::NO_ERROR => {
+                self.closing = true;
                 self.refused
                     .push(connection_error(code(4), &frame.payload[8..]));
             }
@@ -202,9 +209,9 @@ impl FrameObserver {
     }
 }
 
-/// `words` is the text that the library adds to its GOAWAY.
-fn connection_error(code: h2::Reason, words: &[u8]) -> Rejection {
-    let is = |known: &[u8]| words.starts_with(known);
+/// `debug_data` is the text that the library adds to its GOAWAY.
+fn connection_error(code: h2::Reason, debug_data: &[u8]) -> Rejection {
+    let is = |known: &[u8]| debug_data.starts_with(known);
     match code {
         h2::Reason::ENHANCE_YOUR_CALM
             if is(b"header_list_way_too_large") || is(b"too_many_continuations") =>

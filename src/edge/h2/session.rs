@@ -1,5 +1,5 @@
-//! Drives a connection, and closes it when it is idle, at shutdown, and if its client uses it
-//! beyond its limits.
+//! Drives a connection, and closes it when it is idle, at shutdown, and if its client exceeds its
+//! limits.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -12,14 +12,14 @@ use http::Request;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
-use super::super::handshake::Stream;
-use super::super::limit::ConnectionPermit;
-use super::super::return_on_drop::ReturnOnDrop;
 use super::observed::{ObservedStream, SharedObserver};
 use super::observer::Events;
 use super::stream::{self, RequestEnd};
 use crate::base::rejection::Rejection;
 use crate::base::shutdown::{GRACE_PERIOD, Shutdown};
+use crate::edge::handshake::Stream;
+use crate::edge::limit::ConnectionPermit;
+use crate::edge::return_on_drop::ReturnOnDrop;
 use crate::observe::metrics::Metrics;
 use crate::proxy::exchange::Exchange;
 
@@ -29,7 +29,7 @@ type Accepted = Option<Result<(Request<RecvStream>, SendResponse<Bytes>), h2::Er
 /// A connection after the preface of its client.
 pub(super) struct Session {
     exchange: Exchange,
-    observed: SharedObserver,
+    observer: SharedObserver,
     connection: Connection<Io, Bytes>,
     streams: JoinSet<RequestEnd>,
     /// Requests so far, including refused ones.
@@ -37,10 +37,11 @@ pub(super) struct Session {
     block_since: Option<Instant>,
     phase: Phase,
     /// When this phase began.
-    since: Instant,
+    phase_since: Instant,
     /// When the last request ended.
     idle_since: Instant,
-    broken: bool,
+    /// Whether the client may be in the middle of sending.
+    unread: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -55,21 +56,21 @@ enum Phase {
 impl Session {
     pub(super) fn new(
         exchange: Exchange,
-        observed: SharedObserver,
+        observer: SharedObserver,
         connection: Connection<Io, Bytes>,
     ) -> Self {
         let now = Instant::now();
         Self {
             exchange,
-            observed,
+            observer,
             connection,
             streams: JoinSet::new(),
             number: 0,
             block_since: None,
             phase: Phase::Open,
-            since: now,
+            phase_since: now,
             idle_since: now,
-            broken: false,
+            unread: false,
         }
     }
 
@@ -77,13 +78,13 @@ impl Session {
     /// sending.
     pub(super) async fn run(mut self, permit: &ConnectionPermit, shutdown: &Shutdown) -> bool {
         self.drive(permit, shutdown).await;
-        self.broken
+        self.unread
     }
 
     async fn drive(&mut self, permit: &ConnectionPermit, shutdown: &Shutdown) {
         let mut shutdown = pin!(shutdown.begun());
-        let mut make_room = pin!(permit.evicted());
-        let mut timer = pin!(sleep_until(self.since));
+        let mut evicted = pin!(permit.evicted());
+        let mut timer = pin!(sleep_until(self.phase_since));
         let mut idle = None;
         loop {
             if !self.streams.is_empty() {
@@ -97,27 +98,27 @@ impl Session {
             }
             let open = self.phase == Phase::Open;
             tokio::select! {
-                (accepted, events) = next(&mut self.connection, &self.observed, self.block_since) => {
+                (accepted, events) = next(&mut self.connection, &self.observer, self.block_since) => {
                     if let Some(events) = events {
-                        self.process(events);
+                        self.handle(events);
                     }
                     match accepted {
                         Poll::Ready(Some(Ok((request, respond)))) => self.accept(request, respond),
                         Poll::Ready(Some(Err(_))) => {
-                            self.broken = true;
+                            self.unread = true;
                             return;
                         }
                         Poll::Ready(None) => return,
                         Poll::Pending => {}
                     }
                 }
-                Some(request_ended) = self.streams.join_next() => {
+                Some(joined) = self.streams.join_next() => {
                     if self.streams.is_empty() {
                         self.idle_since = Instant::now();
                     }
-                    self.request_ended(request_ended);
+                    self.request_ended(joined);
                 }
-                () = &mut make_room, if open && idle.is_some() => self.go_away(),
+                () = &mut evicted, if open && idle.is_some() => self.go_away(),
                 () = &mut shutdown, if open => self.go_away(),
                 () = &mut timer, if deadline.is_some() => if self.on_deadline() { return },
             }
@@ -131,27 +132,27 @@ impl Session {
         let idle_since = self.streams.is_empty().then_some(self.idle_since);
         match self.phase {
             Phase::Open => {
-                let limit = match self.number {
+                let timeout = match self.number {
                     0 => timeouts.request_head,
                     _ => timeouts.keep_alive,
                 };
-                let idle = idle_since.map(|since| since + limit);
+                let idle = idle_since.map(|since| since + timeout);
                 let block = self.block_since.map(|since| since + timeouts.request_head);
                 block.into_iter().chain(idle).min()
             }
-            Phase::GoingAway => idle_since.map(|since| since.max(self.since) + GRACE_PERIOD),
-            Phase::Closing => Some(self.since + GRACE_PERIOD),
+            Phase::GoingAway => idle_since.map(|since| since.max(self.phase_since) + GRACE_PERIOD),
+            Phase::Closing => Some(self.phase_since + GRACE_PERIOD),
         }
     }
 
     /// Handles a deadline. Returns `true` if the connection must be dropped.
     fn on_deadline(&mut self) -> bool {
-        let limit = self.exchange.generation.timeouts.request_head;
+        let timeout = self.exchange.generation.timeouts.request_head;
         match self.phase {
             Phase::Open
                 if self
                     .block_since
-                    .is_some_and(|since| since.elapsed() >= limit) =>
+                    .is_some_and(|since| since.elapsed() >= timeout) =>
             {
                 self.close_with(Rejection::HeadTimeout);
             }
@@ -162,15 +163,16 @@ impl Session {
         false
     }
 
+    /// Starts a task for a request that the library has returned from `accept`.
     fn accept(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
-        if !self.observed.handed_out(respond.stream_id().as_u32()) {
-            // The library has reset the request in the meantime, and it is counted.
+        if !self.observer.accepted(respond.stream_id().as_u32()) {
+            // The library has reset the request in the meantime, which is counted.
             return;
         }
         if self.phase == Phase::Closing {
             return;
         }
-        if self.phase == Phase::GoingAway && self.since.elapsed() > GRACE_PERIOD {
+        if self.phase == Phase::GoingAway && self.phase_since.elapsed() > GRACE_PERIOD {
             // The client received GOAWAY long ago.
             respond.send_reset(Reason::REFUSED_STREAM);
             if !self.exchange.charge_refusal() {
@@ -192,8 +194,8 @@ impl Session {
         match outcome(joined, &self.exchange.process.metrics) {
             RequestEnd::Answered => {}
             RequestEnd::Last => self.go_away(),
-            // A reset is charged like a refused request; otherwise it would be a way around the
-            // rates.
+            // A reset is charged like a refused request; otherwise resets would bypass the rate
+            // limits.
             RequestEnd::Reset
                 if self.phase != Phase::Closing && !self.exchange.charge_refusal() =>
             {
@@ -203,58 +205,61 @@ impl Session {
         }
     }
 
-    fn process(&mut self, events: Events) {
+    fn handle(&mut self, events: Events) {
         self.block_since = events.block_since;
         for rejection in events.refused {
-            self.refused(rejection);
+            self.record_refusal(rejection);
         }
-        if let Some(rejection) = events.ending {
+        if let Some(rejection) = events.close_reason {
             self.close_with(rejection);
         }
     }
 
+    /// Closes the connection because of `rejection`, which is recorded.
     fn close_with(&mut self, rejection: Rejection) {
-        self.refused(rejection);
+        self.record_refusal(rejection);
         self.close(match rejection {
             Rejection::MalformedHead => Reason::PROTOCOL_ERROR,
             _ => Reason::ENHANCE_YOUR_CALM,
         });
     }
 
-    /// Records a request that was refused without a response of the proxy.
-    fn refused(&mut self, rejection: Rejection) {
+    /// Records a refusal to which the proxy sends no response.
+    fn record_refusal(&mut self, rejection: Rejection) {
         self.number += 1;
         if !self.exchange.record_refusal(self.number, rejection) {
             self.close(Reason::ENHANCE_YOUR_CALM);
         }
     }
 
+    /// Sends GOAWAY. The streams that the client has opened are still answered.
     fn go_away(&mut self) {
         if self.phase == Phase::Open {
-            (self.phase, self.since) = (Phase::GoingAway, Instant::now());
+            (self.phase, self.phase_since) = (Phase::GoingAway, Instant::now());
             self.connection.graceful_shutdown();
         }
     }
 
+    /// Sends GOAWAY with `reason` and closes the connection.
     fn close(&mut self, reason: Reason) {
         if self.phase != Phase::Closing {
-            (self.phase, self.since) = (Phase::Closing, Instant::now());
-            self.broken |= reason != Reason::NO_ERROR;
-            self.observed.end();
+            (self.phase, self.phase_since) = (Phase::Closing, Instant::now());
+            self.unread |= reason != Reason::NO_ERROR;
+            self.observer.set_closing();
             self.connection.abrupt_shutdown(reason);
         }
     }
 }
 
-/// Drives the connection until there is a request, its end, or an event.
+/// Drives the connection until a request arrives, the connection closes, or an event occurs.
 async fn next(
     connection: &mut Connection<Io, Bytes>,
-    observed: &SharedObserver,
+    observer: &SharedObserver,
     block_since: Option<Instant>,
 ) -> (Poll<Accepted>, Option<Events>) {
     poll_fn(|cx| {
         let accepted = connection.poll_accept(cx);
-        let events = observed.events(block_since);
+        let events = observer.events(block_since);
         match accepted.is_pending() && events.is_none() {
             true => Poll::Pending,
             false => Poll::Ready((accepted, events)),

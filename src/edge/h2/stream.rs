@@ -14,10 +14,10 @@ use http_body::Body as _;
 use http_body_util::BodyExt;
 use tokio::time::timeout;
 
-use super::super::connection::{LINGER_BYTES, LINGER_TIME};
 use super::head;
 use crate::base::buffers::Lease;
 use crate::base::rejection::Rejection;
+use crate::edge::linger::{LINGER_BYTES, LINGER_TIME};
 use crate::proxy::body::Body;
 use crate::proxy::exchange::{Exchange, RequestBody};
 
@@ -27,7 +27,7 @@ pub(super) enum RequestEnd {
     Answered,
     /// The client reset the request before its response began.
     Reset,
-    /// The client does not take the response, or no more requests are accepted from it.
+    /// The client does not read the response, or no more requests are accepted from it.
     Last,
 }
 
@@ -35,6 +35,7 @@ pub(super) enum RequestEnd {
 /// others.
 const PIECE: usize = 16 << 10;
 
+/// Answers one request and sends the response.
 pub(super) async fn serve(
     exchange: Exchange,
     number: u64,
@@ -50,11 +51,11 @@ pub(super) async fn serve(
         response = answer(&exchange, number, parts, &mut body, &respond, &mut lease) => response,
         () = respond.reset() => return RequestEnd::Reset,
     };
-    // A client that has used up its rate of refusals must not continue.
+    // A client that has exceeded its rate of refusals must not continue.
     let last = response.status() == StatusCode::TOO_MANY_REQUESTS
         && response.headers().contains_key(CONNECTION);
-    let limit = exchange.generation.timeouts.response_write;
-    let sent = timeout(limit, send(response, head_only, respond)).await;
+    let time = exchange.generation.timeouts.response_write;
+    let sent = timeout(time, send(response, head_only, respond)).await;
     if last || sent.is_err() {
         return RequestEnd::Last;
     }
@@ -101,7 +102,8 @@ async fn answer(
     }
 }
 
-/// Sends the response. Shared with the body, which may have to send `100 Continue`.
+/// The sender of the response. The request body shares it, because it may have to send
+/// `100 Continue`.
 struct Responder(Mutex<SendResponse<Bytes>>);
 
 impl Responder {
@@ -124,7 +126,7 @@ struct Http2Body<'r> {
 }
 
 impl Http2Body<'_> {
-    async fn whole(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
+    async fn read_whole(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
         if let Some(respond) = self.respond.take() {
             let mut interim = Response::new(());
             *interim.status_mut() = StatusCode::CONTINUE;
@@ -134,9 +136,9 @@ impl Http2Body<'_> {
         let mut body = BytesMut::new();
         // Trailers, which would follow, are not read.
         while let Some(data) = self.stream.data().await {
-            let data = data.map_err(broken)?;
+            let data = data.map_err(body_error)?;
             let released = self.stream.flow_control().release_capacity(data.len());
-            released.map_err(broken)?;
+            released.map_err(body_error)?;
             if body.len() + data.len() > limit {
                 return Err(Rejection::BodyTooLarge);
             }
@@ -150,7 +152,7 @@ impl Http2Body<'_> {
 impl RequestBody for Http2Body<'_> {
     async fn read(&mut self, limit: usize, lease: &mut Lease) -> Result<Bytes, Rejection> {
         let time = self.time;
-        timeout(time, self.whole(limit, lease))
+        timeout(time, self.read_whole(limit, lease))
             .await
             .unwrap_or(Err(Rejection::BodyTimeout))
     }
@@ -162,7 +164,7 @@ impl RequestBody for Http2Body<'_> {
 }
 
 /// The library resets a stream whose DATA differs from Content-Length.
-fn broken(error: h2::Error) -> Rejection {
+fn body_error(error: h2::Error) -> Rejection {
     if error.is_library() && error.is_reset() {
         Rejection::MalformedFraming
     } else {
@@ -170,7 +172,7 @@ fn broken(error: h2::Error) -> Rejection {
     }
 }
 
-/// Writes the whole response, or as much of it as the client takes.
+/// Sends the whole response, or as much of it as the client reads.
 async fn send(response: Response<Body>, head_only: bool, respond: Responder) {
     let (mut parts, body) = response.into_parts();
     let no_content = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&parts.status);
@@ -189,13 +191,16 @@ async fn send(response: Response<Body>, head_only: bool, respond: Responder) {
             None => fields.remove(CONTENT_LENGTH),
         };
     }
-    let mut tracked = TrackedBody { body, all: false };
+    let mut tracked = TrackedBody {
+        body,
+        is_sent: false,
+    };
     let ends = head_only || no_content || tracked.body.is_end_stream();
     let response = Response::from_parts(parts, ());
     let Ok(mut stream) = respond.get().send_response(response, ends) else {
         return;
     };
-    tracked.all = match ends {
+    tracked.is_sent = match ends {
         // Reading the body to its end also completes its record.
         true => {
             while let Some(Ok(_)) = tracked.body.frame().await {}
@@ -205,16 +210,16 @@ async fn send(response: Response<Body>, head_only: bool, respond: Responder) {
     };
 }
 
-/// A body that the client takes. If it is dropped before the client has all of it, the response is
+/// A body that is being sent. If it is dropped before all of it is sent, the response is recorded as
 /// incomplete.
 struct TrackedBody {
     body: Body,
-    all: bool,
+    is_sent: bool,
 }
 
 impl Drop for TrackedBody {
     fn drop(&mut self) {
-        if !self.all {
+        if !self.is_sent {
             self.body.not_taken();
         }
     }
@@ -243,7 +248,8 @@ async fn write(body: &mut Body, stream: &mut SendStream<Bytes>) -> Result<(), h2
     }
 }
 
-/// Hands data over only as the client makes room, because the library would buffer all of it.
+/// Sends data only as the flow control of the client allows, because the library would buffer all of
+/// it.
 async fn write_data(
     stream: &mut SendStream<Bytes>,
     mut data: Bytes,
@@ -252,9 +258,9 @@ async fn write_data(
     while !data.is_empty() {
         stream.reserve_capacity(data.len().min(PIECE));
         while stream.capacity() == 0 {
-            let gone = || h2::Error::from(Reason::CANCEL);
-            let room = poll_fn(|cx| stream.poll_capacity(cx)).await;
-            room.unwrap_or_else(|| Err(gone()))?;
+            let reset = || h2::Error::from(Reason::CANCEL);
+            let capacity = poll_fn(|cx| stream.poll_capacity(cx)).await;
+            capacity.unwrap_or_else(|| Err(reset()))?;
         }
         let piece = data.split_to(data.len().min(stream.capacity()));
         let last = ends && data.is_empty();

@@ -11,10 +11,10 @@ fn limits() -> Limits {
 
 /// Scans `bytes` in pieces of `step`, then parses.
 fn read(bytes: &[u8], step: usize) -> Result<Head, Rejection> {
-    let (mut scan, limits) = (Scan::default(), limits());
+    let (mut scanner, limits) = (HeadScanner::default(), limits());
     let mut arrived = 0;
     loop {
-        if let Some(range) = scan.advance(&bytes[..arrived], &limits)? {
+        if let Some(range) = scanner.advance(&bytes[..arrived], &limits)? {
             return parse(&Bytes::copy_from_slice(&bytes[range]));
         }
         assert!(arrived < bytes.len(), "the head has no end");

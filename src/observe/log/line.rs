@@ -11,9 +11,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use time::OffsetDateTime;
 
-use super::value::{Name, Value};
 use crate::base::client::{escaped, is_plain};
-use crate::base::text::{digit_of, hex_digits};
+use crate::base::text::{cut, digit_of, hex_digits, is_invisible};
 
 /// The format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +61,6 @@ impl Line {
             Format::Json => {}
         }
         line
-    }
-
-    /// Adds a field. Called by [`put!`].
-    pub fn put(&mut self, name: Name, value: impl Value) {
-        value.put(name, self);
     }
 
     pub(super) fn end(mut self) -> Vec<u8> {
@@ -137,6 +131,33 @@ impl Line {
             }
         }
         if bytes.len() > most {
+            self.push("...");
+        }
+    }
+
+    /// Adds at most `most` bytes of `text`, cut at a character, within [`Line::quoted`]. Invisible
+    /// characters become `\n` or `\u{202e}`; quotes and backslashes are escaped as either format
+    /// needs it.
+    pub fn string(&mut self, text: &str, most: usize) {
+        let start = cut(text, most);
+        if is_plain(start.as_bytes()) {
+            self.bytes.extend_from_slice(start.as_bytes());
+        } else {
+            for c in start.chars() {
+                match c {
+                    '"' | '\\' => self.bytes.extend([b'\\', c as u8]),
+                    c if is_invisible(c) => {
+                        // As `\n` or `\u{202e}`, whose backslash is escaped like any other.
+                        self.bytes.push(b'\\');
+                        self.show(c.escape_debug());
+                    }
+                    c => self
+                        .bytes
+                        .extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+                }
+            }
+        }
+        if start.len() < text.len() {
             self.push("...");
         }
     }

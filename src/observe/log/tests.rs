@@ -147,7 +147,7 @@ fn times_are_those_of_tracing_subscriber() {
     let (stamp, rest) = theirs.split_once(' ').unwrap();
     let time = humantime::parse_rfc3339(stamp).unwrap();
     let mut line = Line::begin(Format::Text, "access", time);
-    put!(line, "a" = 1_usize);
+    put!(&mut line, "a" = 1_usize);
     assert_eq!(String::from_utf8(line.end()).unwrap(), theirs);
     assert!(rest.starts_with(" INFO access: "));
 }
@@ -156,7 +156,7 @@ fn times_are_those_of_tracing_subscriber() {
 fn durations_are_rounded_to_the_microsecond() {
     let shown = |nanos| {
         let mut line = Line::begin(Format::Json, "access", time());
-        put!(line, "ms" = Duration::from_nanos(nanos));
+        put!(&mut line, "ms" = Duration::from_nanos(nanos));
         let line: serde_json::Value = serde_json::from_slice(&line.end()).unwrap();
         line["ms"].as_f64().unwrap()
     };

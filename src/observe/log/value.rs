@@ -20,7 +20,8 @@ pub struct Name {
 /// Adds fields to a [`Line`] in their order, without those whose value is `None`.
 macro_rules! put {
     ($line:expr, $($name:literal = $value:expr),+ $(,)?) => {{ $(
-        $line.put(
+        $crate::observe::log::Value::put(
+            $value,
             const {
                 $crate::observe::log::Name {
                     text: concat!(" ", $name, "="),
@@ -28,7 +29,7 @@ macro_rules! put {
                     json: concat!(",\"", $name, "\":"),
                 }
             },
-            $value,
+            $line,
         );
     )+ }};
 }
@@ -83,6 +84,17 @@ impl Value for Cut<'_> {
     fn write(self, line: &mut Line) {
         let Self(bytes, most) = self;
         line.quoted(|line| line.text(bytes, most));
+    }
+}
+
+/// A text that a client or NDES chose: at most so many bytes of it, cut at a character, with
+/// invisible characters escaped. The format of the log escapes it once more, as every string.
+pub struct Text<'a>(pub &'a str, pub usize);
+
+impl Value for Text<'_> {
+    fn write(self, line: &mut Line) {
+        let Self(text, most) = self;
+        line.quoted(|line| line.string(text, most));
     }
 }
 

@@ -1,4 +1,4 @@
-//! Kind and size of a public key.
+//! The algorithm and the size of a public key.
 
 use std::fmt;
 
@@ -6,12 +6,12 @@ use crate::scep::Unreadable;
 use crate::scep::ber::{BIT_STRING, INTEGER, OID, Reader, SEQUENCE};
 use crate::scep::serial::without_zeros;
 
-/// Kind and size of a public key.
+/// The algorithm and the size of a public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// Bits of the modulus.
+    /// The bits of the modulus.
     Rsa(u32),
-    /// Bits of the curve; none of one that is not known here.
+    /// The bits of the curve. `None` if the curve is unknown.
     Ec(Option<u32>),
     Ed25519,
     Other,
@@ -36,7 +36,18 @@ impl Key {
         }
     }
 
-    /// Of the values in a SubjectPublicKeyInfo.
+    /// Returns whether devices and rustls alike refuse the key.
+    pub fn is_short(self) -> bool {
+        matches!(self, Self::Rsa(..2048))
+    }
+
+    /// Reads the DER of a SubjectPublicKeyInfo.
+    pub fn of_spki(der: &[u8]) -> Self {
+        let key = Reader::new(der).constructed(SEQUENCE, Self::read);
+        key.unwrap_or(Self::Other)
+    }
+
+    /// Reads the values in a SubjectPublicKeyInfo.
     pub(super) fn read(info: &mut Reader<'_>) -> Result<Self, Unreadable> {
         let (algorithm, curve) = info.constructed(SEQUENCE, |algorithm| {
             let kind = algorithm.oid()?;
@@ -52,7 +63,7 @@ impl Key {
             b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01"
             | b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x07"
             | b"\x2a\x86\x48\x86\xf7\x0d\x01\x01\x0a" => {
-                // The first byte counts the bits of the last that are not used.
+                // The first byte is the number of unused bits in the last byte.
                 let mut key = Reader::new(key.get(1..).unwrap_or_default());
                 let modulus = key.constructed(SEQUENCE, |key| key.primitive(INTEGER));
                 modulus.map_or(Self::Other, |modulus| Self::Rsa(bits(modulus)))
@@ -73,10 +84,14 @@ impl Key {
 }
 
 impl fmt::Display for Key {
-    /// As `rsa 2048`.
+    /// Writes `RSA 2048` or `ECDSA P-256`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())?;
-        self.bits().map_or(Ok(()), |bits| write!(f, " {bits}"))
+        match self {
+            Self::Rsa(bits) => write!(f, "RSA {bits}"),
+            Self::Ec(Some(bits)) => write!(f, "ECDSA P-{bits}"),
+            Self::Ed25519 => f.write_str("Ed25519"),
+            Self::Ec(None) | Self::Other => f.write_str("of an unknown kind"),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! What a certificate is for.
+//! The purpose of a certificate.
 
-/// What a certificate that NDES presents is for.
+/// The purpose of a certificate that NDES presents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Ca,
-    /// Registration authority that signs and decrypts.
+    /// A registration authority that signs and decrypts.
     Ra,
     RaSigning,
     RaEncryption,
@@ -30,13 +30,13 @@ impl Role {
         }
     }
 
-    /// Of a registration authority, whatever it does.
+    /// Returns whether the certificate belongs to a registration authority.
     pub fn is_ra(self) -> bool {
         matches!(self, Self::Ra | Self::RaSigning | Self::RaEncryption)
     }
 }
 
-/// The bits of keyUsage (RFC 5280 §4.2.1.3), the first in the lowest.
+/// The bits of keyUsage (RFC 5280 §4.2.1.3). The first bit is the lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyUsage(u16);
 
@@ -67,13 +67,13 @@ impl KeyUsage {
         self.0 & (KEY_ENCIPHERMENT | DATA_ENCIPHERMENT | KEY_AGREEMENT) != 0
     }
 
-    /// As RFC 5280 names them.
+    /// Returns the names of RFC 5280.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         let named = NAMES.into_iter().enumerate();
         named.filter_map(move |(bit, name)| (self.0 & 1 << bit != 0).then_some(name))
     }
 
-    /// Of the content of a BIT STRING, whose first byte counts the bits that are not used.
+    /// Reads the content of a BIT STRING, whose first byte is the number of unused bits.
     pub(super) fn read(content: &[u8]) -> Self {
         let byte = |at| content.get(at).map_or(0, |byte: &u8| byte.reverse_bits());
         Self(u16::from_le_bytes([byte(1), byte(2)]))
@@ -85,7 +85,7 @@ mod tests {
     use super::KeyUsage;
 
     #[test]
-    fn bits() {
+    fn bits_are_named() {
         let names = |content: &[u8]| KeyUsage::read(content).names().collect::<Vec<_>>();
         assert_eq!(names(b"\x05\xa0"), ["digitalSignature", "keyEncipherment"]);
         assert_eq!(names(b"\x07\x01\x80"), ["encipherOnly", "decipherOnly"]);

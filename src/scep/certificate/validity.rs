@@ -1,4 +1,4 @@
-//! Until when a certificate is valid.
+//! When a certificate is valid.
 
 use time::{Date, Month};
 
@@ -8,12 +8,20 @@ use crate::scep::ber::Reader;
 const UTC_TIME: u8 = 0x17;
 const GENERALIZED_TIME: u8 = 0x18;
 
-/// notAfter of a Validity in seconds since 1970; none if it is no time.
-pub(super) fn not_after(validity: &mut Reader<'_>) -> Result<Option<i64>, Unreadable> {
-    validity.skip()?; // notBefore
+/// Reads notBefore and notAfter of a Validity, in seconds since 1970. Either is `None` if it is not
+/// a time.
+pub(super) fn read(validity: &mut Reader<'_>) -> Result<[Option<i64>; 2], Unreadable> {
+    Ok([time(validity)?, time(validity)?])
+}
+
+fn time(validity: &mut Reader<'_>) -> Result<Option<i64>, Unreadable> {
     Ok(match validity.peek()? {
         Some(tag @ (UTC_TIME | GENERALIZED_TIME)) => seconds(tag, validity.primitive(tag)?),
-        _ => None,
+        Some(_) => {
+            validity.skip()?;
+            None
+        }
+        None => None,
     })
 }
 
@@ -59,7 +67,7 @@ fn seconds(tag: u8, text: &[u8]) -> Option<i64> {
     Some(at.unix_timestamp() - east)
 }
 
-/// Two decimal digits and what follows.
+/// Splits off two decimal digits.
 fn two(text: &[u8]) -> Option<(i32, &[u8])> {
     let [tens @ b'0'..=b'9', units @ b'0'..=b'9', rest @ ..] = text else {
         return None;

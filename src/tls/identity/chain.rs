@@ -1,7 +1,8 @@
 //! Puts the certificates of a file in the order in which they are sent.
 //!
-//! Called by `identity`. Devices differ in what they forgive: a chain out of order or with a hole
-//! works on some and fails on others, so it is sent right whatever the file looks like.
+//! Called by `identity`. Devices differ in what they accept: a chain out of order or with a missing
+//! certificate works on some and fails on others, so it is sent in the right order whatever the
+//! file looks like.
 
 use std::path::Path;
 
@@ -19,12 +20,12 @@ pub(super) struct Link {
 /// A leaf and the certificates that lead from it towards the root.
 pub(super) struct Chain {
     pub(super) leaf: Link,
-    /// Issuer of the leaf first; the root is not among them, as a device that does not have it
-    /// would not trust it for being sent.
+    /// The issuer of the leaf first. The root is not among them, because a device that does not
+    /// have it would not trust it for being sent.
     intermediates: Vec<Link>,
     root_was_there: bool,
     reordered: bool,
-    /// Subjects of those that do not belong to the chain.
+    /// The subjects of certificates that do not belong to the chain.
     dropped: Vec<String>,
 }
 
@@ -40,7 +41,8 @@ impl Chain {
         };
         while let Some(at) = chain.position_of_next(&links) {
             let next = links.remove(at);
-            // The others stay in order: the next of a chain in order is the first of them.
+            // The others stay in order, so the next certificate of a chain in order is the first of
+            // them.
             chain.reordered |= at != 0;
             if next.certificate.self_issued {
                 chain.root_was_there = true;
@@ -62,7 +64,7 @@ impl Chain {
             .collect()
     }
 
-    /// Warnings: none of them keeps every device away.
+    /// Returns warnings: none of them keeps every device away.
     pub(super) fn diagnostics(&self, path: &Path) -> Vec<Diagnostic> {
         let mut diagnostics = Vec::new();
         let leaf = &self.leaf.certificate;

@@ -1,27 +1,29 @@
-//! What a server presented, set against what was expected.
+//! Compares what a server presented with what was expected.
 //!
-//! Called by the verifier in `client` once rustls has said no: this only finds the words.
+//! Called by the verifier in `client` after rustls has refused the certificate: this only finds the
+//! words.
 
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{CertificateError, Error, OtherError, RootCertStore};
 
-use super::{Kind, NEW_CERTIFICATE, UpstreamTlsError};
+use super::{NEW_CERTIFICATE, UpstreamTlsError};
+use crate::base::reason::Reason;
 use crate::tls::certificate::{Certificate, date, hex, printable};
 use crate::tls::der;
 
 /// The certificates of one handshake.
-pub(in crate::tls) struct Presented<'a> {
+pub(in crate::tls) struct PresentedChain<'a> {
     pub(in crate::tls) end_entity: &'a CertificateDer<'a>,
     pub(in crate::tls) intermediates: &'a [CertificateDer<'a>],
     pub(in crate::tls) server_name: &'a ServerName<'a>,
     pub(in crate::tls) now: UnixTime,
 }
 
-impl Presented<'_> {
-    /// The leaf cannot even be parsed.
+impl PresentedChain<'_> {
+    /// The leaf cannot be parsed.
     pub(in crate::tls) fn invalid(&self, error: &Error) -> UpstreamTlsError {
         self.refusal(
-            Kind::InvalidCertificate,
+            Reason::InvalidCertificate,
             printable(&error.to_string()),
             NEW_CERTIFICATE,
         )
@@ -39,7 +41,7 @@ impl Presented<'_> {
         let now = i64::try_from(self.now.as_secs()).unwrap_or(i64::MAX);
         let chain = self.chain();
         match error {
-            // The last two: a root of that name is there, and its key is not the one that signed.
+            // For the last two, a root of that name exists, and its key did not sign.
             CertificateError::UnknownIssuer
             | CertificateError::BadSignature
             | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
@@ -48,7 +50,7 @@ impl Presented<'_> {
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 let which = chain.iter().find(|one| one.not_after < now);
                 self.refusal(
-                    Kind::Expired,
+                    Reason::Expired,
                     which.map_or_else(
                         || "a certificate of the chain has expired".to_owned(),
                         |one| format!("{} expired on {}", one.subject, date(one.not_after)),
@@ -62,7 +64,7 @@ impl Presented<'_> {
             CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
                 let which = chain.iter().find(|one| one.not_before > now);
                 self.refusal(
-                    Kind::NotYetValid,
+                    Reason::NotYetValid,
                     which.map_or_else(
                         || "a certificate of the chain is not valid yet".to_owned(),
                         |one| {
@@ -79,7 +81,7 @@ impl Presented<'_> {
             CertificateError::UnsupportedSignatureAlgorithmContext { .. } => {
                 let sha1 = chain.iter().find(|one| one.sha1_signature);
                 self.refusal(
-                    Kind::WeakSignature,
+                    Reason::WeakSignature,
                     sha1.map_or_else(
                         || "the chain is signed with an algorithm that is not known".to_owned(),
                         |one| format!("{} is signed with SHA-1", one.subject),
@@ -90,24 +92,24 @@ impl Presented<'_> {
             }
             CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
                 self.refusal(
-                    Kind::WrongPurpose,
+                    Reason::WrongPurpose,
                     "the certificate is not for servers: serverAuth is not in its key usage",
                     "issue it from a template for web servers (1.3.6.1.5.5.7.3.1)",
                 )
             }
             _ if chain.first().is_some_and(|leaf| leaf.is_ca) => self.refusal(
-                Kind::InvalidCertificate,
+                Reason::InvalidCertificate,
                 "the certificate is one of a CA (basic constraints), not of a server",
                 NEW_CERTIFICATE,
             ),
-            // The inner one: rustls shows what it has no word for by the names of its types.
+            // The inner one, because rustls names what it has no text for by its types.
             CertificateError::Other(OtherError(inner)) => {
                 let what = printable(&inner.to_string());
-                self.refusal(Kind::InvalidCertificate, what, NEW_CERTIFICATE)
+                self.refusal(Reason::InvalidCertificate, what, NEW_CERTIFICATE)
             }
             other => {
                 let what = printable(&other.to_string());
-                self.refusal(Kind::InvalidCertificate, what, NEW_CERTIFICATE)
+                self.refusal(Reason::InvalidCertificate, what, NEW_CERTIFICATE)
             }
         }
     }
@@ -125,7 +127,7 @@ impl Presented<'_> {
         );
         if leaf.names_only_in_common_name(&name) {
             let what = format!("{name} is only in the CN, which counts for nothing today");
-            return self.refusal(Kind::NameOnlyInCommonName, what, or_pin);
+            return self.refusal(Reason::NameOnlyInCommonName, what, or_pin);
         }
         let cure = if leaf.dns_names.is_empty() && leaf.addresses.is_empty() {
             or_pin
@@ -133,7 +135,7 @@ impl Presented<'_> {
             format!("set server_name to one of its names: {}", leaf.san_text())
         };
         self.refusal(
-            Kind::WrongName,
+            Reason::WrongName,
             format!("the certificate is not for {name}"),
             cure,
         )
@@ -151,13 +153,13 @@ impl Presented<'_> {
             },
         );
         let what = format!("the key is not the one of pin_sha256 = \"{}\"", hex(&pin));
-        self.refusal(Kind::PinMismatch, what, cure)
+        self.refusal(Reason::PinMismatch, what, cure)
     }
 
     fn unknown_issuer(&self, chain: &[Certificate], roots: &RootCertStore) -> UpstreamTlsError {
         let Some(top) = chain.last() else {
             let what = "the certificate cannot be read";
-            return self.refusal(Kind::InvalidCertificate, what, NEW_CERTIFICATE);
+            return self.refusal(Reason::InvalidCertificate, what, NEW_CERTIFICATE);
         };
         let issuer = &top.issuer;
         let (what, cure) = if chain.len() == 1 && top.self_issued {
@@ -187,10 +189,10 @@ impl Presented<'_> {
                 format!("put the certificate of {issuer} into ca_roots"),
             )
         };
-        self.refusal(Kind::UnknownIssuer, what, cure)
+        self.refusal(Reason::UnknownIssuer, what, cure)
     }
 
-    /// The leaf and the issuers that were sent, as far as they lead.
+    /// Returns the leaf and the issuers that were sent, as far as they lead.
     fn chain(&self) -> Vec<Certificate> {
         let mut others: Vec<Certificate> = self
             .intermediates
@@ -209,7 +211,7 @@ impl Presented<'_> {
 
     fn refusal(
         &self,
-        kind: Kind,
+        reason: Reason,
         why: impl Into<String>,
         cure: impl Into<String>,
     ) -> UpstreamTlsError {
@@ -235,16 +237,17 @@ impl Presented<'_> {
             why.into(),
             self.server_name.to_str()
         );
-        UpstreamTlsError::new(kind, what, cure)
+        UpstreamTlsError::new(reason, what, cure)
     }
 }
 
-/// Says so if the signature of the handshake failed for the size of the key, which rustls calls a
+/// Reports that the signature of the handshake failed because of the size of the key, which rustls
+/// reports as a bad signature.
 /// bad signature.
 pub(in crate::tls) fn key_of_handshake(cert: &CertificateDer<'_>, error: Error) -> Error {
     match Certificate::read(cert) {
         Ok(leaf) if leaf.key.is_short() => UpstreamTlsError::new(
-            Kind::WeakSignature,
+            Reason::WeakSignature,
             format!("the key of {} is too short: {}", leaf.subject, leaf.key),
             "issue a certificate with RSA 2048 or ECDSA P-256",
         )
@@ -253,7 +256,7 @@ pub(in crate::tls) fn key_of_handshake(cert: &CertificateDer<'_>, error: Error) 
     }
 }
 
-/// Whether a root has the name of the certificate's issuer. rustls keeps it without DER header.
+/// Returns whether a root has the name of the issuer. rustls stores it without its DER header.
 fn is_name_of_root(roots: &RootCertStore, certificate: &Certificate) -> bool {
     let name = der::first(certificate.raw_issuer());
     roots

@@ -1,4 +1,4 @@
-//! What the fuzz targets share.
+//! Functions that the fuzz targets share.
 
 use std::sync::Arc;
 
@@ -19,7 +19,8 @@ pub const PATHS: [&str; 5] = [
 /// Returns the rules of the minimal configuration, with limits that short inputs reach.
 pub fn published() -> (Site<Rules>, Limits) {
     let minimal = include_str!("../../../config/minimal.toml");
-    let (config, _) = Config::parse("minimal.toml".as_ref(), minimal).expect("it loads");
+    let (config, _) = Config::parse("minimal.toml".as_ref(), minimal)
+        .expect("the minimal configuration is valid");
     let limits = Limits {
         uri_bytes: 512,
         header_field_bytes: 256,
@@ -33,10 +34,10 @@ pub fn published() -> (Site<Rules>, Limits) {
     (site, limits)
 }
 
-/// `bytes` cut into pieces as a network might: their lengths look random, and are the same for
+/// Splits `bytes` into pieces, as a network might. The lengths are pseudo-random, and the same for
 /// the same bytes.
 pub fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    // FNV-1a for the start, xorshift from there.
+    // FNV-1a for the initial state, then xorshift.
     let mut state = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, b| {
         (hash ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3)
     }) | 1;
@@ -54,7 +55,7 @@ pub fn pieces(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-/// Decodes each `%XX` once; what is no such triple stays.
+/// Decodes each `%XX` once and leaves all other bytes as they are.
 pub fn percent_decode(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::new();
     let mut rest = text;
@@ -77,14 +78,14 @@ pub fn percent_decode(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-/// What `read` makes of `bytes`, having held no more memory at any time than the readers of SCEP
-/// say: twice the bytes and 128 KB.
+/// Returns the result of `read`, which must not allocate more memory at any time than the SCEP
+/// parsers promise: twice the size of `bytes` plus 128 KB.
 pub fn within_bounds<T>(bytes: &[u8], read: impl FnOnce() -> T) -> T {
     let mut result = None;
     let held = allocation_counter::measure(|| result = Some(read())).bytes_max;
     assert!(
         held <= 2 * bytes.len() as u64 + (128 << 10),
-        "{held} bytes held"
+        "{held} bytes allocated"
     );
-    result.expect("it was read")
+    result.expect("measure calls read")
 }

@@ -1,4 +1,4 @@
-//! A directory as an admin has it: a configuration, a certificate with its key, a root.
+//! A directory as an admin prepares it: a configuration, a certificate with its key, and a root.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use ndes_proxy::commands::demo::pki::{Issued, Key, Leaf, Pki};
 use tempfile::TempDir;
 
-/// The name that the certificate has and the configuration publishes.
+/// The name that is in the certificate and that the configuration publishes.
 pub const PUBLIC: &str = "scep.example.com";
 
 pub struct Folder {
@@ -16,7 +16,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// `scep.pem` with its root behind it, `scep.key`, `corp-root.pem`, no configuration.
+    /// Creates `scep.pem` with its root after it, `scep.key` and `corp-root.pem`, but no
+    /// configuration.
     pub fn new() -> Self {
         let folder = Self {
             dir: tempfile::tempdir().unwrap(),
@@ -40,7 +41,7 @@ impl Folder {
         std::fs::write(self.path().join(name), bytes).unwrap();
     }
 
-    /// In place of `scep.pem` and `scep.key`.
+    /// Replaces `scep.pem` and `scep.key`.
     pub fn put_certificate(&self, issued: &Issued) {
         let root = self.ca.certificate_pem();
         self.write("scep.pem", format!("{}{root}", issued.chain_pem));
@@ -52,12 +53,12 @@ impl Folder {
         std::fs::remove_dir_all(one).unwrap();
     }
 
-    /// `check` of this text by the program itself.
+    /// Runs `check` on `text` with the program itself.
     pub fn check(&self, text: impl AsRef<[u8]>) -> Ran {
         self.ran("check", text)
     }
 
-    /// `run` of this text, which must be one that does not start.
+    /// Runs `run` on `text`, with which the program must not start.
     pub fn run(&self, text: impl AsRef<[u8]>) -> Ran {
         self.ran("run", text)
     }
@@ -68,7 +69,7 @@ impl Folder {
     }
 }
 
-/// How the program ended, and what it said.
+/// The exit code and the output of the program.
 pub struct Ran {
     pub code: i32,
     pub stdout: String,
@@ -77,7 +78,7 @@ pub struct Ran {
 
 impl Ran {
     pub fn of(command: &str, config: &Path) -> Self {
-        // From another directory: nothing may depend on where an admin stands.
+        // Another working directory, because nothing may depend on it.
         let Output {
             status,
             stdout,
@@ -95,14 +96,14 @@ impl Ran {
         }
     }
 
-    /// Lines of `check` that tell a problem.
+    /// The lines of `check` that report a problem.
     pub fn problems(&self) -> Vec<&str> {
         let is_problem = |line: &&str| line.contains(": error: ") || line.contains(": warning: ");
         self.stdout.lines().filter(is_problem).collect()
     }
 
-    /// Asserts that `check` found an error or a warning at `place` (`line: key`), in these words,
-    /// and nothing else.
+    /// Asserts that `check` reports exactly one problem: at `location` (`line: key`), and with
+    /// these words.
     #[track_caller]
     pub fn assert_only(&self, severity: &str, location: &str, words: &[&str]) {
         let problems = self.problems();

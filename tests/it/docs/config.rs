@@ -13,7 +13,7 @@ const FULL: &str = "config/ndes-proxy.toml";
 const MINIMAL: &str = "config/minimal.toml";
 
 #[test]
-fn both_files_load_without_a_word() {
+fn both_files_load_without_a_warning() {
     load(FULL);
     load(MINIMAL);
 }
@@ -21,7 +21,7 @@ fn both_files_load_without_a_word() {
 #[test]
 fn every_value_in_the_full_file_is_the_default() {
     let (full, minimal) = (load(FULL), load(MINIMAL));
-    let said = |config: &Config| {
+    let values = |config: &Config| {
         let application = &config.applications[0];
         let upstream = &application.upstreams[0];
         [
@@ -45,7 +45,7 @@ fn every_value_in_the_full_file_is_the_default() {
             format!("{:#?}", upstream.probe),
         ]
     };
-    assert_eq!(said(&full), said(&minimal));
+    assert_eq!(values(&full), values(&minimal));
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn the_full_file_has_every_key_that_the_parser_knows() {
 }
 
 #[test]
-fn the_keys_that_are_off_can_be_switched_on() {
+fn the_keys_that_are_off_are_valid() {
     let text = toml::to_string(&documented()).unwrap();
     if let Err(problems) = Config::parse(&at(FULL), &text) {
         panic!("{problems}");
@@ -107,7 +107,7 @@ fn load(file: &str) -> Config {
 }
 
 #[test]
-fn what_needs_a_restart_is_marked_so() {
+fn keys_that_need_a_restart_are_marked() {
     let (mut section, mut marked, mut is_marked) = (String::new(), Vec::new(), false);
     for line in read(FULL).lines() {
         if line.starts_with("# ") {
@@ -130,7 +130,8 @@ fn what_needs_a_restart_is_marked_so() {
     assert_same("keys that need a restart", marked, keys);
 }
 
-/// The full file with the keys that are off: lines that begin with `#` and no space.
+/// Returns the full file with the keys that are off, which are lines that begin with `#` and no
+/// space.
 fn documented() -> Table {
     let text: Vec<_> = read(FULL)
         .lines()
@@ -144,7 +145,7 @@ fn documented() -> Table {
 
 const UNKNOWN: &str = "surely-no-key-of-the-proxy";
 
-/// Puts an unknown key into every section: the parser's answer lists those it knows.
+/// Adds an unknown key to every section, because the error about it lists the known keys.
 fn probe(section: &mut Table) {
     for (_, value) in section.iter_mut() {
         match value {
@@ -159,7 +160,8 @@ fn probe(section: &mut Table) {
     section.insert(UNKNOWN.to_owned(), Value::Boolean(true));
 }
 
-/// Full key -> value, sections and what is in them. Lists of sections count as one.
+/// Adds the value of each full key, both of sections and of the keys in them. A list of sections
+/// counts as one section.
 fn flatten(section: &str, table: &Table, keys: &mut BTreeMap<String, Value>) {
     for (name, value) in table {
         let key = joined(section, name);
@@ -183,7 +185,7 @@ fn is_section(value: &Value) -> bool {
     }
 }
 
-/// A value that happens to be written as a table.
+/// Whether `table` is the value of one key, which is written as a table.
 fn is_quota(table: &Table) -> bool {
     table.contains_key("per_second")
 }

@@ -1,5 +1,5 @@
-//! The diagram in src/lib.rs is the rule: a module uses only those on lower floors, so that none
-//! of them form a circle.
+//! The diagram in src/lib.rs is the rule: a room uses only rooms on lower floors, so that rooms
+//! form no circle.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ fn modules_use_only_lower_floors() {
     let mut seen = 0;
     for file in sources(&at("src")) {
         let user = module(&file);
-        // The crate's root and the command line stand above all floors.
+        // The root of the crate and the command line are above all floors.
         let Some(floor) = floors.get(&user) else {
             assert!(["lib", "main"].contains(&&user[..]), "{user} has no floor");
             continue;
@@ -21,12 +21,14 @@ fn modules_use_only_lower_floors() {
         let text = std::fs::read_to_string(&file).unwrap();
         for (number, used) in uses(&text) {
             seen += 1;
-            let place = format!("{}:{number}", file.display());
+            let location = format!("{}:{number}", file.display());
             let Some(below) = floors.get(used) else {
-                panic!("{place}: {used:?} is no module of the diagram");
+                panic!("{location}: {used:?} is no module of the diagram");
             };
             if used != user && below >= floor {
-                wrong.push(format!("{place}: {user} ({floor}) uses {used} ({below})"));
+                wrong.push(format!(
+                    "{location}: {user} ({floor}) uses {used} ({below})"
+                ));
             }
         }
     }
@@ -47,7 +49,7 @@ fn every_module_has_a_floor() {
     );
 }
 
-/// Module -> floor: lines as `//! 2  site  upstream    what they are for`.
+/// Returns the floor of each module, from lines such as `//! 6  upstream    what it is for`.
 fn floors() -> BTreeMap<String, u32> {
     let lib = read("src/lib.rs");
     let diagram = lib.split("//! ```").nth(1).unwrap();
@@ -57,7 +59,7 @@ fn floors() -> BTreeMap<String, u32> {
         let modules = modules.split("    ").next().unwrap();
         for module in modules.split_whitespace() {
             let twice = floors.insert(module.to_owned(), floor.parse().unwrap());
-            assert_eq!(twice, None, "{module} stands on two floors");
+            assert_eq!(twice, None, "{module} is on two floors");
         }
     }
     floors
@@ -76,7 +78,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// The top module that a file belongs to.
+/// Returns the top module that a file belongs to.
 fn module(file: &Path) -> String {
     let below = file.strip_prefix(at("src")).unwrap();
     let top = below.components().next().unwrap();
@@ -84,7 +86,7 @@ fn module(file: &Path) -> String {
     name.to_str().unwrap().to_owned()
 }
 
-/// Every `crate::name` outside comments, with its line.
+/// Returns every `crate::name` outside comments, with its line.
 fn uses(text: &str) -> impl Iterator<Item = (usize, &str)> {
     text.lines().enumerate().flat_map(|(index, line)| {
         let code = line.split("//").next().unwrap_or_default();

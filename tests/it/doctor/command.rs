@@ -1,4 +1,4 @@
-//! The command as an admin or a script runs it.
+//! Tests of the command as an admin or a script runs it.
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -7,7 +7,7 @@ use ndes_proxy::commands::demo::condition::Condition;
 use ndes_proxy::commands::doctor::Step;
 use serde_json::Value;
 
-use super::{Patient, text};
+use super::{Fixture, text};
 use crate::support::Ndes;
 
 fn doctor(config: &Path, arguments: &[&str]) -> Output {
@@ -27,14 +27,14 @@ fn utf8(bytes: Vec<u8>) -> String {
 
 #[test]
 fn text_json_and_exit_codes() {
-    let (patient, ndes) = (Patient::new(), Ndes::start());
-    let proxy = patient.proxy(ndes.address, |_| {});
-    let config = patient.config();
+    let (fixture, ndes) = (Fixture::new(), Ndes::start());
+    let proxy = fixture.proxy(ndes.address, |_| {});
+    let config = fixture.config();
     std::fs::write(&config, text(proxy.https, ndes.address)).unwrap();
 
     for (condition, code, problems, warnings, summary) in [
-        (Condition::Healthy, 0, 0, 0, "All is well"),
-        (Condition::RaExpiring, 0, 0, 2, "No problem, 2 warnings"),
+        (Condition::Healthy, 0, 0, 0, "No problems"),
+        (Condition::RaExpiring, 0, 0, 2, "No problems, 2 warnings"),
         (Condition::PoolStopped, 1, 1, 0, "1 problem"),
     ] {
         ndes.set(condition);
@@ -57,12 +57,12 @@ fn text_json_and_exit_codes() {
     let line = text.lines().find(|line| line.contains("503")).unwrap();
     assert_eq!(line, "  problem bare GET     answered 503 by HTTP.sys");
     assert!(text.contains("\n                       → HTTP.sys answers 503, because the application pool SCEP is stopped"));
-    let left_out = "\n  not looked at after that: GetCACaps, GetCACert, URL length, \
+    let left_out = "\n  not examined after these findings: GetCACaps, GetCACert, URL length, \
                     GetCACaps through the proxy, URL length through the proxy\n";
     assert!(text.contains(left_out), "{text}");
 }
 
-/// As the README describes the object.
+/// Asserts that the object has the documented keys.
 fn assert_shape(json: &Value) {
     let keys = |value: &Value| -> Vec<String> {
         let mut keys: Vec<_> = value.as_object().unwrap().keys().cloned().collect();
@@ -96,9 +96,9 @@ fn assert_shape(json: &Value) {
 }
 
 #[test]
-fn what_cannot_be_examined_is_2() {
-    let patient = Patient::new();
-    let config = patient.config();
+fn an_unusable_configuration_or_command_line_is_exit_code_2() {
+    let fixture = Fixture::new();
+    let config = fixture.config();
     let output = doctor(&config, &["--json"]);
     assert_eq!(output.status.code(), Some(2));
     assert_eq!(utf8(output.stdout), "");

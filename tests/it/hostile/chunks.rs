@@ -6,7 +6,7 @@ use crate::support::{End, MSCEP, PUBLIC};
 const CHUNKED: &str = "Transfer-Encoding: chunked\r\n";
 
 #[test]
-fn a_chunk_size_with_two_readings_is_refused() {
+fn an_ambiguous_chunk_size_is_refused() {
     let mut lab = Lab::new();
     let sizes = [
         "",
@@ -91,7 +91,7 @@ fn a_chunk_size_with_two_readings_is_refused() {
 }
 
 #[test]
-fn a_chunk_that_does_not_end_where_it_says_is_refused() {
+fn a_chunk_that_differs_from_its_size_is_refused() {
     let mut lab = Lab::new();
     let bodies = [
         "4\r\nhello\r\n0\r\n\r\n",
@@ -130,9 +130,9 @@ fn a_chunk_that_does_not_end_where_it_says_is_refused() {
         "2\r\n\r\n0\r\n\r\n",
     ];
     for body in bodies {
-        let before = (lab.seen)();
+        let before = (lab.request_count)();
         let bytes = post(&format!("{MSCEP}?operation=PKIOperation"), CHUNKED, body);
-        // Behind it comes what is no chunk, so that each reading has an end.
+        // The bytes that follow are not a chunk, so that each interpretation ends.
         let mut connection = lab.proxy.connect();
         connection.send([&bytes[..], b"\nz\r\n\r\nz\r\n"].concat());
         let response = connection.response();
@@ -145,14 +145,14 @@ fn a_chunk_that_does_not_end_where_it_says_is_refused() {
             "{}",
             body.escape_debug()
         );
-        assert_eq!((lab.seen)(), before, "{}", body.escape_debug());
+        assert_eq!((lab.request_count)(), before, "{}", body.escape_debug());
         lab.cases += 1;
     }
     lab.finish(34);
 }
 
 #[test]
-fn extensions_mean_nothing_and_have_an_end() {
+fn extensions_are_ignored_and_limited() {
     let mut lab = Lab::new();
     for extension in [
         "",
@@ -196,7 +196,7 @@ fn extensions_mean_nothing_and_have_an_end() {
 }
 
 #[test]
-fn trailers_reach_nobody() {
+fn trailers_are_not_forwarded() {
     let mut lab = Lab::new();
     let trailers = [
         "Host: evil.test\r\n",
@@ -233,7 +233,7 @@ fn trailers_reach_nobody() {
 }
 
 #[test]
-fn trailers_that_are_no_fields_are_refused() {
+fn malformed_trailers_are_refused() {
     let mut lab = Lab::new();
     let trailers = [
         "no colon\r\n",
@@ -292,7 +292,7 @@ fn a_body_is_the_same_in_any_pieces() {
         }
         assert_eq!(connection.response().body, target.as_bytes());
         assert_eq!(lab.origin.last_requests(1)[0].body, b"hello world");
-        // And with the head, whose pieces cut through every line end.
+        // The same with the head in pieces, which split every line end.
         let target = lab.target();
         let head = format!("\r\nGET {target} HTTP/1.1\r\nHost: {PUBLIC}\r\nX: y\r\n\r\n");
         for piece in head.as_bytes().chunks(step) {

@@ -1,18 +1,18 @@
-//! A defect of the proxy ends the one connection that met it.
+//! A defect of the proxy closes only the connection that triggers it.
 
 use std::time::Duration;
 
 use crate::support::{Connection, End, MSCEP, Origin, PUBLIC, Proxy};
 
 #[test]
-fn a_panic_in_one_connection_is_counted_and_hurts_no_other() {
+fn a_panic_in_one_connection_is_counted_and_affects_no_other() {
     let origin = Origin::ok();
     let mut proxy = Proxy::start(origin.address, |config| {
-        // One thread, so that all connections share what could break.
+        // One thread, so that all connections share the state that could break.
         config.listen.workers = 1;
         config.applications[0].upstreams[0].max_in_flight = 2;
         config.applications[0].upstreams[0].queue = Duration::from_secs(20);
-        // No file can say this: there is no such moment, and the clock panics.
+        // No configuration file can contain this value: the deadline overflows, and the clock panics.
         config.timeouts.upstream_body = Duration::MAX;
     });
     let mut idle = proxy.connect();
@@ -23,12 +23,15 @@ fn a_panic_in_one_connection_is_counted_and_hurts_no_other() {
     for number in 1..=DEFECTS {
         let mut connection: Connection = proxy.connect();
         connection.send(format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
-        assert!(connection.try_response().is_none(), "no half answer");
+        assert!(
+            connection.try_response().is_none(),
+            "no incomplete response"
+        );
         assert_ne!(connection.end(), End::CloseNotify);
         proxy.await_metric("ndes_proxy_panics_total", &[], number as f64);
     }
     proxy.panics = DEFECTS as f64;
-    // Those that were there before, and new ones, go on; nothing is held that nobody has.
+    // Open connections and new ones are still served, and no resource is leaked.
     half.send("\r\n");
     half.response().assert_refused(404, "path_not_published");
     idle.get("/scan").assert_refused(404, "path_not_published");

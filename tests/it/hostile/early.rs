@@ -1,5 +1,5 @@
-//! Answers that come while the client is still sending: all of them can be read, none is cut off
-//! by a reset, and each is counted and logged.
+//! Responses that are sent while the client still sends its body: all of them can be read, none is cut
+//! off by a reset, and each is counted and logged.
 
 use std::num::NonZeroU32;
 
@@ -9,13 +9,13 @@ use crate::support::binary::Binary;
 use crate::support::proxy::target_of;
 use crate::support::{Connect, Connection, End, MSCEP, Origin, PUBLIC, Proxy};
 
-/// Larger than all buffers on the way.
+/// Larger than all buffers between client and proxy.
 const BODY: usize = 8 << 20;
 const LIMIT: usize = 9 << 20;
 
-/// Sends `head`, a body of `length` bytes, and only then reads.
+/// Sends `head` and a body of `length` bytes, and only then reads the response.
 #[track_caller]
-fn stubborn(
+fn send_then_read(
     connection: &mut Connection,
     head: &str,
     length: usize,
@@ -83,7 +83,7 @@ const FRAMINGS: [Framing; 4] = [
 ];
 
 #[test]
-fn early_answers_are_read_whole_counted_and_logged() {
+fn early_responses_are_complete_counted_and_logged() {
     let origin = Origin::ok();
     let settings = format!("[limits]\nheader_fields = 20\nbody_bytes = {LIMIT}");
     let binary = Binary::run(origin.address, &settings);
@@ -133,7 +133,8 @@ fn early_answers_are_read_whole_counted_and_logged() {
     ];
     let mut expected = Vec::new();
     for (number, (status, reason, head)) in cases.iter().enumerate() {
-        // What the length decides has to be met in each way; of the others half are enough.
+        // Refusals that depend on the length are tried with each framing; for the others, half of the
+        // framings are enough.
         let step = if [413, 404].contains(status) { 1 } else { 2 };
         for framing in FRAMINGS
             .iter()
@@ -142,8 +143,8 @@ fn early_answers_are_read_whole_counted_and_logged() {
         {
             let mut connection = Connect::to(binary.https).open();
             let length = if *status == 413 { LIMIT + BODY } else { BODY };
-            let found = stubborn(&mut connection, head, length, *framing);
-            // The framing of a head comes before all else that is wrong with it.
+            let found = send_then_read(&mut connection, head, length, *framing);
+            // The framing of a head is checked before anything else.
             assert_eq!(found, (*status, (*reason).to_owned()), "{head:.80}");
             expected.push(found);
         }
@@ -176,7 +177,7 @@ fn early_answers_are_read_whole_counted_and_logged() {
 }
 
 #[test]
-fn rates_and_full_buffers_answer_early_too() {
+fn rate_limits_and_full_buffers_also_respond_early() {
     let origin = Origin::ok();
     let once = |burst| Quota {
         per_second: NonZeroU32::MIN,
@@ -193,18 +194,18 @@ fn rates_and_full_buffers_answer_early_too() {
     let good = head(&format!("{MSCEP}?operation=PKIOperation"));
     for (number, framing) in FRAMINGS.into_iter().enumerate() {
         let client = 10 + number as u8;
-        let full = stubborn(&mut from(client), &good, BODY, framing);
+        let full = send_then_read(&mut from(client), &good, BODY, framing);
         assert_eq!(full, (503, "buffers_full".to_owned()));
-        // Its one token is gone; 10 MB take less than a second or so to come back.
+        // The only token is used. It returns after a second, and 10 MB are usually sent before that.
         let late = loop {
-            let answer = stubborn(&mut from(client), &good, BODY, framing);
+            let answer = send_then_read(&mut from(client), &good, BODY, framing);
             if answer.0 == 429 {
                 break answer;
             }
         };
         assert_eq!(late, (429, "rate_client".to_owned()));
         let refused = loop {
-            let answer = stubborn(&mut from(client), &head("/scan"), BODY, framing);
+            let answer = send_then_read(&mut from(client), &head("/scan"), BODY, framing);
             if answer.0 == 429 {
                 break answer;
             }

@@ -1,4 +1,4 @@
-//! Rates: one client is one client, however it comes; what is refused costs nobody else.
+//! Rate limits: a client cannot appear as several, and its refused requests are not charged to others.
 
 use std::num::NonZeroU32;
 use std::time::Instant;
@@ -15,7 +15,7 @@ fn burst(burst: u32) -> Quota {
 }
 
 #[test]
-fn one_client_cannot_pass_for_many() {
+fn one_client_cannot_appear_as_many() {
     const BURST: u32 = 20;
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
@@ -39,7 +39,7 @@ fn one_client_cannot_pass_for_many() {
     let mut passed = 0;
     for number in 0..200 {
         let (field, ip) = (fields[number % fields.len()], format!("203.0.113.{number}"));
-        // Another port each time, and each thing that a client can choose.
+        // Another port each time, and another value for everything that a client can choose.
         let connect = match number % 4 {
             0 => Connect::to(proxy.https).without_sni(),
             1 => Connect::to(proxy.https).version(&rustls::version::TLS12),
@@ -69,13 +69,13 @@ fn one_client_cannot_pass_for_many() {
         "{passed} passed"
     );
     assert_eq!(origin.requests().len() as u64, passed);
-    // Another client has all of its own.
+    // Another client has its own rate.
     let mut other = Connect::to(proxy.https).from([127, 0, 9, 1]).open();
     assert_eq!(other.get(MSCEP).status, 200);
 }
 
 #[test]
-fn junk_of_every_kind_costs_the_global_rate_nothing() {
+fn refused_requests_do_not_use_the_global_rate() {
     const BURST: u32 = 30;
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
@@ -95,7 +95,7 @@ fn junk_of_every_kind_costs_the_global_rate_nothing() {
             "GET {MSCEP}?{} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n",
             "x".repeat(70_000)
         ),
-        // Longer than what NDES takes.
+        // Longer than what NDES accepts.
         format!(
             "GET {MSCEP}?{} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n",
             "x".repeat(3_000)
@@ -116,7 +116,7 @@ fn junk_of_every_kind_costs_the_global_rate_nothing() {
         }
     }
     origin.assert_untouched();
-    // And one that breaks off, which nobody answers in time.
+    // The same for a request whose body breaks off.
     for _ in 0..BURST / 2 {
         let mut connection = proxy.connect();
         connection.send(post("Content-Length: 500\r\n\r\nhello"));

@@ -1,4 +1,4 @@
-//! Request fields: none that a client invents reaches the origin, in whatever spelling.
+//! Request header fields: none that a client invents reaches the origin, in whatever spelling.
 
 use super::{Lab, post};
 use crate::support::{MSCEP, PUBLIC};
@@ -121,7 +121,7 @@ const NAMES: &[&str] = &[
     "!#$%&'*+-.^_`|~",
 ];
 
-/// In the case of a careful, a lazy and a loud writer, and with underscores, as CGI would read it.
+/// Returns the name in mixed, lower and upper case, and with underscores, as CGI would read it.
 fn spellings(name: &str) -> [String; 4] {
     [
         name.to_owned(),
@@ -132,7 +132,7 @@ fn spellings(name: &str) -> [String; 4] {
 }
 
 #[test]
-fn no_field_of_a_client_reaches_the_origin() {
+fn no_header_field_of_a_client_reaches_the_origin() {
     let mut lab = Lab::new();
     for name in NAMES {
         for name in spellings(name) {
@@ -156,9 +156,9 @@ fn no_field_of_a_client_reaches_the_origin() {
     lab.finish(400);
 }
 
-/// Ninety of them at once: within the limit, and none goes on.
+/// Ninety of them at once are within the limit, and none is forwarded.
 #[test]
-fn many_fields_together_reach_nobody_either() {
+fn many_header_fields_together_are_not_forwarded_either() {
     let mut lab = Lab::new();
     let target = lab.target();
     let fields: String = NAMES[..90]
@@ -175,7 +175,7 @@ fn many_fields_together_reach_nobody_either() {
 }
 
 #[test]
-fn what_goes_on_does_so_once_and_byte_for_byte() {
+fn forwarded_header_fields_arrive_once_and_byte_for_byte() {
     let mut lab = Lab::new();
     for (name, known) in [
         ("Accept", "accept"),
@@ -212,7 +212,7 @@ fn what_goes_on_does_so_once_and_byte_for_byte() {
 }
 
 #[test]
-fn what_connection_names_does_not_go_on_in_any_spelling() {
+fn header_fields_named_in_connection_are_not_forwarded_in_any_spelling() {
     let mut lab = Lab::new();
     for option in [
         "Accept",
@@ -237,7 +237,7 @@ fn what_connection_names_does_not_go_on_in_any_spelling() {
             assert_eq!(request.fields().len(), 2, "{fields}");
         }
     }
-    // Two lines are one list (RFC 9110 §5.3).
+    // Two field lines are one list (RFC 9110 §5.3).
     for name in ["User-Agent", "Content-Type", "Accept"] {
         let target = lab.target();
         let fields =
@@ -249,7 +249,7 @@ fn what_connection_names_does_not_go_on_in_any_spelling() {
 }
 
 #[test]
-fn a_value_with_control_bytes_is_refused_in_any_field() {
+fn control_bytes_are_refused_in_any_header_field() {
     let mut lab = Lab::new();
     for name in [
         "User-Agent",
@@ -270,7 +270,7 @@ fn a_value_with_control_bytes_is_refused_in_any_field() {
 }
 
 #[test]
-fn expect_in_any_form_goes_no_further_than_here() {
+fn expect_is_not_forwarded_in_any_form() {
     let mut lab = Lab::new();
     for expect in [
         "100-continue",
@@ -286,7 +286,7 @@ fn expect_in_any_form_goes_no_further_than_here() {
         for again in ["", "Expect: 100-continue\r\n"] {
             let target = lab.target();
             let fields = format!("Expect: {expect}\r\n{again}Content-Length: 2\r\n");
-            // Body and all in one piece: there is nobody to be told to go on.
+            // The body is sent with the head, so no interim response is necessary.
             let request = lab.served(&fields, &target, post(&target, &fields, "hi"));
             assert_eq!(request.fields().len(), 2, "{fields}");
         }

@@ -1,11 +1,11 @@
-//! Content-Length and Transfer-Encoding in every spelling: read in one way, or refused.
+//! Content-Length and Transfer-Encoding in every spelling: unambiguous, or refused.
 
 use super::{Lab, post, smuggled};
 use crate::support::{End, MSCEP, PUBLIC};
 
 const CHUNKS: &str = "5\r\nhello\r\n0\r\n\r\n";
 
-/// In the case of a careful, a lazy, a loud and a strange writer.
+/// Returns the name in mixed, lower, upper and alternating case.
 fn spellings(name: &str) -> [String; 4] {
     let strange = name.char_indices().map(|(index, c)| match index % 2 {
         0 => c.to_ascii_lowercase(),
@@ -20,7 +20,7 @@ fn spellings(name: &str) -> [String; 4] {
 }
 
 #[test]
-fn what_is_one_framing_is_read_as_that() {
+fn unambiguous_framing_is_accepted() {
     let mut lab = Lab::new();
     for colon in [":", ": ", ":\t", ": \t ", ":                "] {
         for end in ["", " ", "\t", "\t  \t"] {
@@ -49,7 +49,7 @@ fn what_is_one_framing_is_read_as_that() {
     lab.finish(500);
 }
 
-/// Values that some reader somewhere takes for 5, or for no field at all.
+/// Values that some parser accepts as 5, or ignores.
 const NO_LENGTHS: &[&str] = &[
     "",
     " ",
@@ -176,7 +176,7 @@ const NO_CODINGS: &[&str] = &[
 ];
 
 #[test]
-fn a_value_with_two_readings_is_refused() {
+fn an_ambiguous_value_is_refused() {
     let mut lab = Lab::new();
     for colon in [":", ": "] {
         for value in NO_LENGTHS {
@@ -187,7 +187,7 @@ fn a_value_with_two_readings_is_refused() {
             );
         }
         for value in NO_CODINGS {
-            // The Kelvin sign and the like are no letters of a coding.
+            // The Kelvin sign is not the letter K.
             let value = value.replace('K', "\u{212a}");
             let field = format!("Transfer-Encoding{colon}{value}\r\n");
             lab.refused(
@@ -200,7 +200,7 @@ fn a_value_with_two_readings_is_refused() {
 }
 
 #[test]
-fn a_name_with_two_readings_is_refused() {
+fn an_ambiguous_name_is_refused() {
     let mut lab = Lab::new();
     let strange: &[&[u8]] = &[
         b" ",
@@ -255,7 +255,7 @@ fn a_name_with_two_readings_is_refused() {
 }
 
 #[test]
-fn a_field_that_only_looks_like_framing_frames_nothing() {
+fn a_header_field_that_resembles_framing_is_ignored() {
     let mut lab = Lab::new();
     let names = [
         "Transfer_Encoding",
@@ -289,7 +289,7 @@ fn a_field_that_only_looks_like_framing_frames_nothing() {
     ];
     for name in names {
         for value in ["chunked", "5", "0"] {
-            // Behind a body that is there, and without one.
+            // After a body, and without one.
             let target = lab.target();
             let field = format!("{name}: {value}\r\nContent-Length: 5\r\n");
             let request = lab.served(&field, &target, post(&target, &field, "hello"));
@@ -305,7 +305,7 @@ fn a_field_that_only_looks_like_framing_frames_nothing() {
 }
 
 #[test]
-fn two_framings_are_refused_whatever_they_say() {
+fn two_framings_are_refused_even_if_they_agree() {
     let mut lab = Lab::new();
     let lengths = [
         "Content-Length: 5",
@@ -337,7 +337,7 @@ fn two_framings_are_refused_whatever_they_say() {
 }
 
 #[test]
-fn a_folded_line_is_refused_wherever_it_stands() {
+fn a_folded_line_is_refused_at_any_position() {
     let mut lab = Lab::new();
     for fold in [" ", "\t", "  ", " \t", "\t\t"] {
         for folded in [
@@ -363,7 +363,7 @@ fn a_folded_line_is_refused_wherever_it_stands() {
                 );
             }
         }
-        // Before the first field line, and as the last one.
+        // Before the first field line, and as the last line.
         let first = format!("GET {MSCEP} HTTP/1.1\r\n{fold}Host: {PUBLIC}\r\n\r\n");
         lab.refused("first", first);
         let last = format!("GET {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n{fold}\r\n\r\n");
@@ -396,7 +396,7 @@ fn only_cr_lf_ends_a_line() {
     ] {
         for at in 0..lines.len() {
             if at == lines.len() - 1 && end.starts_with("\r\n") {
-                // The head has ended before it: it is the start of the body.
+                // The head ends before this line, which is the start of the body.
                 continue;
             }
             let ends = (0..lines.len()).map(|line| if line == at { end } else { "\r\n" });
@@ -412,7 +412,7 @@ fn only_cr_lf_ends_a_line() {
 }
 
 #[test]
-fn what_http_1_0_does_not_know_is_refused() {
+fn transfer_encoding_is_refused_in_http_1_0() {
     let mut lab = Lab::new();
     for connection in [
         "",
@@ -431,7 +431,7 @@ fn what_http_1_0_does_not_know_is_refused() {
 }
 
 #[test]
-fn connection_cannot_take_the_framing_away() {
+fn connection_cannot_remove_the_framing() {
     let mut lab = Lab::new();
     for option in [
         "Content-Length",
@@ -470,7 +470,7 @@ fn a_get_has_no_body() {
             lab.refused(&head, &head);
         }
     }
-    // A length of nothing is none.
+    // A length of zero means no body.
     let target = lab.target();
     let head = format!("GET {target} HTTP/1.1\r\nHost: {PUBLIC}\r\nContent-Length: 0\r\n\r\n");
     let request = lab.served("0", &target, head);
@@ -479,7 +479,7 @@ fn a_get_has_no_body() {
 }
 
 #[test]
-fn of_good_bad_and_good_pipelined_only_the_first_is_served() {
+fn after_a_malformed_pipelined_request_nothing_is_served() {
     let mut lab = Lab::new();
     let bad = [
         "NONSENSE\r\n\r\n".to_owned(),
@@ -496,7 +496,7 @@ fn of_good_bad_and_good_pipelined_only_the_first_is_served() {
     ];
     for bad in &bad {
         for good_ones in [1, 2, 5] {
-            let before = (lab.seen)();
+            let before = (lab.request_count)();
             let mut connection = lab.proxy.connect();
             let good = smuggled().repeat(good_ones);
             connection.send([&good, bad.as_bytes(), &smuggled().repeat(3)].concat());
@@ -512,7 +512,12 @@ fn of_good_bad_and_good_pipelined_only_the_first_is_served() {
                 response.text()
             );
             assert_eq!(connection.end(), End::CloseNotify);
-            assert_eq!((lab.seen)() - before, good_ones, "{}", bad.escape_debug());
+            assert_eq!(
+                (lab.request_count)() - before,
+                good_ones,
+                "{}",
+                bad.escape_debug()
+            );
             lab.cases += 1;
         }
     }

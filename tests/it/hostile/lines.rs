@@ -68,7 +68,7 @@ fn other_versions_are_refused() {
 }
 
 #[test]
-fn no_method_is_read_with_something_around_it() {
+fn a_method_with_extra_characters_is_refused() {
     let mut lab = Lab::new();
     for junk in [
         "\0", "\t", " ", "\u{b}", "\u{c}", "\u{feff}", "\r", "\n", "\"", "(", ",", "/", ":", ";",
@@ -88,7 +88,8 @@ fn no_method_is_read_with_something_around_it() {
     lab.finish(120);
 }
 
-/// Refused before the origin is asked, and nothing of it is taken for another request.
+/// They are refused before the origin receives anything, and no part of them is read as another
+/// request.
 #[test]
 fn other_methods_are_refused_with_or_without_a_body() {
     let mut lab = Lab::new();
@@ -155,7 +156,7 @@ fn other_methods_are_refused_with_or_without_a_body() {
             "Content-Length: 5\r\n",
             "Transfer-Encoding: chunked\r\n",
         ] {
-            let before = (lab.seen)();
+            let before = (lab.request_count)();
             let mut connection = lab.proxy.connect();
             let head = format!(
                 "{method} {MSCEP} HTTP/1.1\r\nHost: {PUBLIC}\r\n{framing}X-HTTP-Method-Override: GET\r\n\r\n"
@@ -164,12 +165,12 @@ fn other_methods_are_refused_with_or_without_a_body() {
             let response = connection.response();
             response.assert_refused(405, "method_not_allowed");
             if framing.is_empty() {
-                // It has ended with its head: the next one is one.
+                // The request ends with its head, so the bytes that follow are a request.
                 assert_eq!(connection.response().body, SMUGGLED.as_bytes(), "{head}");
-                assert_eq!((lab.seen)(), before + 1, "{head}");
+                assert_eq!((lab.request_count)(), before + 1, "{head}");
             } else {
                 assert_eq!(connection.end(), End::CloseNotify, "{head}");
-                assert_eq!((lab.seen)(), before, "{head}");
+                assert_eq!((lab.request_count)(), before, "{head}");
             }
             lab.cases += 1;
         }
@@ -178,7 +179,7 @@ fn other_methods_are_refused_with_or_without_a_body() {
 }
 
 #[test]
-fn targets_that_are_no_path_here_are_refused() {
+fn targets_that_are_not_a_path_are_refused() {
     let mut lab = Lab::new();
     let rest = "/certsrv/mscep/mscep.dll?operation=GetCACert";
     let mut targets: Vec<String> = [
@@ -302,7 +303,7 @@ fn targets_that_are_no_path_here_are_refused() {
     );
     for target in targets {
         for host in [PUBLIC.to_owned(), "evil.test".to_owned()] {
-            let before = (lab.seen)();
+            let before = (lab.request_count)();
             let mut connection = lab.proxy.connect();
             connection.send(format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
             let response = connection.response();
@@ -313,7 +314,7 @@ fn targets_that_are_no_path_here_are_refused() {
                 response.text()
             );
             assert!(response.reason().is_some(), "{name}");
-            assert_eq!((lab.seen)(), before, "{name}");
+            assert_eq!((lab.request_count)(), before, "{name}");
             lab.cases += 1;
         }
     }
@@ -321,7 +322,7 @@ fn targets_that_are_no_path_here_are_refused() {
 }
 
 #[test]
-fn the_absolute_form_of_what_is_published_is_served_as_a_path() {
+fn the_absolute_form_of_a_published_path_is_served() {
     let mut lab = Lab::new();
     for scheme in ["https://", "HTTPS://", "Https://"] {
         for authority in [
@@ -348,9 +349,9 @@ fn the_absolute_form_of_what_is_published_is_served_as_a_path() {
 }
 
 #[test]
-fn empty_lines_before_a_request() {
+fn only_one_empty_line_before_a_request_is_ignored() {
     let mut lab = Lab::new();
-    // One is forgiven (RFC 9112 §2.2), once for each request.
+    // One empty line is ignored (RFC 9112 §2.2), once for each request.
     let target = lab.target();
     lab.served(
         "one",
@@ -407,13 +408,13 @@ fn upgrades_are_refused() {
             }
         }
     }
-    // Prior knowledge: the preface of HTTP/2 is a malformed request.
+    // The preface of HTTP/2 with prior knowledge is a malformed request.
     lab.refused("preface", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
     lab.finish(100);
 }
 
 #[test]
-fn host_lines_with_two_readings_are_refused() {
+fn ambiguous_host_lines_are_refused() {
     let mut lab = Lab::new();
     let lines = [
         String::new(),
@@ -459,7 +460,7 @@ fn host_lines_with_two_readings_are_refused() {
         format!("Host_: {PUBLIC}\r\n"),
     ];
     for line in &lines {
-        let before = (lab.seen)();
+        let before = (lab.request_count)();
         let mut connection = lab.proxy.connect();
         connection.send(
             [
@@ -482,7 +483,7 @@ fn host_lines_with_two_readings_are_refused() {
             "{}",
             line.escape_debug()
         );
-        assert_eq!((lab.seen)(), before, "{}", line.escape_debug());
+        assert_eq!((lab.request_count)(), before, "{}", line.escape_debug());
         lab.cases += 1;
     }
     lab.finish(41);

@@ -1,4 +1,4 @@
-//! Paths: whatever IIS might decode, fold or cut, the origin sees none but the configured ones.
+//! Paths: whatever IIS might decode, fold or cut, the origin receives only the configured paths.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ const PUBLISHED: [&str; 5] = [
     "/certsrv/mscep/",
 ];
 
-/// `/` as some server somewhere reads it.
+/// Sequences that some server reads as `/`.
 const SLASHES: &[&str] = &[
     "/",
     "\\",
@@ -51,7 +51,7 @@ const SLASHES: &[&str] = &[
     "\u{a5}",
 ];
 
-/// `..` likewise.
+/// Sequences that some server reads as `..`.
 const PARENTS: &[&str] = &[
     "..",
     "%2e%2e",
@@ -82,8 +82,8 @@ const PARENTS: &[&str] = &[
     "..%c0%80",
 ];
 
-/// One byte of a published path written in another way that some reader undoes.
-fn disguises(path: &str) -> Vec<String> {
+/// Returns the path with one byte written in a way that some server decodes.
+fn encodings(path: &str) -> Vec<String> {
     let mut all = Vec::new();
     for (at, c) in path.char_indices() {
         let (before, after) = (&path[..at], &path[at + 1..]);
@@ -107,7 +107,7 @@ fn disguises(path: &str) -> Vec<String> {
     all
 }
 
-/// One connection for all that leave no doubt where they end.
+/// Uses one connection as long as the end of each request is certain.
 fn not_served(lab: &mut Lab, paths: impl IntoIterator<Item = String>) {
     let mut connection = lab.proxy.connect();
     for path in paths {
@@ -143,7 +143,7 @@ fn assert_untouched(lab: Lab, least: usize) {
 }
 
 #[test]
-fn climbing_out_of_what_is_published_leads_nowhere() {
+fn path_traversal_is_refused() {
     let mut lab = Lab::new();
     let mut paths = Vec::new();
     for slash in SLASHES {
@@ -161,17 +161,17 @@ fn climbing_out_of_what_is_published_leads_nowhere() {
 }
 
 #[test]
-fn a_published_path_in_disguise_is_not_published() {
+fn an_encoded_published_path_is_not_published() {
     let mut lab = Lab::new();
     for path in PUBLISHED {
-        let paths = disguises(path);
+        let paths = encodings(path);
         not_served(&mut lab, paths);
     }
     assert_untouched(lab, 1_500);
 }
 
 #[test]
-fn slashes_of_other_kinds_are_none() {
+fn other_slashes_do_not_separate_paths() {
     let mut lab = Lab::new();
     let mut paths = Vec::new();
     for path in PUBLISHED {
@@ -187,7 +187,7 @@ fn slashes_of_other_kinds_are_none() {
 }
 
 #[test]
-fn what_stands_before_or_behind_a_published_path_counts() {
+fn a_published_path_with_prefix_or_suffix_is_not_published() {
     let mut lab = Lab::new();
     let mut paths = Vec::new();
     for path in PUBLISHED {
@@ -367,9 +367,9 @@ fn the_other_pages_of_the_server_are_not_published() {
     assert_untouched(lab, 200);
 }
 
-/// What IIS would fold is folded here, and only that: the origin sees the configured spelling.
+/// The proxy folds the case as IIS does, and nothing else: the origin receives the configured spelling.
 #[test]
-fn the_origin_sees_the_configured_spelling_and_the_query_byte_for_byte() {
+fn the_origin_receives_the_configured_spelling_and_the_exact_query() {
     let mut lab = Lab::new();
     let queries = [
         "operation=GetCACert",

@@ -1,4 +1,4 @@
-//! What comes before HTTP: ClientHellos, old, broken, slow, or none at all.
+//! The handshake before HTTP: ClientHellos that are old, malformed, slow or missing.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -12,7 +12,7 @@ use crate::support::{Connect, MSCEP, Origin, PUBLIC, Proxy, eventually};
 
 const SHORT: Duration = Duration::from_millis(500);
 
-/// A ClientHello as rustls writes it, in one record.
+/// Returns the ClientHello of rustls, in one record.
 fn hello(name: &str) -> Vec<u8> {
     let config = Connect::to(([127, 0, 0, 1], 1).into()).config();
     let name = ServerName::try_from(name.to_owned()).unwrap();
@@ -26,11 +26,11 @@ struct Offer<'a> {
     version: u16,
     suites: &'a [u16],
     name: Option<&'a str>,
-    /// As a client of TLS 1.2 must; older ones do not.
+    /// Whether the extension is sent, as TLS 1.2 requires. Older clients do not send it.
     signature_algorithms: bool,
 }
 
-/// A ClientHello as old clients write it.
+/// Returns a ClientHello in the form of old clients.
 fn old_hello(offer: &Offer<'_>) -> Vec<u8> {
     let mut extensions = Vec::new();
     let mut extension = |kind: u16, body: &[u8]| {
@@ -76,18 +76,18 @@ fn old_hello(offer: &Offer<'_>) -> Vec<u8> {
     records(&message, message.len())
 }
 
-/// A handshake message in records of `step` bytes each.
+/// Splits a handshake message into records of `step` bytes each.
 fn records(message: &[u8], step: usize) -> Vec<u8> {
     let record =
         |piece: &[u8]| [&[22, 3, 1][..], &(piece.len() as u16).to_be_bytes(), piece].concat();
     message.chunks(step).flat_map(record).collect()
 }
 
-/// Sends `bytes` and reads what comes until the end, which must come.
+/// Sends `bytes` and reads until the connection closes, which it must.
 #[track_caller]
 fn until_closed(proxy: std::net::SocketAddr, bytes: &[u8]) -> Vec<u8> {
     let mut tcp = Connect::to(proxy).tcp().unwrap();
-    // A proxy that has seen enough may be gone before all is sent.
+    // The proxy may close the connection before all bytes are sent.
     _ = tcp.write_all(bytes);
     drain(&mut tcp)
 }
@@ -112,7 +112,7 @@ const HANDSHAKE_FAILURE: u8 = 40;
 const UNRECOGNIZED_NAME: u8 = 112;
 
 #[test]
-fn an_old_client_is_refused_and_can_be_found() {
+fn an_old_client_is_refused_and_logged() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, "");
     let mut expected = Vec::new();
@@ -131,7 +131,7 @@ fn an_old_client_is_refused_and_can_be_found() {
                 };
                 let bytes = old_hello(&offer);
                 let answer = until_closed(binary.https, &bytes);
-                // A fatal alert, and nothing else.
+                // One fatal alert is the whole response.
                 assert_eq!(
                     (answer[0], answer.len(), answer[5]),
                     (21, 7, 2),
@@ -142,7 +142,7 @@ fn an_old_client_is_refused_and_can_be_found() {
                     "{text}: {answer:?}"
                 );
                 expected.push((text, name, result));
-                // In pieces, the smallest possible ones, it is the same.
+                // The result is the same if the bytes arrive in the smallest possible pieces.
                 let mut tcp = Connect::to(binary.https).tcp().unwrap();
                 tcp.set_nodelay(true).unwrap();
                 for byte in &bytes {
@@ -161,7 +161,8 @@ fn an_old_client_is_refused_and_can_be_found() {
             .collect::<Vec<_>>()
     };
     eventually("all logged", || lines().len() == expected.len());
-    // The alert goes out before the line, so two workers may write theirs in either order.
+    // The alert is sent before the log line is written, so two workers may write theirs in either
+    // order.
     let mut logged: Vec<String> = lines()
         .iter()
         .map(|line| {
@@ -191,7 +192,7 @@ fn an_old_client_is_refused_and_can_be_found() {
 }
 
 #[test]
-fn a_tls_1_2_client_without_aead_suites_has_nothing_in_common() {
+fn a_tls_1_2_client_without_aead_suites_is_refused() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     for suite in CBC {
@@ -213,7 +214,7 @@ fn a_tls_1_2_client_without_aead_suites_has_nothing_in_common() {
 }
 
 #[test]
-fn unknown_names_are_told_so_in_any_pieces() {
+fn unknown_names_get_unrecognized_name_in_any_pieces() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let names = [
@@ -245,13 +246,13 @@ fn unknown_names_are_told_so_in_any_pieces() {
 }
 
 #[test]
-fn a_hello_in_many_pieces_is_one_hello() {
+fn a_client_hello_in_many_pieces_is_read() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.timeouts.tls_handshake = SHORT * 10
     });
     let bytes = hello(PUBLIC);
-    // One byte a record, one byte a segment.
+    // One byte per record, one byte per segment.
     let whole = [
         records(&bytes[5..], 1),
         records(&bytes[5..], 7),
@@ -266,13 +267,13 @@ fn a_hello_in_many_pieces_is_one_hello() {
             }
             let mut answer = [0; 6];
             tcp.read_exact(&mut answer).unwrap();
-            // A ServerHello.
+            // The response is a ServerHello.
             assert_eq!((answer[0], answer[5]), (22, 2), "{answer:?}");
         }
     }
 }
 
-/// A small generator, so that the same bytes come each time.
+/// Returns pseudo-random bytes, which are the same in each run.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed | 1;
     let next = || {
@@ -285,7 +286,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 }
 
 #[test]
-fn garbage_ends_in_bounded_time() {
+fn garbage_is_closed_in_bounded_time() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         config.timeouts.tls_handshake = SHORT
@@ -361,7 +362,7 @@ fn garbage_ends_in_bounded_time() {
         ));
     }
     let began = Instant::now();
-    // All at once: each may take as long as a handshake.
+    // All at once, because each may take as long as a handshake.
     std::thread::scope(|scope| {
         let open: Vec<_> = cases
             .iter()
@@ -392,9 +393,9 @@ fn garbage_ends_in_bounded_time() {
     assert_eq!(origin.requests().len(), 1);
 }
 
-/// A request in 0-RTT could be played again by whoever has recorded it.
+/// An attacker who has recorded a request in 0-RTT could replay it.
 #[test]
-fn resumption_takes_no_early_data() {
+fn resumption_accepts_no_early_data() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |_| {});
     let mut config = Connect::to(proxy.https)

@@ -1,18 +1,18 @@
-//! What RFC 9113 asks of frames and of the states of streams, section by section. The request in
-//! question never reaches the origin; what the RFC allows works on.
+//! The requirements of RFC 9113 on frames and stream states, section by section. An invalid request
+//! never reaches the origin, and whatever the RFC permits is served.
 
 use super::offered;
 use super::wire::*;
 use crate::support::{Connect, Origin, Proxy};
 
-/// What has to happen after the frames of a case.
+/// The expected result of the frames of a case.
 #[derive(Clone, Copy, PartialEq)]
 enum Expect {
-    /// GOAWAY with an error, then the end of the connection; or its end at once.
+    /// GOAWAY with an error and then the close of the connection, or its close at once.
     ConnectionError,
     /// RST_STREAM for stream 1, or as above.
     StreamError,
-    /// The connection answers a PING, and another request.
+    /// The connection responds to a PING and to another request.
     GoesOn,
 }
 use Expect::{ConnectionError, GoesOn, StreamError};
@@ -50,7 +50,7 @@ fn run_all(cases: Vec<Case>) {
     origin.assert_untouched();
 }
 
-/// Reads to the end, and asserts that it comes.
+/// Reads until the connection closes, and asserts that it does.
 fn ends(raw: &mut Raw) -> Outcome {
     match raw.outcome(u32::MAX) {
         Outcome::GoAway(code) => {
@@ -61,7 +61,7 @@ fn ends(raw: &mut Raw) -> Outcome {
     }
 }
 
-/// A POST that waits for its body, and is refused when that has come.
+/// Returns the HEADERS of a POST whose body must follow. It is refused once the body has arrived.
 fn open_stream(id: u32) -> Vec<u8> {
     headers(
         0,
@@ -70,7 +70,7 @@ fn open_stream(id: u32) -> Vec<u8> {
     )
 }
 
-/// DATA that is too short for the next frame of a case to come to an ended stream.
+/// Returns the header block of a GET for `target`.
 fn block_of(target: &str) -> Vec<u8> {
     block(&of("GET", target))
 }
@@ -89,11 +89,11 @@ fn section_3_4_the_preface() {
         while raw.frame().is_some() {}
     }
     proxy.await_refusals("malformed_head", 3);
-    // Ours are the first frames: SETTINGS, whatever the client does.
+    // The first frame of the proxy is SETTINGS, whatever the client sends.
     let mut raw = Raw::silent(&Connect::to(proxy.https));
     let first = raw.frame().unwrap();
     assert_eq!((first.kind, first.flags), (SETTINGS, 0));
-    // Its own first frame has to be SETTINGS, and not an acknowledgement.
+    // The first frame of the client must be SETTINGS, and not an acknowledgement.
     for first in [
         get(1),
         frame(PING, 0, 0, &[0; 8]),
@@ -144,7 +144,7 @@ fn section_4_frames() {
             vec![frame(0x16, 0, 0, &too_long)],
             ConnectionError,
         ),
-        // §4.3: an index that does not exist, a table beyond its size, a string that is not whole.
+        // §4.3: an index that does not exist, a table beyond its size, an incomplete string.
         (
             "index beyond the table",
             vec![frame(HEADERS, 5, 1, &[0xFF, 0xFF, 0x00])],
@@ -380,7 +380,7 @@ fn section_6_5_settings() {
         ),
         ("unknown", vec![settings(&[(0xFF, 1)])], GoesOn),
         (
-            "the same twice",
+            "the same setting twice",
             vec![settings(&[(4, 100), (4, 65_535)])],
             GoesOn,
         ),
@@ -440,7 +440,7 @@ fn section_6_6_to_6_8_push_promise_ping_goaway() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let mut raw = Raw::open(&proxy);
-    // An acknowledgement that nobody asked for is not answered.
+    // An unsolicited acknowledgement gets no response.
     raw.send(&[
         frame(PING, ACK, 0, b"unasked!"),
         frame(PING, 0, 0, b"asked..."),
@@ -481,7 +481,7 @@ fn section_6_9_windows() {
             StreamError,
         ),
     ]);
-    // DATA keeps to the window, byte for byte, and to one that SETTINGS make smaller.
+    // DATA respects the window to the byte, also after SETTINGS make it smaller.
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let mut raw = Raw::open(&proxy);

@@ -1,4 +1,4 @@
-//! How answers and connections end: broken upstreams, bodies that nobody wants, shutdown.
+//! How responses and connections end: upstreams that break off, unwanted bodies, shutdown.
 
 use super::offered;
 use super::wire::*;
@@ -7,7 +7,7 @@ use crate::support::origin::answer;
 use crate::support::{Connect, End, Gate, Origin, Proxy};
 
 #[test]
-fn an_answer_that_breaks_off_is_reset() {
+fn a_response_that_breaks_off_is_reset() {
     let origin = Origin::start(|_, wire| {
         wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nonly this");
         wire.cut();
@@ -19,7 +19,7 @@ fn an_answer_that_breaks_off_is_reset() {
         Outcome::Answer(200) => raw.outcome(1),
         other => other,
     };
-    // It may break before its first byte went out.
+    // It may break off before its first byte was sent.
     let broken = matches!(outcome, Outcome::Answer(502) | Outcome::Reset(2));
     assert!(broken, "{outcome:?}");
     assert!(raw.pongs());
@@ -30,19 +30,19 @@ fn an_answer_that_breaks_off_is_reset() {
 }
 
 #[test]
-fn an_answer_is_readable_for_a_client_that_still_sends() {
+fn a_client_that_still_sends_can_read_the_response() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let mut raw = Raw::open(&proxy);
     let piece = vec![b'x'; 16 << 10];
-    // Within the window, 65535 bytes, and four times the limit in all.
+    // Within the window of 65535 bytes, and four times the limit in total.
     raw.send(&[post(1, &[("content-length", "1024000")])]);
     raw.send(&vec![frame(DATA, 0, 1, &piece[..16_000]); 4]);
-    // Nothing is reset: the rest is taken as the window is opened, and thrown away.
+    // Nothing is reset: the rest is received as the window opens, and discarded.
     let (mut window, mut answered) = (65_535 - 64_000, false);
     for number in 4..64 {
         while window < 16_000 || !answered {
-            let frame = raw.frame().expect("more room, and an answer");
+            let frame = raw.frame().expect("a larger window, and a response");
             assert_ne!(frame.kind, RST_STREAM);
             match (frame.stream, frame.kind) {
                 (1, WINDOW_UPDATE) => window += frame.code(),
@@ -59,7 +59,7 @@ fn an_answer_is_readable_for_a_client_that_still_sends() {
     assert!(matches!(raw.outcome(3), Outcome::Answer(_)));
     proxy.await_refusals("body_too_large", 1);
     assert_eq!(proxy.metric("ndes_proxy_refusals_total", &[]), 2.0);
-    // And where the whole connection ends: GOAWAY arrives at a client that is sending.
+    // If the whole connection closes, GOAWAY arrives at a client that is sending.
     for _ in 0..10 {
         let mut raw = Raw::open(&proxy);
         let wrong = frame(DATA, 0, 0, b"x");
@@ -73,7 +73,7 @@ fn an_answer_is_readable_for_a_client_that_still_sends() {
 }
 
 #[test]
-fn idle_connections_are_told_to_go_at_shutdown() {
+fn idle_connections_receive_goaway_at_shutdown() {
     let origin = Origin::ok();
     let mut proxy = Proxy::start(origin.address, offered);
     let mut raw = Raw::open(&proxy);
@@ -90,7 +90,7 @@ fn idle_connections_are_told_to_go_at_shutdown() {
 }
 
 #[test]
-fn after_a_reload_the_next_request_is_the_last_and_those_before_it_end() {
+fn after_a_reload_the_next_request_is_the_last_and_earlier_ones_complete() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |request, wire| {
@@ -105,10 +105,10 @@ fn after_a_reload_the_next_request_is_the_last_and_those_before_it_end() {
     origin.await_requests(1);
     binary.reload();
     raw.send(&[get(3)]);
-    let (mut told, mut answered) = (false, false);
-    while !told || !answered {
-        let frame = raw.frame().expect("the connection goes on");
-        told |= frame.kind == GOAWAY && frame.code() == 0;
+    let (mut goaway_received, mut answered) = (false, false);
+    while !goaway_received || !answered {
+        let frame = raw.frame().expect("the connection stays open");
+        goaway_received |= frame.kind == GOAWAY && frame.code() == 0;
         answered |= frame.kind == HEADERS && frame.stream == 3;
         if frame.kind == PING && frame.flags == 0 {
             raw.send(&[super::wire::frame(PING, ACK, 0, &frame.payload)]);
@@ -121,10 +121,10 @@ fn after_a_reload_the_next_request_is_the_last_and_those_before_it_end() {
 }
 
 #[test]
-fn what_is_in_flight_at_the_deadline_is_cut_and_logged() {
+fn requests_in_flight_at_the_deadline_are_cut_and_logged() {
     let gate = Gate::default();
     let held = gate.clone();
-    // One waits for its head, one for its window.
+    // One waits for its response head, one for its window.
     let origin = Origin::start(move |request, wire| {
         if request.method() == "GET" {
             held.pass();
@@ -153,7 +153,7 @@ fn what_is_in_flight_at_the_deadline_is_cut_and_logged() {
 }
 
 #[test]
-fn what_the_library_refuses_is_logged_once() {
+fn requests_that_the_library_refuses_are_logged_once() {
     let origin = Origin::ok();
     let listen = "protocols = [\"http/1.1\", \"h2\"]";
     let binary = Binary::listening(origin.address, listen, "");

@@ -1,4 +1,4 @@
-//! What a client may use up: time, streams, frames, memory, refusals.
+//! The limits on what a client may use: time, streams, frames, memory, refusals.
 
 use std::time::{Duration, Instant};
 
@@ -8,12 +8,12 @@ use super::offered;
 use super::wire::*;
 use crate::support::origin::answer;
 use crate::support::proxy::{metric, target_of};
-use crate::support::{Connect, Gate, MSCEP, Origin, PATIENCE, Proxy, eventually};
+use crate::support::{Connect, Gate, MAX_WAIT, MSCEP, Origin, Proxy, eventually};
 
 const SHORT: Duration = Duration::from_millis(200);
 const ENHANCE_YOUR_CALM: u32 = 11;
 
-fn held_back() -> (Origin, Gate) {
+fn held_origin() -> (Origin, Gate) {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -30,17 +30,17 @@ fn quota(burst: u32) -> Quota {
     }
 }
 
-/// Sends `more` every 20 ms until the connection ends.
-fn ends_in_spite_of(raw: &mut Raw, more: &[u8]) {
+/// Sends `more` every 20 ms until the connection closes.
+fn closes_in_spite_of(raw: &mut Raw, more: &[u8]) {
     let began = Instant::now();
-    while began.elapsed() < PATIENCE {
+    while began.elapsed() < MAX_WAIT {
         if raw.try_send(&[more.to_vec()]).is_err() {
             return;
         }
         let next = Instant::now() + Duration::from_millis(20);
         loop {
             let left = next.saturating_duration_since(Instant::now());
-            if left.is_zero() || !raw.connection.comes_within(left) {
+            if left.is_zero() || !raw.connection.receives_within(left) {
                 break;
             }
             if raw.frame().is_none() {
@@ -48,29 +48,29 @@ fn ends_in_spite_of(raw: &mut Raw, more: &[u8]) {
             }
         }
     }
-    panic!("it goes on");
+    panic!("the connection is still open");
 }
 
 #[test]
-fn a_connection_without_a_request_ends() {
+fn a_connection_without_a_request_is_closed() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         offered(config);
         config.timeouts.request_head = SHORT;
         config.timeouts.keep_alive = SHORT;
     });
-    // Not even the preface.
+    // A client that does not even send the preface.
     let mut raw = Raw::silent(&Connect::to(proxy.https));
     while raw.frame().is_some() {}
-    // No request, and then none after the first. A PING does not keep the connection.
+    // No request, and then none after the first. A PING does not keep the connection open.
     let ping = frame(PING, 0, 0, &[0; 8]);
     let mut raw = Raw::open(&proxy);
-    ends_in_spite_of(&mut raw, &ping);
+    closes_in_spite_of(&mut raw, &ping);
     let mut raw = Raw::open(&proxy);
     raw.send(&[get(1)]);
     assert_eq!(raw.outcome(1), Outcome::Answer(200));
-    ends_in_spite_of(&mut raw, &ping);
-    // A client that does as it is told has nothing to wait for.
+    closes_in_spite_of(&mut raw, &ping);
+    // A client that follows GOAWAY does not have to wait.
     let mut raw = Raw::open(&proxy);
     let goaway = raw.await_frame(GOAWAY).unwrap();
     assert_eq!(goaway.code(), 0);
@@ -88,14 +88,15 @@ fn a_connection_without_a_request_ends() {
 
 #[test]
 fn a_header_block_that_does_not_end_is_a_head_timeout() {
-    let (origin, gate) = held_back();
+    let (origin, gate) = held_origin();
     let proxy = Proxy::start(origin.address, |config| {
         offered(config);
         config.timeouts.request_head = SHORT;
     });
     let block = block(&of("GET", MSCEP));
     let begun = || frame(HEADERS, END_STREAM, 3, &block[..10]);
-    // A request that is waited for must not keep the other one: this is no idle connection.
+    // A request in flight must not extend the timeout of the other one, although the connection is
+    // not idle.
     let open = |stalled: Vec<u8>| {
         let mut raw = Raw::open(&proxy);
         raw.send(&[get(1), stalled]);
@@ -108,7 +109,7 @@ fn a_header_block_that_does_not_end_is_a_head_timeout() {
         proxy.await_refusals("head_timeout", count);
     }
     let mut raw = open(begun());
-    ends_in_spite_of(&mut raw, &frame(CONTINUATION, 0, 3, &block[10..11]));
+    closes_in_spite_of(&mut raw, &frame(CONTINUATION, 0, 3, &block[10..11]));
     proxy.await_refusals("head_timeout", 3);
     gate.open();
     let mut raw = open(frame(PING, 0, 0, &[0; 8]));
@@ -138,7 +139,7 @@ fn a_client_that_opens_no_window_is_cut() {
 }
 
 #[test]
-fn a_client_that_opens_windows_and_reads_nothing_is_cut() {
+fn a_client_that_opens_windows_but_reads_nothing_is_cut() {
     let origin = Origin::answering(answer(200, &[], &vec![b'x'; 1 << 20]));
     let proxy = Proxy::start(origin.address, |config| {
         offered(config);
@@ -166,10 +167,10 @@ fn a_body_that_trickles_is_a_body_timeout() {
     let mut raw = Raw::open(&proxy);
     raw.send(&[post(1, &[])]);
     let began = Instant::now();
-    while !raw.connection.comes_within(Duration::from_millis(20))
+    while !raw.connection.receives_within(Duration::from_millis(20))
         || raw.is_quiet(Duration::from_millis(1))
     {
-        assert!(began.elapsed() < PATIENCE, "it goes on");
+        assert!(began.elapsed() < MAX_WAIT, "the connection is still open");
         raw.send(&[frame(DATA, 0, 1, b"x")]);
     }
     proxy.await_refusals("body_timeout", 1);
@@ -177,7 +178,7 @@ fn a_body_that_trickles_is_a_body_timeout() {
 }
 
 #[test]
-fn floods_end_the_connection_and_are_counted() {
+fn floods_close_the_connection_and_are_counted() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let open = || post(1, &[]);
@@ -223,7 +224,7 @@ fn floods_end_the_connection_and_are_counted() {
             resets(|id| frame(RST_STREAM, 0, id, &[0, 0, 0, 8])),
         ),
         (
-            "made to reset by a window above all measure",
+            "made to reset by a window that overflows",
             resets(|id| frame(WINDOW_UPDATE, 0, id, &[0x7F, 0xFF, 0xFF, 0xFF])),
         ),
         (
@@ -244,7 +245,7 @@ fn floods_end_the_connection_and_are_counted() {
         let counted = || proxy.metric("ndes_proxy_refusals_total", &labels);
         let before = counted();
         let mut raw = Raw::open(&proxy);
-        // The proxy need not take all of it.
+        // The proxy need not read all of it.
         _ = raw.try_send(&frames);
         let outcome = raw.outcome(u32::MAX);
         assert_eq!(outcome, Outcome::GoAway(ENHANCE_YOUR_CALM), "{name}");
@@ -257,7 +258,7 @@ fn floods_end_the_connection_and_are_counted() {
 }
 
 #[test]
-fn work_earns_frames_that_carry_none() {
+fn requests_and_data_allow_more_frames_without_work() {
     let origin = Origin::answering(answer(200, &[], &vec![b'x'; 60_000]));
     let proxy = Proxy::start(origin.address, offered);
     let mut raw = Raw::open(&proxy);
@@ -276,12 +277,12 @@ fn work_earns_frames_that_carry_none() {
             updates += 1;
         }
     }
-    assert!(updates > 900, "{updates}: this shows nothing");
+    assert!(updates > 900, "{updates}: too few to show anything");
     assert!(raw.pongs());
 }
 
 #[test]
-fn header_blocks_without_measure_end_the_connection() {
+fn excessive_header_blocks_close_the_connection() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let begun = frame(HEADERS, END_STREAM, 1, &block(&of("GET", MSCEP)));
@@ -289,8 +290,8 @@ fn header_blocks_without_measure_end_the_connection() {
         let more = vec![frame(CONTINUATION, 0, 1, payload); 3_000];
         [vec![begun.clone()], more].concat()
     };
-    // A name of 1 and a value of 4000 bytes into the dynamic table, and then that entry, a byte
-    // each, thousands of times.
+    // A name of 1 byte and a value of 4000 bytes enter the dynamic table, and then that entry is
+    // used thousands of times, one byte each.
     let entry = [&[0x40, 1, b'x', 127, 0xA1, 0x1E], &[b'y'; 4_000][..]].concat();
     let bomb = [block(&of("GET", MSCEP)), entry, vec![0xBE; 8_000]].concat();
     for (count, (name, frames)) in (1..).zip([
@@ -313,15 +314,15 @@ fn header_blocks_without_measure_end_the_connection() {
 }
 
 #[test]
-fn streams_at_a_time_are_bounded() {
-    let (origin, gate) = held_back();
+fn concurrent_streams_are_limited() {
+    let (origin, gate) = held_origin();
     let proxy = Proxy::start(origin.address, offered);
     let mut raw = Raw::open(&proxy);
     let ids = |from: u32, count| (0..count).map(move |n| from + 2 * n);
     raw.send(&ids(1, 100).map(get).collect::<Vec<_>>());
     origin.await_requests(100);
     raw.send(&[get(201)]);
-    // REFUSED_STREAM: the client may send it again.
+    // After REFUSED_STREAM the client may retry the request.
     assert_eq!(raw.outcome(201), Outcome::Reset(7));
     proxy.await_refusals("http2_limit", 1);
     gate.open();
@@ -335,8 +336,8 @@ fn streams_at_a_time_are_bounded() {
 }
 
 #[test]
-fn long_uris_of_many_streams_are_paid_for_as_bodies_are() {
-    let (origin, gate) = held_back();
+fn long_uris_of_many_streams_count_as_buffered_bytes() {
+    let (origin, gate) = held_origin();
     let proxy = Proxy::start(origin.address, |config| {
         offered(config);
         config.limits.buffered_bytes = 1 << 20;
@@ -356,7 +357,7 @@ fn long_uris_of_many_streams_are_paid_for_as_bodies_are() {
 }
 
 #[test]
-fn whoever_scans_is_told_429_and_to_go() {
+fn a_scanner_gets_429_and_goaway() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, |config| {
         offered(config);
@@ -368,7 +369,7 @@ fn whoever_scans_is_told_429_and_to_go() {
         let mut raw = Raw::silent(&Connect::to(proxy.https).from([127, 0, 0, client]));
         raw.send(&[PREFACE.to_vec(), settings(&[])]);
         let mut streams = 0;
-        // It never acknowledges anything, and goes on as long as it can.
+        // It ignores GOAWAY and continues as long as it can.
         let ended = loop {
             let id = 1 + 2 * streams;
             streams += 1;
@@ -382,33 +383,33 @@ fn whoever_scans_is_told_429_and_to_go() {
                     Some(_) => {}
                 }
             }
-            if raw.connection.comes_within(Duration::from_millis(1)) && raw.frame().is_none() {
+            if raw.connection.receives_within(Duration::from_millis(1)) && raw.frame().is_none() {
                 break true;
             }
             if streams > 100_000 {
                 break false;
             }
         };
-        assert!(ended, "{streams} streams, and no end");
+        assert!(ended, "{streams} streams, and the connection is still open");
     }
     origin.assert_untouched();
     let rate = proxy.metric("ndes_proxy_refusals_total", &[("reason", "rate_refused")]);
     assert!(rate >= 1.0, "{rate}");
-    // Whoever shares the address and asks for what is published is served.
+    // Another client behind the same address that sends published requests is served.
     let mut raw = Raw::silent(&Connect::to(proxy.https).from([127, 0, 0, 2]));
     raw.send(&[PREFACE.to_vec(), settings(&[]), get(1)]);
     assert_eq!(raw.outcome(1), Outcome::Answer(200));
 }
 
 #[test]
-fn resets_are_paid_as_refused_requests_are() {
+fn resets_are_charged_like_refused_requests() {
     let origin = Origin::start(|_, wire| wire.until_closed());
     let proxy = Proxy::start(origin.address, |config| {
         offered(config);
         config.rate_limit.refused_per_client = quota(10);
     });
     let mut raw = Raw::open(&proxy);
-    // Each has reached the upstream before it is reset: the library sees nothing wrong.
+    // Each has reached the upstream before it is reset, so the library does not count it.
     for number in 0..11 {
         raw.send(&[get(1 + 2 * number)]);
         origin.await_requests(1 + number as usize);

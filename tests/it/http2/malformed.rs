@@ -1,4 +1,5 @@
-//! Requests that RFC 9113 §8 calls malformed: reset or refused, counted, and never at the origin.
+//! Requests that are malformed by RFC 9113 §8 are reset or refused, counted, and never reach the
+//! origin.
 
 use super::offered;
 use super::wire::*;
@@ -7,19 +8,19 @@ use crate::support::{MSCEP, Origin, PUBLIC, Proxy};
 
 type Fields<'f> = Vec<(&'f str, &'f str)>;
 
-/// The pseudo-fields of a GET that is served, without one of them.
+/// Returns the pseudo-header fields of a GET that is served, without one of them.
 fn without(name: &str) -> Fields<'static> {
     let mut fields = of("GET", MSCEP);
     fields.retain(|(known, _)| *known != name);
     fields
 }
 
-/// The same with one more.
+/// Returns them with one more field.
 fn with<'f>(name: &'f str, value: &'f str) -> Fields<'f> {
     [&of("GET", MSCEP)[..], &[(name, value)]].concat()
 }
 
-/// The same with another value.
+/// Returns them with another value for one field.
 fn replaced<'f>(name: &'f str, value: &'f str) -> Fields<'f> {
     let mut fields = of("GET", MSCEP);
     for field in &mut fields {
@@ -31,7 +32,7 @@ fn replaced<'f>(name: &'f str, value: &'f str) -> Fields<'f> {
 }
 
 #[test]
-fn malformed_requests_are_refused_counted_and_hurt_no_other() {
+fn malformed_requests_are_refused_counted_and_affect_no_other() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let mut swapped = of("GET", MSCEP);
@@ -129,7 +130,7 @@ fn malformed_requests_are_refused_counted_and_hurt_no_other() {
         ("Content-Length without DATA", with("content-length", "4")),
         ("Content-Length with a sign", with("content-length", "+0")),
         (
-            "Content-Length that is no number",
+            "Content-Length that is not a number",
             with("content-length", "0x0"),
         ),
         ("Content-Length as a list", with("content-length", "0, 0")),
@@ -149,7 +150,7 @@ fn malformed_requests_are_refused_counted_and_hurt_no_other() {
     let count = cases.len();
     for (name, fields) in cases {
         let mut raw = Raw::open(&proxy);
-        // One that is good before and after: neither state nor table of the connection may suffer.
+        // A valid request before and after: the state and the table of the connection must stay intact.
         raw.send(&[scan(1), request(3, &fields)]);
         let outcome = raw.outcome(3);
         assert!(
@@ -171,7 +172,7 @@ fn malformed_requests_are_refused_counted_and_hurt_no_other() {
 }
 
 #[test]
-fn bodies_that_break_their_framing_are_refused() {
+fn bodies_that_differ_from_their_framing_are_refused() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let data = |flags, text: &str| frame(DATA, flags, 1, text.as_bytes());
@@ -221,7 +222,7 @@ fn bodies_that_break_their_framing_are_refused() {
 }
 
 #[test]
-fn what_is_unusual_and_allowed_is_served() {
+fn unusual_but_permitted_requests_are_served() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let mut reversed = of("GET", MSCEP);
@@ -244,13 +245,13 @@ fn what_is_unusual_and_allowed_is_served() {
         raw.send(&[request(1, &fields)]);
         assert_eq!(raw.outcome(1), Outcome::Answer(200), "{name}");
     }
-    // Padding, trailers and an empty last frame of DATA end here.
+    // Padding, trailers and an empty last DATA frame are not forwarded.
     let mut raw = Raw::open(&proxy);
     raw.send(&[
         post(1, &[("content-length", "4")]),
         frame(DATA, PADDED, 1, &[2, b'b', b'o', 0, 0]),
         frame(DATA, 0, 1, b"dy"),
-        // The library takes a pseudo-field here, which is malformed; it goes no further.
+        // The library accepts a pseudo-header field here, which is malformed; it is not forwarded.
         headers(
             END_STREAM,
             1,
@@ -274,7 +275,7 @@ fn what_is_unusual_and_allowed_is_served() {
 }
 
 #[test]
-fn the_client_that_waits_for_100_is_told_after_the_gate() {
+fn a_100_continue_is_sent_after_the_gate() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let expect = ("expect", "100-continue");
@@ -285,7 +286,7 @@ fn the_client_that_waits_for_100_is_told_after_the_gate() {
     raw.send(&[frame(DATA, END_STREAM, 1, b"body")]);
     assert_eq!(raw.outcome(1), Outcome::Answer(200));
     assert_eq!(origin.only_request().body, b"body");
-    // Refused: the body is never asked for.
+    // If the request is refused, the body is never requested.
     let mut raw = Raw::open(&proxy);
     raw.send(&[post(1, &[expect, ("content-length", "262145")])]);
     assert_eq!(raw.outcome(1), Outcome::Answer(413));
@@ -293,7 +294,7 @@ fn the_client_that_waits_for_100_is_told_after_the_gate() {
 }
 
 #[test]
-fn answers_to_head_have_no_data() {
+fn responses_to_head_have_no_data() {
     let origin = Origin::ok();
     let proxy = Proxy::start(origin.address, offered);
     let mut raw = Raw::open(&proxy);

@@ -1,5 +1,5 @@
-//! A client that sends any frames. Header blocks are literals without indexing, so that they can
-//! hold anything.
+//! An HTTP/2 client that can send any frames. Its header blocks are literals without indexing, so that
+//! they can contain any bytes.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ pub const WITH_PRIORITY: u8 = 0x20;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// A frame as it came.
+/// A frame as received.
 #[derive(Debug)]
 pub struct Frame {
     pub kind: u8,
@@ -34,21 +34,21 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// The error code of RST_STREAM or GOAWAY, the increment of WINDOW_UPDATE.
+    /// Returns the error code of RST_STREAM or GOAWAY, or the increment of WINDOW_UPDATE.
     pub fn code(&self) -> u32 {
         let at = if self.kind == GOAWAY { 4 } else { 0 };
         u32::from_be_bytes(self.payload[at..at + 4].try_into().unwrap())
     }
 }
 
-/// What becomes of a stream.
+/// The outcome of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     Answer(u16),
     Reset(u32),
     /// GOAWAY with an error.
     GoAway(u32),
-    /// The connection ended without a word.
+    /// The connection closed without GOAWAY.
     Closed,
 }
 
@@ -57,21 +57,21 @@ pub struct Raw {
 }
 
 impl Raw {
-    /// With preface and empty SETTINGS.
+    /// Connects, and sends the preface and empty SETTINGS.
     pub fn open(proxy: &Proxy) -> Self {
         let mut raw = Self::silent(&Connect::to(proxy.https));
         raw.send(&[PREFACE.to_vec(), settings(&[])]);
         raw
     }
 
-    /// TLS alone.
+    /// Connects without sending the preface.
     pub fn silent(connect: &Connect) -> Self {
         Self {
             connection: connect.clone().alpn(&["h2"]).open(),
         }
     }
 
-    /// All in one write.
+    /// Sends all frames in one write.
     pub fn send(&mut self, frames: &[Vec<u8>]) {
         self.connection.send(frames.concat());
     }
@@ -92,7 +92,7 @@ impl Raw {
         })
     }
 
-    /// The next frame of this kind, whatever comes before.
+    /// Returns the next frame of this kind, and skips all before it.
     pub fn await_frame(&mut self, kind: u8) -> Option<Frame> {
         loop {
             let frame = self.frame()?;
@@ -102,7 +102,7 @@ impl Raw {
         }
     }
 
-    /// Reads on until it is known what becomes of `stream`.
+    /// Reads until the outcome of `stream` is known.
     pub fn outcome(&mut self, stream: u32) -> Outcome {
         loop {
             let Some(frame) = self.frame() else {
@@ -119,7 +119,7 @@ impl Raw {
         }
     }
 
-    /// Reads to the end of the connection: the error code of its last GOAWAY, if there was one.
+    /// Reads until the connection closes. Returns the error code of its last GOAWAY, if any.
     pub fn last_goaway(&mut self) -> Option<u32> {
         let mut code = None;
         while let Some(frame) = self.frame() {
@@ -130,7 +130,7 @@ impl Raw {
         code
     }
 
-    /// Whether the connection still answers.
+    /// Returns whether the connection still responds to a PING.
     pub fn pongs(&mut self) -> bool {
         if self.try_send(&[frame(PING, 0, 0, b"are you?")]).is_err() {
             return false;
@@ -143,9 +143,9 @@ impl Raw {
         false
     }
 
-    /// Whether nothing but SETTINGS and WINDOW_UPDATE comes for a while.
+    /// Returns whether only SETTINGS and WINDOW_UPDATE arrive within `time`.
     pub fn is_quiet(&mut self, time: Duration) -> bool {
-        while self.connection.comes_within(time) {
+        while self.connection.receives_within(time) {
             match self.frame() {
                 Some(frame) if [SETTINGS, WINDOW_UPDATE].contains(&frame.kind) => {}
                 _ => return false,
@@ -161,7 +161,7 @@ pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     [&head, payload].concat()
 }
 
-/// Identifier and value of each.
+/// Returns a SETTINGS frame with these identifiers and values.
 pub fn settings(values: &[(u16, u32)]) -> Vec<u8> {
     let pairs = values
         .iter()
@@ -173,17 +173,17 @@ pub fn headers(flags: u8, stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, flags | END_HEADERS, stream, &block(fields))
 }
 
-/// A whole request without body.
+/// Returns a complete request without body.
 pub fn request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
     headers(END_STREAM, stream, fields)
 }
 
-/// A GET that is served.
+/// Returns a GET that is served.
 pub fn get(stream: u32) -> Vec<u8> {
     request(stream, &of("GET", MSCEP))
 }
 
-/// A request that is refused: 404.
+/// Returns a request that is refused with 404.
 pub fn scan(stream: u32) -> Vec<u8> {
     request(stream, &of("GET", "/"))
 }
@@ -202,7 +202,7 @@ pub fn of<'t>(method: &'t str, target: &'t str) -> Vec<(&'t str, &'t str)> {
     ]
 }
 
-/// HEADERS and as many CONTINUATION frames as it takes.
+/// Returns HEADERS and as many CONTINUATION frames as necessary.
 pub fn long_request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
     let block = block(fields);
     let pieces: Vec<_> = block.chunks(16 << 10).collect();
@@ -219,7 +219,7 @@ pub fn long_request(stream: u32, fields: &[(&str, &str)]) -> Vec<u8> {
     frames.collect::<Vec<_>>().concat()
 }
 
-/// RFC 7541 §6.2.2, a new name, no Huffman code.
+/// Encodes each field with a new name and without Huffman code (RFC 7541 §6.2.2).
 pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let mut block = Vec::new();
     for (name, value) in fields {
@@ -232,7 +232,7 @@ pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     block
 }
 
-/// RFC 7541 §5.1, with a prefix of seven bits.
+/// Encodes an integer with a prefix of seven bits (RFC 7541 §5.1).
 fn integer(block: &mut Vec<u8>, number: usize) {
     if number < 127 {
         return block.push(number as u8);
@@ -246,11 +246,11 @@ fn integer(block: &mut Vec<u8>, number: usize) {
     block.push(rest as u8);
 }
 
-/// The status in the first header block of a connection (RFC 7541 Appendix A and B).
+/// Returns the status in the first header block of a connection (RFC 7541 Appendix A and B).
 fn status(block: &[u8]) -> u16 {
     const INDEXED: [u16; 7] = [200, 204, 206, 304, 400, 404, 500];
     match block {
-        // The encoder says that it keeps to the table size that was set.
+        // The encoder confirms the table size that was set.
         [0x20..=0x3E, rest @ ..] | [0x3F, 0..=0x7F, rest @ ..] => status(rest),
         [0x3F, 0x80..=0xFF, 0..=0x7F, rest @ ..] => status(rest),
         [first @ 0x88..=0x8E, ..] => INDEXED[usize::from(first - 0x88)],
@@ -266,7 +266,7 @@ fn status(block: &[u8]) -> u16 {
     }
 }
 
-/// 0, 1 and 2 have five bits, the others six.
+/// Decodes digits: 0, 1 and 2 have five bits, the others six.
 fn huffman_digits(bytes: &[u8]) -> String {
     let bits: String = bytes.iter().map(|byte| format!("{byte:08b}")).collect();
     let (mut digits, mut at) = (String::new(), 0);

@@ -1,4 +1,4 @@
-//! The event that each PKIOperation leaves, and the counters beside it.
+//! The audit event of each PKIOperation, and the counters that go with it.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn post(binary: &Binary, body: &[u8]) {
     connection.response();
 }
 
-/// The audit events, once there are `count` of them.
+/// Returns the audit events, once there are `count` of them.
 fn events(binary: &Binary, count: usize) -> Vec<Value> {
     let events = || {
         let mut lines = binary.lines();
@@ -39,20 +39,20 @@ fn events(binary: &Binary, count: usize) -> Vec<Value> {
     events()
 }
 
-/// `found` has these fields; null stands for one that is absent.
+/// Asserts that `found` has these fields; null means that a field is absent.
 fn assert_has(found: &Value, expected: &Value) {
     for (name, expected) in expected.as_object().unwrap() {
         assert_eq!(&found[name], expected, "{name} in {found:#}");
     }
 }
 
-fn of_metrics(binary: &Binary, name: &str, labels: &[(&str, &str)]) -> f64 {
+fn metric_of(binary: &Binary, name: &str, labels: &[(&str, &str)]) -> f64 {
     let text = proxy::ask(binary.admin, "/metrics").body;
     metric(&String::from_utf8(text).unwrap(), name, labels)
 }
 
 #[test]
-fn success() {
+fn a_success_is_logged_and_counted() {
     let (_ndes, binary) = start(Enrolment::Success);
     post(&binary, &message(PKCS_REQ));
     let event = events(&binary, 1).remove(0);
@@ -92,13 +92,13 @@ fn success() {
 
     let labels = [("message_type", "PKCSReq"), ("enrolment", "initial")];
     assert_eq!(
-        of_metrics(&binary, "ndes_proxy_scep_messages_total", &labels),
+        metric_of(&binary, "ndes_proxy_scep_messages_total", &labels),
         1.0
     );
     for (purpose, algorithm) in [("digest", "sha1"), ("cipher", "des-cbc")] {
         let labels = [("purpose", purpose), ("algorithm", algorithm)];
         assert_eq!(
-            of_metrics(&binary, "ndes_proxy_scep_algorithms_total", &labels),
+            metric_of(&binary, "ndes_proxy_scep_algorithms_total", &labels),
             1.0
         );
     }
@@ -107,12 +107,12 @@ fn success() {
         ("pki_status", "SUCCESS"),
         ("fail_info", "none"),
     ];
-    assert_eq!(of_metrics(&binary, ANSWERS, &success), 1.0);
+    assert_eq!(metric_of(&binary, ANSWERS, &success), 1.0);
 }
 
-/// By GET, and a renewal that only its signer gives away.
+/// By GET, and a renewal that can be recognised only by its signer.
 #[test]
-fn renewal_by_get() {
+fn a_renewal_by_get_is_logged_and_counted() {
     let (_ndes, binary) = start(Enrolment::Success);
     let query = String::from_utf8(exchange(PKCS_REQ_BY_GET).query()).unwrap();
     let mut connection = Connect::to(binary.https).open();
@@ -131,9 +131,9 @@ fn renewal_by_get() {
     );
     let labels = [("enrolment", "renewal")];
     for counter in ["ndes_proxy_scep_messages_total", ANSWERS] {
-        assert_eq!(of_metrics(&binary, counter, &labels), 1.0, "{counter}");
+        assert_eq!(metric_of(&binary, counter, &labels), 1.0, "{counter}");
     }
-    // Nothing of the message is in any line.
+    // No part of the message is in any line.
     let start = &query[query.find("MI").unwrap()..][..40];
     assert!(
         !binary
@@ -144,7 +144,7 @@ fn renewal_by_get() {
 }
 
 #[test]
-fn failure() {
+fn a_failure_is_logged_and_counted() {
     let (_ndes, binary) = start(Enrolment::Failure {
         info: FailInfo::BadRequest,
         text: Some("used\n\"before\"".to_owned()),
@@ -156,18 +156,18 @@ fn failure() {
         &json!({
             "pki_status": "FAILURE",
             "fail_info": "badRequest",
-            "fail_info_text": r#"used\n\"before\""#,
+            "fail_info_text": r#"used\n"before""#,
             "anomaly": "refused_bad_request",
         }),
     );
     assert!(event["advice"].as_str().unwrap().contains("challenge"));
     let labels = [("pki_status", "FAILURE"), ("fail_info", "badRequest")];
-    assert_eq!(of_metrics(&binary, ANSWERS, &labels), 1.0);
-    let mut told = binary.lines();
-    told.retain(|line| line["target"] == "diagnosis");
-    assert_eq!(told.len(), 1);
+    assert_eq!(metric_of(&binary, ANSWERS, &labels), 1.0);
+    let mut diagnoses = binary.lines();
+    diagnoses.retain(|line| line["target"] == "diagnosis");
+    assert_eq!(diagnoses.len(), 1);
     assert_has(
-        &told[0],
+        &diagnoses[0],
         &json!({"reason": "refused_bad_request", "times": 1, "level": "WARN"}),
     );
 }
@@ -185,14 +185,14 @@ fn a_polled_transaction_is_timed_from_its_first_message() {
         .collect();
     assert_eq!(statuses, ["PENDING", "PENDING", "PENDING", "SUCCESS"]);
     let timed = |what| {
-        of_metrics(
+        metric_of(
             &binary,
             &format!("ndes_proxy_scep_enrolment_seconds_{what}"),
             &[],
         )
     };
     assert_eq!(timed("count"), 1.0);
-    // All four of them, not the last alone.
+    // The sum covers all four requests, not the last one alone.
     let together: f64 = found
         .iter()
         .map(|event| event["upstream_ms"].as_f64().unwrap())
@@ -204,9 +204,9 @@ fn a_polled_transaction_is_timed_from_its_first_message() {
     );
 }
 
-/// What Windows has beyond RFC 8894, in an otherwise good message.
+/// Values that Windows has beyond RFC 8894, in an otherwise valid message.
 #[test]
-fn unknown_numbers_pass_as_other() {
+fn unknown_numbers_are_forwarded_and_counted_as_other() {
     let (ndes, binary) = start(Enrolment::Other(11));
     let (mut body, kind) = (message(PKCS_REQ), b"\x13\x0219");
     let at = body
@@ -222,17 +222,14 @@ fn unknown_numbers_pass_as_other() {
     assert_eq!(ndes.requests().len(), 1);
     let labels = [("message_type", "other")];
     assert_eq!(
-        of_metrics(&binary, "ndes_proxy_scep_messages_total", &labels),
+        metric_of(&binary, "ndes_proxy_scep_messages_total", &labels),
         1.0
     );
-    assert_eq!(
-        of_metrics(&binary, ANSWERS, &[("pki_status", "other")]),
-        1.0
-    );
+    assert_eq!(metric_of(&binary, ANSWERS, &[("pki_status", "other")]), 1.0);
 }
 
 #[test]
-fn what_was_not_answered_has_its_event_too() {
+fn a_message_without_a_cert_rep_has_its_event_too() {
     let (ndes, binary) = start(Enrolment::Success);
     ndes.set(Condition::PoolStopped);
     post(&binary, &message(PKCS_REQ));
@@ -246,7 +243,7 @@ fn what_was_not_answered_has_its_event_too() {
         &found[1],
         &json!({"unreadable": "not_cms", "message_type": null, "message_bytes": 8}),
     );
-    assert_eq!(of_metrics(&binary, ANSWERS, &[("pki_status", "none")]), 2.0);
+    assert_eq!(metric_of(&binary, ANSWERS, &[("pki_status", "none")]), 2.0);
     drop(ndes);
     post(&binary, &message(PKCS_REQ));
     let event = events(&binary, 3).remove(2);
@@ -256,9 +253,9 @@ fn what_was_not_answered_has_its_event_too() {
     );
 }
 
-/// Whatever it was that the proxy did not like, and without a word about a message nobody read.
+/// Whatever the reason of the refusal is, and without fields about a message that was not read.
 #[test]
-fn what_was_refused_has_its_event_and_is_no_answer() {
+fn a_refused_message_has_its_event_and_is_not_counted_as_answered() {
     let ndes = Ndes::start();
     ndes.set_enrolment(Enrolment::Success);
     let one_a_second = "{ per_second = 1, burst = 1 }";
@@ -300,12 +297,12 @@ fn what_was_refused_has_its_event_and_is_no_answer() {
         let same = |line: &&Value| line["request_id"] == event["request_id"];
         assert_eq!(access.iter().find(same).unwrap()["reason"], reason);
     }
-    assert_eq!(of_metrics(&binary, ANSWERS, &[]), passed as f64);
+    assert_eq!(metric_of(&binary, ANSWERS, &[]), passed as f64);
 }
 
-/// Devices that find no turn get no certificate: the ratio of success must show it.
+/// Devices that get no permit get no certificate, and the ratio of success must show it.
 #[test]
-fn what_found_no_turn_is_among_the_answers() {
+fn a_message_without_a_permit_is_counted_among_the_answers() {
     let ndes = Ndes::start();
     ndes.set_enrolment(Enrolment::Success);
     ndes.set(Condition::Late);
@@ -324,8 +321,9 @@ fn what_found_no_turn_is_among_the_answers() {
     assert_eq!(proxy.metric(ANSWERS, &[]), 2.0);
 }
 
-/// An enrolment that NDES has and its device waits for no more. NDES answers once it is healthy.
-fn left_by_its_device() -> (Ndes, Binary) {
+/// Starts an enrolment that NDES has received and whose device has disconnected. NDES responds when
+/// it is healthy.
+fn enrolment_of_a_disconnected_device() -> (Ndes, Binary) {
     let (ndes, binary) = start(Enrolment::Success);
     ndes.set(Condition::Late);
     let mut connection = Connect::to(binary.https).open();
@@ -336,8 +334,8 @@ fn left_by_its_device() -> (Ndes, Binary) {
 }
 
 #[test]
-fn the_outcome_is_known_though_the_device_has_left() {
-    let (ndes, binary) = left_by_its_device();
+fn the_outcome_is_logged_although_the_device_has_disconnected() {
+    let (ndes, binary) = enrolment_of_a_disconnected_device();
     ndes.set(Condition::Healthy);
     let event = events(&binary, 1).remove(0);
     assert_has(
@@ -345,13 +343,13 @@ fn the_outcome_is_known_though_the_device_has_left() {
         &json!({"client_gone": true, "pki_status": "SUCCESS", "status": 200}),
     );
     assert_eq!(
-        of_metrics(&binary, ANSWERS, &[("pki_status", "SUCCESS")]),
+        metric_of(&binary, ANSWERS, &[("pki_status", "SUCCESS")]),
         1.0
     );
 }
 
 #[test]
-fn the_outcome_is_known_though_the_stream_was_reset() {
+fn the_outcome_is_logged_although_the_stream_was_reset() {
     let ndes = Ndes::start();
     ndes.set_enrolment(Enrolment::Success);
     ndes.set(Condition::Late);
@@ -374,7 +372,7 @@ fn the_outcome_is_known_though_the_stream_was_reset() {
     raw.send(&[wire::frame(wire::RST_STREAM, 0, 1, &8_u32.to_be_bytes())]);
     drop(raw);
     eventually("the reset is known", || {
-        of_metrics(&binary, "ndes_proxy_connections_open", &[]) == 0.0
+        metric_of(&binary, "ndes_proxy_connections_open", &[]) == 0.0
     });
     ndes.set(Condition::Healthy);
     let event = events(&binary, 1).remove(0);
@@ -384,10 +382,10 @@ fn the_outcome_is_known_though_the_stream_was_reset() {
     );
 }
 
-/// The event is written before the process ends, as far as `timeouts.shutdown` allows.
+/// The event is written before the process exits, within the limit of `timeouts.shutdown`.
 #[test]
-fn a_stop_waits_for_an_outcome_that_no_device_waits_for() {
-    let (ndes, binary) = left_by_its_device();
+fn shutdown_waits_for_the_outcome_after_the_device_has_disconnected() {
+    let (ndes, binary) = enrolment_of_a_disconnected_device();
     binary.signal(Signal::TERM);
     eventually("stopping", || {
         let lines = binary.lines();

@@ -1,4 +1,4 @@
-//! Each illness of NDES has its word.
+//! Each fault of NDES has its own reason.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use ndes_proxy::config::PolicyModule;
 use ndes_proxy::scep::FailInfo;
 use rustls::version;
 
-use super::{ANOMALIES, PKCS_REQ, asking, enrol, exchange, message, pki_operation};
+use super::{ANOMALIES, PKCS_REQ, enrol, exchange, message, pki_operation, target_of_operation};
 use crate::support::origin::answer;
 use crate::support::proxy::target_of;
 use crate::support::upstream_tls as tls;
@@ -21,22 +21,25 @@ fn assert_only(proxy: &Proxy, reason: &str) {
 }
 
 #[test]
-fn what_is_healthy_has_no_anomaly() {
+fn a_healthy_ndes_has_no_anomaly() {
     let ndes = Ndes::start();
     ndes.set_enrolment(Enrolment::Success);
     let proxy = Proxy::start(ndes.address, |_| {});
     assert_eq!(proxy.get(MSCEP).status, 403);
     for operation in ["GetCACaps", "GetCACert"] {
-        assert_eq!(proxy.get(&asking(operation)).status, 200);
+        assert_eq!(proxy.get(&target_of_operation(operation)).status, 200);
     }
     proxy.await_metric("ndes_proxy_requests_total", &[], 3.0);
     assert_eq!(proxy.metric(ANOMALIES, &[]), 0.0);
 }
 
 #[test]
-fn each_illness_has_its_word() {
+fn each_fault_of_ndes_has_its_reason() {
     let long = target_of(12_000);
-    let (caps, cert) = (asking("GetCACaps"), asking("GetCACert"));
+    let (caps, cert) = (
+        target_of_operation("GetCACaps"),
+        target_of_operation("GetCACert"),
+    );
     let enrols = pki_operation();
     for (condition, target, reason) in [
         (
@@ -99,7 +102,7 @@ fn each_illness_has_its_word() {
     }
 }
 
-/// As other MDMs want it: the page of NDES is healthy where no policy module is expected.
+/// As other MDMs require it: the page of NDES is healthy if no policy module is expected.
 #[test]
 fn without_a_policy_module_the_page_is_healthy() {
     let ndes = Ndes::start();
@@ -113,7 +116,7 @@ fn without_a_policy_module_the_page_is_healthy() {
 }
 
 #[test]
-fn each_fail_info_has_its_word() {
+fn each_fail_info_has_its_reason() {
     for (info, reason) in [
         (FailInfo::BadAlg, "refused_bad_alg"),
         (FailInfo::BadMessageCheck, "refused_bad_message_check"),
@@ -132,10 +135,10 @@ fn each_fail_info_has_its_word() {
     }
 }
 
-/// Answers that no condition of the simulated NDES gives.
+/// Responses that no condition of the simulated NDES produces.
 #[test]
-fn each_answer_has_its_word() {
-    let caps = asking("GetCACaps");
+fn each_unexpected_response_has_its_reason() {
+    let caps = target_of_operation("GetCACaps");
     let http_sys = "Server: Microsoft-HTTPAPI/2.0";
     let der = "Content-Type: application/x-pki-message";
     let foreign = exchange("015-micromdm-scepclient-scepserver-post-pkioperation").answer();
@@ -167,9 +170,9 @@ fn each_answer_has_its_word() {
 }
 
 #[test]
-fn an_untrusted_upstream_has_the_word_of_its_fault() {
+fn an_untrusted_upstream_has_the_reason_of_its_fault() {
     for (ndes, reason) in [
-        (tls::of_a_stranger(), "unknown_issuer"),
+        (tls::of_unknown_ca(), "unknown_issuer"),
         (tls::without_intermediate(), "unknown_issuer"),
         (tls::of_other_names(), "wrong_name"),
         (
@@ -180,7 +183,11 @@ fn an_untrusted_upstream_has_the_word_of_its_fault() {
     ] {
         let ndes = Ndes::with_certificate(&ndes, Options::default());
         let proxy = Proxy::start(ndes.address, |_| {});
-        assert_eq!(proxy.get(&asking("GetCACaps")).status, 502, "{reason}");
+        assert_eq!(
+            proxy.get(&target_of_operation("GetCACaps")).status,
+            502,
+            "{reason}"
+        );
         assert_only(&proxy, reason);
     }
     for (upstream, reason) in [
@@ -193,7 +200,7 @@ fn an_untrusted_upstream_has_the_word_of_its_fault() {
         (crate::support::tcp::nobody(), "upstream_connect"),
     ] {
         let proxy = Proxy::start(upstream, |_| {});
-        proxy.get(&asking("GetCACaps")).assert_refused(
+        proxy.get(&target_of_operation("GetCACaps")).assert_refused(
             502,
             match reason {
                 "upstream_connect" => "upstream_connect",
@@ -204,18 +211,18 @@ fn an_untrusted_upstream_has_the_word_of_its_fault() {
     }
     let origin = Origin::with_config(tls::demanding(&version::TLS13), |_, _| {});
     let proxy = Proxy::start(origin.address, |_| {});
-    assert_eq!(proxy.get(&asking("GetCACaps")).status, 502);
+    assert_eq!(proxy.get(&target_of_operation("GetCACaps")).status, 502);
     assert_only(&proxy, "client_certificate_demanded");
 }
 
 #[test]
-fn what_comes_late_or_breaks_off_has_its_word() {
+fn a_late_or_incomplete_response_has_its_reason() {
     let ndes = Ndes::start();
     ndes.set(Condition::Late);
     let proxy = Proxy::start(ndes.address, |config| {
         config.timeouts.upstream_response = Duration::from_millis(200);
     });
-    assert_eq!(proxy.get(&asking("GetCACaps")).status, 504);
+    assert_eq!(proxy.get(&target_of_operation("GetCACaps")).status, 504);
     assert_only(&proxy, "upstream_timeout");
 
     let origin = Origin::start(|_, wire| {
@@ -224,7 +231,7 @@ fn what_comes_late_or_breaks_off_has_its_word() {
     });
     let proxy = Proxy::start(origin.address, |_| {});
     let mut connection = proxy.connect();
-    let caps = asking("GetCACaps");
+    let caps = target_of_operation("GetCACaps");
     connection.send(format!(
         "GET {caps} HTTP/1.1\r\nHost: {}\r\n\r\n",
         crate::support::PUBLIC

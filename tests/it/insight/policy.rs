@@ -1,4 +1,4 @@
-//! What an application may refuse of SCEP, and what passes by default.
+//! What an application can refuse of SCEP, and what is forwarded by default.
 
 use ndes_proxy::commands::demo::enrolment::Enrolment;
 use ndes_proxy::config::{OnUnreadable, ScepPolicy};
@@ -18,7 +18,7 @@ fn start(policy: ScepPolicy) -> (Ndes, Proxy) {
 const WEAK: &str = "014-micromdm-scepclient-scepserver-post-pkioperation";
 
 #[test]
-fn by_default_nothing_is_refused() {
+fn nothing_is_refused_by_default() {
     let (ndes, proxy) = start(ScepPolicy::default());
     for body in [&message(WEAK)[..], b"", b"\x30", &[0xff; 5_000]] {
         enrol(&proxy, body);
@@ -43,7 +43,7 @@ fn by_default_nothing_is_refused() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_on_demand() {
+fn an_unreadable_message_is_refused_if_configured() {
     let (ndes, proxy) = start(ScepPolicy {
         unreadable: OnUnreadable::Refuse,
         ..ScepPolicy::default()
@@ -62,12 +62,17 @@ fn what_cannot_be_read_is_refused_on_demand() {
     let by_get = format!("{}?{query}", crate::support::MSCEP);
     assert_eq!(proxy.get(&by_get).status, 200);
     // Other operations have no message to read.
-    assert_eq!(proxy.get(&super::asking("GetCACaps&message=x")).status, 200);
+    assert_eq!(
+        proxy
+            .get(&super::target_of_operation("GetCACaps&message=x"))
+            .status,
+        200
+    );
     assert_eq!(ndes.requests().len(), 3);
 }
 
 #[test]
-fn message_types() {
+fn unpublished_message_types_are_refused() {
     let (ndes, proxy) = start(ScepPolicy {
         refused_messages: vec![MessageType::PKCSReq, MessageType::GetCRL],
         ..ScepPolicy::default()
@@ -79,7 +84,7 @@ fn message_types() {
 }
 
 #[test]
-fn digests_and_ciphers_below_a_floor() {
+fn digests_and_ciphers_below_the_minimum_are_refused() {
     for (digest, cipher, reason) in [
         (None, None, None),
         (Some(Digest::Sha1), Some(Cipher::Des), None),
@@ -108,13 +113,13 @@ fn digests_and_ciphers_below_a_floor() {
     }
 }
 
-/// Those of the policy module itself, whatever the policy.
+/// The operations of the policy module itself, whatever the policy.
 #[test]
-fn operations_for_the_inside_stay_blocked() {
+fn internal_operations_stay_blocked() {
     let (ndes, proxy) = start(ScepPolicy::default());
     for operation in ["NDESGenerateChallenge", "NDESGetCACertThumbprint"] {
         proxy
-            .get(&super::asking(operation))
+            .get(&super::target_of_operation(operation))
             .assert_refused(400, "operation_not_published");
     }
     assert!(ndes.requests().is_empty());

@@ -1,9 +1,11 @@
-//! Answers are read as they stream by, and reach the device byte for byte.
+//! Responses are evaluated as they are streamed, and reach the device byte for byte.
 
-use super::{ANSWERS, PKCS_REQ, asking, enrol, exchange, message, pki_operation, request};
+use super::{
+    ANSWERS, PKCS_REQ, enrol, exchange, message, pki_operation, request, target_of_operation,
+};
 use crate::support::{Gate, Origin, Proxy};
 
-/// An answer in pieces of this size, each a chunk of its own.
+/// Returns a response in pieces of this size, each a chunk of its own.
 fn in_pieces(body: &[u8], size: usize) -> Vec<Vec<u8>> {
     let head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
     let chunk =
@@ -15,7 +17,7 @@ fn in_pieces(body: &[u8], size: usize) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn an_answer_in_pieces_is_read_and_unchanged() {
+fn a_response_in_pieces_is_evaluated_and_forwarded_unchanged() {
     let cert_rep = exchange(PKCS_REQ).answer();
     for size in [1, 7, 500, cert_rep.len()] {
         let pieces = in_pieces(&cert_rep, size);
@@ -34,9 +36,9 @@ fn an_answer_in_pieces_is_read_and_unchanged() {
     }
 }
 
-/// The first piece is with the device while the rest has not even been sent.
+/// The device has received the first piece before the rest is sent.
 #[test]
-fn no_piece_is_held_back() {
+fn no_piece_is_delayed() {
     let gate = Gate::default();
     let (first, rest) = (vec![b'a'; 3_000], vec![b'b'; 3_000]);
     let (held, body) = (gate.clone(), [first.clone(), rest].concat());
@@ -59,13 +61,13 @@ fn no_piece_is_held_back() {
     proxy.await_metric(ANSWERS, &[("pki_status", "unreadable")], 1.0);
 }
 
-/// Far more than any answer of SCEP: passed on, and not kept.
+/// Far more than any SCEP response: forwarded, and not kept in memory.
 #[test]
-fn an_answer_of_megabytes_passes_unread() {
+fn a_response_of_megabytes_is_forwarded_without_evaluation() {
     let body = vec![0x30; 3 << 20];
     let origin = Origin::answering(crate::support::origin::answer(200, &[], &body));
     let proxy = Proxy::start(origin.address, |_| {});
     assert!(enrol(&proxy, &message(PKCS_REQ)).body == body);
     proxy.await_metric(ANSWERS, &[("pki_status", "none")], 1.0);
-    assert!(proxy.get(&asking("GetCACert")).body == body);
+    assert!(proxy.get(&target_of_operation("GetCACert")).body == body);
 }

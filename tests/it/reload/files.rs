@@ -1,4 +1,4 @@
-//! Changed files are noticed, however they are replaced.
+//! Changed files are detected, however they are replaced.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -7,7 +7,7 @@ use ndes_proxy::commands::demo::pki::Issued;
 
 use super::*;
 
-/// The shortest interval, so that the tests need not wait long.
+/// The shortest interval that the program allows, so that the tests need not wait long.
 const WATCHED: &str = "[reload]\ninterval = \"20ms\"";
 
 fn await_certificate(binary: &Binary, issued: &Issued) {
@@ -17,17 +17,17 @@ fn await_certificate(binary: &Binary, issued: &Issued) {
 }
 
 #[test]
-fn an_overwritten_certificate_is_loaded() {
+fn an_overwritten_certificate_is_reloaded() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     let issued = renewed();
     put_certificate(&binary, &issued);
     await_certificate(&binary, &issued);
-    eventually("logged", || binary.messages("reloaded").len() == 1);
+    eventually("the log line", || binary.messages("reloaded").len() == 1);
 }
 
 #[test]
-fn a_certificate_replaced_by_rename_is_loaded() {
+fn a_certificate_replaced_by_rename_is_reloaded() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     let issued = renewed();
@@ -39,7 +39,7 @@ fn a_certificate_replaced_by_rename_is_loaded() {
 }
 
 #[test]
-fn a_certificate_behind_a_swapped_link_is_loaded() {
+fn a_certificate_replaced_by_its_symlink_is_reloaded() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     let at = |name: &str| binary.directory().join(name);
@@ -63,7 +63,7 @@ fn a_certificate_behind_a_swapped_link_is_loaded() {
 }
 
 #[test]
-fn half_of_a_pair_does_not_take_effect() {
+fn a_certificate_without_its_new_key_does_not_take_effect() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     let before = presented(binary.https);
@@ -72,7 +72,7 @@ fn half_of_a_pair_does_not_take_effect() {
     fs::write(at("public.pem"), &issued.chain_pem).unwrap();
     eventually("refused", || binary.metric(SUCCESSFUL, &[]) == 0.0);
     assert_eq!(presented(binary.https), before);
-    // The same reason again, because of another file, is not logged.
+    // The same error again because of another file: nothing new to report.
     let roots = fs::read(at("internal-root.pem")).unwrap();
     fs::write(at("internal-root.pem"), [&roots[..], b"\n"].concat()).unwrap();
     let failures = [("result", "failure")];
@@ -86,7 +86,7 @@ fn half_of_a_pair_does_not_take_effect() {
 }
 
 #[test]
-fn a_refused_configuration_is_loaded_once_its_missing_file_appears() {
+fn a_missing_file_of_a_refused_configuration_is_watched() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     edit_config(&binary, "\"public.key\"", "\"later.key\"");
@@ -97,11 +97,11 @@ fn a_refused_configuration_is_loaded_once_its_missing_file_appears() {
 }
 
 #[test]
-fn a_file_rewritten_with_the_same_content_causes_no_reload() {
+fn rewriting_a_file_without_changes_does_not_reload() {
     let origin = Origin::ok();
     let binary = Binary::run(origin.address, WATCHED);
     put_certificate(&binary, &pki().public);
-    // Noticed after it, so that the first would have been noticed too.
+    // This change is detected later, so the first one would have been detected too.
     let issued = renewed();
     put_certificate(&binary, &issued);
     await_certificate(&binary, &issued);

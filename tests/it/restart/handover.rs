@@ -1,4 +1,4 @@
-//! Hand-over on SIGUSR2: a process starts its successor and passes it the sockets.
+//! SIGUSR2: a process starts its successor and passes it the sockets.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use rustix::process::{Pid, kill_process};
 
 use super::*;
 
-/// Kills the processes that the program has started, when dropped.
+/// Kills the processes that the program started itself, when dropped.
 #[derive(Default)]
 struct Successors(Vec<Pid>);
 
@@ -19,16 +19,16 @@ impl Drop for Successors {
 }
 
 impl Successors {
-    /// Waits for the next log line about a successor and returns its pid.
-    fn next_pid(&mut self, log: &Binary) -> Pid {
-        let logged = || {
+    /// Waits for the next line that reports a successor, and returns its process id.
+    fn await_next(&mut self, log: &Binary) -> Pid {
+        let handed_over = || {
             let lines = log.lines();
             let pids = lines.iter().filter(|line| line["message"] == HANDED_OVER);
             pids.map(|line| line["pid"].as_i64().unwrap())
                 .nth(self.0.len())
         };
-        eventually("handed over", || logged().is_some());
-        let pid = Pid::from_raw(logged().unwrap().try_into().unwrap()).unwrap();
+        eventually("handed over", || handed_over().is_some());
+        let pid = Pid::from_raw(handed_over().unwrap().try_into().unwrap()).unwrap();
         self.0.push(pid);
         pid
     }
@@ -36,7 +36,7 @@ impl Successors {
 
 const HANDED_OVER: &str = "handed over: another process serves";
 
-/// Returns addresses that no other test uses, so that their ports are free.
+/// Uses an address of its own, so that no other process can take the free port.
 fn own_ports(upstream: SocketAddr) -> Holder {
     let mut holder = Holder::new(upstream);
     let file = holder.files.path().join("ndes-proxy.toml");
@@ -63,22 +63,22 @@ fn a_successor_serves_before_the_process_ends() {
     drop((https, admin));
     let mut first = Binary::start(files, |_| {});
     let mut successors = Successors::default();
-    let seen = Arc::new(Load::default());
-    let clients = clients(address, &seen);
+    let counts = Arc::new(Counts::default());
+    let clients = clients(address, &counts);
     let more = || {
-        let before = seen.responses.load(Ordering::SeqCst);
+        let before = counts.responses.load(Ordering::SeqCst);
         eventually("load", || {
-            seen.responses.load(Ordering::SeqCst) > before + 100
+            counts.responses.load(Ordering::SeqCst) > before + 100
         });
     };
     more();
     first.signal(Signal::USR2);
-    let second = successors.next_pid(&first);
+    let second = successors.await_next(&first);
     assert_eq!(first.wait_alone().code(), Some(0));
     more();
-    // The successor can hand over, too.
+    // The successor can have a successor, too.
     kill_process(second, Signal::USR2).unwrap();
-    let third = successors.next_pid(&first);
+    let third = successors.await_next(&first);
     let stopped = |lines: Vec<serde_json::Value>, count| {
         lines
             .iter()
@@ -88,7 +88,7 @@ fn a_successor_serves_before_the_process_ends() {
     };
     eventually("the second has stopped", || stopped(first.lines(), 2));
     more();
-    seen.stop.store(true, Ordering::SeqCst);
+    counts.stop.store(true, Ordering::SeqCst);
     for client in clients {
         client.join().expect("nothing was refused, reset or lost");
     }
@@ -110,7 +110,7 @@ fn a_successor_that_does_not_start_changes_nothing() {
     std::fs::write(file, "not a configuration").unwrap();
     binary.signal(Signal::USR2);
     let failed = "the new process does not take over, this one goes on";
-    eventually("logged", || !binary.messages(failed).is_empty());
+    eventually("the log line", || !binary.messages(failed).is_empty());
     assert!(binary.messages(failed)[0].contains("78"), "the exit code");
     assert_eq!(kept.get(MSCEP).field("connection"), None);
     assert_eq!(Connect::to(binary.https).open().get(MSCEP).status, 200);
@@ -122,7 +122,7 @@ fn systemd_is_notified_of_the_new_main_process() {
     let holder = Holder::new(origin.address);
     let path = holder.files.path().join("notify");
     let systemd = UnixDatagram::bind(&path).unwrap();
-    systemd.set_read_timeout(Some(PATIENCE)).unwrap();
+    systemd.set_read_timeout(Some(MAX_WAIT)).unwrap();
     let mut successors = Successors::default();
     let passed = in_a_row([holder.https.as_fd(), holder.admin.as_fd()]);
     let mut binary = Binary::start(holder.files.clone(), |command| {
@@ -136,9 +136,9 @@ fn systemd_is_notified_of_the_new_main_process() {
     };
     assert!(receive().starts_with("READY=1"));
     binary.signal(Signal::USR2);
-    let pid = successors.next_pid(&binary);
+    let pid = successors.await_next(&binary);
     assert_eq!(binary.wait_alone().code(), Some(0));
-    // From the new process and from the old one, in any order; and none of a shutdown.
+    // From the new process and the old one, in any order, and no notification of a stop.
     let mut received = [receive(), receive()];
     received.sort();
     assert_eq!(received[0], format!("MAINPID={}", pid.as_raw_nonzero()));

@@ -1,4 +1,4 @@
-//! The real program, as an admin starts it.
+//! The real program, started as an admin starts it.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -13,7 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::proxy::{SETTINGS, application, ask, metric, write_files};
-use super::{PATIENCE, PUBLIC, eventually};
+use super::{MAX_WAIT, PUBLIC, eventually};
 
 /// `ndes-proxy run`, until it exits or is dropped. Its log is JSON.
 pub struct Binary {
@@ -28,12 +28,12 @@ pub struct Binary {
 }
 
 impl Binary {
-    /// Starts the program with `settings`, further sections of the configuration.
+    /// `settings`: further sections of the configuration.
     pub fn run(upstream: SocketAddr, settings: &str) -> Self {
         Self::listening(upstream, "", settings)
     }
 
-    /// Starts the program with `listen`, further lines of that section.
+    /// `listen`: further lines of that section.
     pub fn listening(upstream: SocketAddr, listen: &str, settings: &str) -> Self {
         let files = tempfile::tempdir().unwrap();
         write_files(files.path());
@@ -47,7 +47,7 @@ impl Binary {
         Self::start(Arc::new(files), |_| {})
     }
 
-    /// Starts the program with the configuration in `files`. `change` may add to the environment.
+    /// Starts with the configuration in `files`. `change` may add to the environment.
     pub fn start(files: Arc<TempDir>, change: impl FnOnce(&mut Command)) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ndes-proxy"));
         command.arg("run").arg("--config");
@@ -60,14 +60,13 @@ impl Binary {
         let stdout = BufReader::new(process.stdout.take().unwrap());
         let lines = Arc::new(Mutex::new(Vec::new()));
         let output = Arc::new(Mutex::new(()));
-        let (collected, readable) = (lines.clone(), output.clone());
+        let (kept, readable) = (lines.clone(), output.clone());
         let reader = std::thread::spawn(move || {
             for line in stdout.lines() {
                 drop(readable.lock().unwrap());
                 let line = line.expect("UTF-8");
                 let json = serde_json::from_str(&line);
-                collected
-                    .lock()
+                kept.lock()
                     .unwrap()
                     .push(json.expect("a JSON object a line"));
             }
@@ -99,12 +98,12 @@ impl Binary {
         self.output.lock().unwrap()
     }
 
-    /// Returns the directory of its configuration, `ndes-proxy.toml`, and of the files that it names.
+    /// The directory of its configuration, `ndes-proxy.toml`, and of the files that it names.
     pub fn directory(&self) -> &Path {
         self.files.path()
     }
 
-    /// Requests a reload and waits until it is complete, with either result.
+    /// Requests a reload and waits until it is complete, whether it succeeded or failed.
     pub fn reload(&self) {
         let reloads = || self.metric("ndes_proxy_reloads_total", &[]);
         let before = reloads();
@@ -112,13 +111,13 @@ impl Binary {
         eventually("a reload", || reloads() > before);
     }
 
-    /// Returns the sum of the series `name` that have these labels, 0 if there are none.
+    /// Returns the sum of the series `name` that have these labels; 0 if there is none.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         let text = String::from_utf8(ask(self.admin, "/metrics").body).unwrap();
         metric(&text, name, labels)
     }
 
-    /// Returns the messages so far that begin with `start`.
+    /// Returns the log lines so far whose message begins with `start`.
     pub fn messages(&self, start: &str) -> Vec<String> {
         let lines = self.lines();
         let messages = lines.iter().filter_map(|line| line["message"].as_str());
@@ -143,7 +142,7 @@ impl Binary {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
-    /// Waits until the process itself has exited, even if others write to its log.
+    /// Waits until the process itself has exited, even if another process writes to its log.
     pub fn wait_alone(&mut self) -> ExitStatus {
         let mut status = None;
         eventually("its exit", || {
@@ -153,13 +152,13 @@ impl Binary {
         status.unwrap()
     }
 
-    /// Waits until the process exits, and returns its status and all log lines.
+    /// Waits for the exit. Returns the exit status and the whole log.
     pub fn wait(mut self) -> (ExitStatus, Vec<Value>) {
-        let deadline = Instant::now() + PATIENCE;
-        // Its standard output closes when it exits.
+        let deadline = Instant::now() + MAX_WAIT;
+        // Its standard output ends with it.
         let reader = self.reader.take().unwrap();
         while !reader.is_finished() {
-            assert!(Instant::now() < deadline, "the process does not exit");
+            assert!(Instant::now() < deadline, "the process did not exit");
             std::thread::yield_now();
         }
         reader.join().unwrap();

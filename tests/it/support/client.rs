@@ -1,4 +1,4 @@
-//! A client that sends any bytes over real TLS, and sees how the connection ends.
+//! A client that sends any bytes over real TLS, and observes how the connection closes.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -11,9 +11,9 @@ use rustls::{
 };
 
 use super::pki::pki;
-use super::{PATIENCE, PUBLIC};
+use super::{MAX_WAIT, PUBLIC};
 
-/// How to connect.
+/// The options of a connection.
 #[derive(Clone)]
 pub struct Connect {
     to: SocketAddr,
@@ -23,14 +23,14 @@ pub struct Connect {
     verified: String,
     alpn: Vec<Vec<u8>>,
     versions: Vec<&'static SupportedProtocolVersion>,
-    /// Sent before the handshake.
+    /// Bytes that are sent before the handshake.
     before: Vec<u8>,
-    /// Bytes of it in a segment.
+    /// The number of them per segment.
     step: usize,
 }
 
 impl Connect {
-    /// SNI `PUBLIC`, ALPN `http/1.1`, TLS 1.2 or 1.3.
+    /// Connects to `to` with SNI `PUBLIC`, ALPN `http/1.1`, and TLS 1.2 or 1.3.
     pub fn to(to: SocketAddr) -> Self {
         Self {
             to,
@@ -44,7 +44,7 @@ impl Connect {
         }
     }
 
-    /// From another loopback address: another client to the proxy.
+    /// Connects from another loopback address, which is another client for the proxy.
     pub fn from(mut self, from: [u8; 4]) -> Self {
         self.from = Some(from.into());
         self
@@ -76,7 +76,7 @@ impl Connect {
         self
     }
 
-    /// The same, a byte a segment.
+    /// Sends `bytes` before the handshake, one byte per segment.
     pub fn behind_pieces(mut self, bytes: &[u8]) -> Self {
         self.step = 1;
         self.behind(bytes)
@@ -86,12 +86,12 @@ impl Connect {
         self.try_open().expect("a TLS connection")
     }
 
-    /// The error of a failed handshake holds a `rustls::Error`.
+    /// Connects. The error of a failed handshake contains a `rustls::Error`.
     pub fn try_open(&self) -> io::Result<Connection> {
         self.open_with(Arc::new(self.config()))
     }
 
-    /// With a configuration that others use too: sessions are resumed.
+    /// Connects with a shared configuration, so that sessions are resumed.
     pub fn open_with(&self, config: Arc<ClientConfig>) -> io::Result<Connection> {
         let mut tcp = self.tcp()?;
         tcp.set_nodelay(true)?;
@@ -110,7 +110,7 @@ impl Connect {
         })
     }
 
-    /// The TCP connection alone.
+    /// Opens only the TCP connection.
     pub fn tcp(&self) -> io::Result<TcpStream> {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         if let Some(from) = self.from {
@@ -118,12 +118,12 @@ impl Connect {
         }
         socket.connect(&self.to.into())?;
         let tcp = TcpStream::from(socket);
-        tcp.set_read_timeout(Some(PATIENCE))?;
-        tcp.set_write_timeout(Some(PATIENCE))?;
+        tcp.set_read_timeout(Some(MAX_WAIT))?;
+        tcp.set_write_timeout(Some(MAX_WAIT))?;
         Ok(tcp)
     }
 
-    /// For a client of another kind.
+    /// Returns the TLS configuration, for another client.
     pub fn config(&self) -> ClientConfig {
         let mut roots = RootCertStore::empty();
         roots.add(pki().public_root.certificate().clone()).unwrap();
@@ -142,16 +142,16 @@ impl Connect {
 /// A TLS connection to the proxy.
 pub struct Connection {
     stream: StreamOwned<ClientConnection, TcpStream>,
-    /// Received, not looked at yet.
+    /// Bytes that were received and not used yet.
     buffer: Vec<u8>,
 }
 
-/// How the other side ended the connection.
+/// How the other side closed the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// As TLS wants it: what came before is whole.
+    /// With close_notify, as TLS requires: the bytes before it are complete.
     CloseNotify,
-    /// FIN without close_notify: what came before may be cut.
+    /// With FIN but without close_notify: the bytes before it may be truncated.
     Cut,
     Reset,
 }
@@ -161,13 +161,13 @@ impl Connection {
         self.try_send(bytes).expect("sent");
     }
 
-    /// For what the proxy need not take any more.
+    /// Sends bytes that the proxy need not read.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
         self.stream.write_all(bytes.as_ref())?;
         self.stream.flush()
     }
 
-    /// close_notify, and no more bytes from here; answers can still be read.
+    /// Sends close_notify and closes the sending side. Responses can still be read.
     pub fn finish(&mut self) {
         self.stream.conn.send_close_notify();
         self.stream.flush().unwrap();
@@ -177,23 +177,23 @@ impl Connection {
             .unwrap();
     }
 
-    /// A GET of `target` for `PUBLIC`, and its answer.
+    /// Sends a GET for `target` at `PUBLIC` and returns the response.
     pub fn get(&mut self, target: &str) -> Response {
         self.send(format!("GET {target} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
         self.response()
     }
 
-    /// The next answer, whole.
+    /// Returns the next complete response.
     pub fn response(&mut self) -> Response {
-        self.read_response(false).expect("a whole answer")
+        self.read_response(false).expect("a complete response")
     }
 
-    /// The next answer, to a HEAD: it ends with its fields.
+    /// Returns the next response, which is to a HEAD and ends with its header fields.
     pub fn response_to_head(&mut self) -> Response {
-        self.read_response(true).expect("a whole answer")
+        self.read_response(true).expect("a complete response")
     }
 
-    /// None where the connection ends before the answer is whole.
+    /// Returns `None` if the connection closes before the response is complete.
     pub fn try_response(&mut self) -> Option<Response> {
         self.read_response(false)
     }
@@ -213,15 +213,18 @@ impl Connection {
         }
     }
 
-    /// How the connection ends. Nothing may come before that.
+    /// Returns how the connection closes. No bytes may arrive before that.
     pub fn end(&mut self) -> End {
         match self.fill() {
-            Ok(()) => panic!("came instead of the end: {}", self.buffer.escape_ascii()),
+            Ok(()) => panic!(
+                "received instead of the close: {}",
+                self.buffer.escape_ascii()
+            ),
             Err(end) => end,
         }
     }
 
-    /// All that comes until the connection ends, and how it ends.
+    /// Returns all bytes until the connection closes, and how it closes.
     pub fn until_end(&mut self) -> (Vec<u8>, End) {
         loop {
             if let Err(end) = self.fill() {
@@ -230,7 +233,7 @@ impl Connection {
         }
     }
 
-    /// The bytes that have come and were not looked at, once there are at least `count` of them.
+    /// Returns the bytes that were received and not used, once there are at least `count` of them.
     pub fn bytes(&mut self, count: usize) -> &[u8] {
         while self.buffer.len() < count {
             self.fill().expect("more bytes");
@@ -238,20 +241,20 @@ impl Connection {
         &self.buffer
     }
 
-    /// Whether there are bytes that belong to no whole answer.
+    /// Returns whether there are bytes after the last complete response.
     pub fn has_bytes(&self) -> bool {
         !self.buffer.is_empty()
     }
 
-    /// Whether bytes or the end come within `time`.
-    pub fn comes_within(&mut self, time: Duration) -> bool {
+    /// Returns whether bytes or the close arrive within `time`.
+    pub fn receives_within(&mut self, time: Duration) -> bool {
         if !self.buffer.is_empty() {
             return true;
         }
         self.stream.sock.set_read_timeout(Some(time)).unwrap();
         let mut piece = [0; 16 << 10];
         let read = self.stream.read(&mut piece);
-        self.stream.sock.set_read_timeout(Some(PATIENCE)).unwrap();
+        self.stream.sock.set_read_timeout(Some(MAX_WAIT)).unwrap();
         match read {
             Ok(read) => {
                 self.buffer.extend_from_slice(&piece[..read]);
@@ -261,7 +264,7 @@ impl Connection {
         }
     }
 
-    /// Head and payload of the next HTTP/2 frame; none where the connection ends instead.
+    /// Returns header and payload of the next HTTP/2 frame, or `None` if the connection closes instead.
     pub fn frame(&mut self) -> Option<([u8; 9], Vec<u8>)> {
         const HEAD: usize = 9;
         loop {
@@ -278,7 +281,7 @@ impl Connection {
         }
     }
 
-    /// Reads what comes next.
+    /// Reads the next bytes.
     fn fill(&mut self) -> Result<(), End> {
         let mut piece = [0; 16 << 10];
         match self.stream.read(&mut piece) {
@@ -290,17 +293,17 @@ impl Connection {
             Err(error) => Err(match error.kind() {
                 ErrorKind::UnexpectedEof => End::Cut,
                 ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => End::Reset,
-                _ => panic!("neither bytes nor an end came: {error}"),
+                _ => panic!("neither bytes nor a close arrived: {error}"),
             }),
         }
     }
 
-    /// The certificate that the proxy presented.
+    /// Returns the certificate that the proxy presented.
     pub fn certificate(&self) -> CertificateDer<'static> {
         self.stream.conn.peer_certificates().unwrap()[0].clone()
     }
 
-    /// Whether the handshake resumed an earlier session.
+    /// Returns whether the handshake resumed an earlier session.
     pub fn is_resumed(&self) -> bool {
         self.stream.conn.handshake_kind() == Some(rustls::HandshakeKind::Resumed)
     }
@@ -309,7 +312,7 @@ impl Connection {
         self.stream.conn.alpn_protocol()
     }
 
-    /// What is below TLS, for a client that goes its own way from here on.
+    /// Returns the connection below TLS, for bytes outside of it.
     pub fn tcp(&self) -> &TcpStream {
         &self.stream.sock
     }
@@ -319,41 +322,41 @@ impl Connection {
     }
 }
 
-/// An answer as it came.
+/// A response as received.
 #[derive(Clone, Debug, Default)]
 pub struct Response {
-    /// Status line and fields, byte for byte.
+    /// The status line and header fields, byte for byte.
     pub head: String,
     pub version: String,
     pub status: u16,
-    /// In their order, names in lower case.
+    /// The header fields in their order, with names in lower case.
     pub fields: Vec<(String, String)>,
-    /// Without its chunks.
+    /// The body without chunked coding.
     pub body: Vec<u8>,
 }
 
 impl Response {
-    /// An answer that ends with its bytes.
+    /// Parses a response that ends with `raw`.
     pub fn parse(raw: &[u8]) -> Option<Self> {
         parse(raw, false, true).map(|(response, _)| response)
     }
 
-    /// The value of a field that stands once; none where it is absent.
+    /// Returns the value of a header field that must not be repeated, or `None` if it is absent.
     pub fn field(&self, name: &str) -> Option<&str> {
         let mut values = self.fields.iter().filter(|(known, _)| known == name);
         let value = values.next().map(|(_, value)| &value[..]);
-        assert!(values.next().is_none(), "{name} stands twice");
+        assert!(values.next().is_none(), "{name} is repeated");
         value
     }
 
-    /// The reason word of an answer by the proxy itself (`details` of Proxy-Status).
+    /// Returns the reason word of a response by the proxy itself (`details` of Proxy-Status).
     pub fn reason(&self) -> Option<&str> {
         let status = self.field("proxy-status")?;
         assert!(status.starts_with("ndes-proxy; error="), "{status}");
         status.split('"').nth(1)
     }
 
-    /// Asserts that the proxy itself answered so.
+    /// Asserts that the proxy refused the request with this status and reason word.
     #[track_caller]
     pub fn assert_refused(&self, status: u16, reason: &str) {
         let found = (self.status, self.reason());
@@ -365,7 +368,7 @@ impl Response {
     }
 }
 
-/// The first answer in `raw` with its length there; none where it is not whole.
+/// Returns the first response in `raw` and its length, or `None` if it is incomplete.
 fn parse(raw: &[u8], head_only: bool, ended: bool) -> Option<(Response, usize)> {
     let end = 4 + raw.windows(4).position(|four| four == b"\r\n\r\n")?;
     let head = String::from_utf8(raw[..end].to_vec()).expect("an ASCII head");

@@ -1,4 +1,4 @@
-//! The library's simulated NDES, on a runtime of its own.
+//! The simulated NDES of the crate, on a runtime of its own.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -8,14 +8,14 @@ use ndes_proxy::commands::demo::enrolment::Enrolment;
 use ndes_proxy::commands::demo::ndes::{self, Options, SimulatedNdes};
 use ndes_proxy::commands::demo::pki::{Issued, Key};
 use ndes_proxy::commands::demo::ra::ScepCertificates;
-use ndes_proxy::commands::demo::record::Seen;
+use ndes_proxy::commands::demo::record::RecordedRequest;
 use tokio::runtime::Runtime;
 
 use super::pki::pki;
 
 pub struct Ndes {
     pub address: SocketAddr,
-    /// What GetCACert gives while it is healthy and nothing was renewed.
+    /// The certificates that GetCACert returns if NDES is healthy and nothing was renewed.
     pub scep: ScepCertificates,
     simulated: SimulatedNdes,
     _runtime: Runtime,
@@ -26,13 +26,12 @@ impl Ndes {
         Self::with_options(Options::default())
     }
 
-    /// Records, whatever the options say.
+    /// Starts with these options, and records all requests.
     pub fn with_options(options: Options) -> Self {
         Self::with_certificate(&pki().internal, options)
     }
 
-    /// The same behind another TLS certificate; `upstream_tls` has those that the proxy must not
-    /// take.
+    /// Starts with another TLS certificate. `upstream_tls` has those that the proxy must not accept.
     pub fn with_certificate(certificate: &Issued, options: Options) -> Self {
         static SCEP: OnceLock<ScepCertificates> = OnceLock::new();
         let scep = SCEP.get_or_init(|| ScepCertificates::new(Key::EcdsaP256).unwrap());
@@ -56,23 +55,23 @@ impl Ndes {
         }
     }
 
-    /// From now on it is so.
+    /// Sets the condition of NDES from now on.
     pub fn set(&self, condition: Condition) {
         self.simulated.set(condition).unwrap();
     }
 
-    /// From now on every request to enrol ends so.
+    /// Sets the result of every enrolment from now on.
     pub fn set_enrolment(&self, enrolment: Enrolment) {
         self.simulated.set_enrolment(Some(enrolment));
     }
 
-    /// Other RA certificates, of the same CA.
+    /// Replaces the RA certificates by others of the same CA.
     pub fn renew_ra(&self) {
         let renewed = self.scep.renewed().unwrap();
         self.simulated.set_certificates(&renewed).unwrap();
     }
 
-    pub fn requests(&self) -> Vec<Seen> {
+    pub fn requests(&self) -> Vec<RecordedRequest> {
         self.simulated.requests()
     }
 }

@@ -1,4 +1,4 @@
-//! An upstream that answers exactly the bytes it is told to, and keeps what it received.
+//! An upstream that responds with given bytes, and records what it receives.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -9,9 +9,9 @@ use ndes_proxy::commands::demo::pki::Issued;
 use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use super::pki::pki;
-use super::{PATIENCE, eventually};
+use super::{MAX_WAIT, eventually};
 
-/// A TLS server at work, until it is dropped.
+/// A TLS server that runs until it is dropped.
 pub struct Origin {
     pub address: SocketAddr,
     state: Arc<State>,
@@ -22,35 +22,35 @@ struct State {
     accepted: AtomicUsize,
     /// Connections whose handshake failed.
     refused: AtomicUsize,
-    /// Raw bytes, a connection (in order of their handshakes).
+    /// The raw bytes of each connection, in the order of their handshakes.
     raw: Mutex<Vec<Vec<u8>>>,
     requests: Mutex<Vec<Received>>,
     stopped: AtomicBool,
 }
 
-/// A request as it came in.
+/// A request as received.
 #[derive(Clone, Debug)]
 pub struct Received {
-    /// Index of its connection.
+    /// The index of its connection.
     pub connection: usize,
-    /// Byte for byte, the empty line included.
+    /// The head, byte for byte, including the empty line.
     pub head: Vec<u8>,
     pub body: Vec<u8>,
 }
 
 impl Origin {
-    /// `script` is called for each request, and answers it on the wire.
+    /// Calls `script` for each request, which writes the response to the wire.
     pub fn start(script: impl Fn(&Received, &mut Wire) + Send + Sync + 'static) -> Self {
         Self::with_certificate(&pki().internal, script)
     }
 
-    /// The same bytes for each request.
+    /// Responds with the same bytes to each request.
     pub fn answering(bytes: impl Into<Vec<u8>>) -> Self {
         let bytes = bytes.into();
         Self::start(move |_, wire| wire.send(&bytes))
     }
 
-    /// 200 and a short body for each request.
+    /// Responds with 200 and a short body to each request.
     pub fn ok() -> Self {
         Self::answering(answer(
             200,
@@ -74,7 +74,7 @@ impl Origin {
         Self::raw_tcp(move |state, tcp| serve(state, tcp, config.clone(), &script))
     }
 
-    /// Accepts TCP connections and never says a word.
+    /// Accepts TCP connections and never sends a byte.
     pub fn silent() -> Self {
         Self::raw_tcp(|_, mut tcp| while matches!(tcp.read(&mut [0; 4_096]), Ok(1..)) {})
     }
@@ -102,28 +102,28 @@ impl Origin {
         Self { address, state }
     }
 
-    /// TCP connections so far.
+    /// Returns the number of TCP connections so far.
     pub fn connections(&self) -> usize {
         self.state.accepted.load(Ordering::SeqCst)
     }
 
-    /// Connections whose TLS handshake failed so far.
+    /// Returns the number of connections whose TLS handshake has failed so far.
     pub fn failed_handshakes(&self) -> usize {
         self.state.refused.load(Ordering::SeqCst)
     }
 
-    /// All requests so far, in the order of their arrival.
+    /// Returns all requests so far, in the order of their arrival.
     pub fn requests(&self) -> Vec<Received> {
         self.state.requests.lock().unwrap().clone()
     }
 
-    /// The last `count` requests.
+    /// Returns the last `count` requests.
     pub fn last_requests(&self, count: usize) -> Vec<Received> {
         let requests = self.state.requests.lock().unwrap();
         requests[requests.len() - count..].to_vec()
     }
 
-    /// The one and only request so far.
+    /// Returns the only request so far.
     #[track_caller]
     pub fn only_request(&self) -> Received {
         let requests = self.requests();
@@ -131,7 +131,7 @@ impl Origin {
         requests[0].clone()
     }
 
-    /// Tells the number of requests so far, from any thread.
+    /// Returns a function that returns the number of requests so far, for any thread.
     pub fn probe(&self) -> impl Fn() -> usize + Send + 'static {
         let state = self.state.clone();
         move || state.requests.lock().unwrap().len()
@@ -143,12 +143,12 @@ impl Origin {
         });
     }
 
-    /// Every byte so far that came inside TLS, a connection, requests or not.
+    /// Returns all bytes that arrived inside TLS so far, for each connection.
     pub fn raw(&self) -> Vec<Vec<u8>> {
         self.state.raw.lock().unwrap().clone()
     }
 
-    /// Asserts that not one byte inside TLS has come.
+    /// Asserts that no byte has arrived inside TLS.
     #[track_caller]
     pub fn assert_untouched(&self) {
         let raw = self.raw().concat();
@@ -170,7 +170,7 @@ impl Received {
         text.trim_end().split("\r\n")
     }
 
-    /// `GET /path HTTP/1.1`
+    /// Returns the request line, such as `GET /path HTTP/1.1`.
     pub fn line(&self) -> &str {
         self.lines().next().unwrap_or_default()
     }
@@ -183,7 +183,7 @@ impl Received {
         self.line().split(' ').nth(1).unwrap_or_default()
     }
 
-    /// In their order, names in lower case.
+    /// Returns the header fields in their order, with names in lower case.
     pub fn fields(&self) -> Vec<(String, String)> {
         let fields = self.lines().skip(1).map(|line| line.split_once(':'));
         let fields = fields.map(|field| field.expect("a field"));
@@ -192,17 +192,17 @@ impl Received {
             .collect()
     }
 
-    /// The value of a field that stands once; none where it is absent.
+    /// Returns the value of a header field that must not be repeated, or `None` if it is absent.
     pub fn field(&self, name: &str) -> Option<String> {
         let all = self.fields();
         let mut values = all.into_iter().filter(|(known, _)| known == name);
         let value = values.next().map(|(_, value)| value);
-        assert!(values.next().is_none(), "{name} stands twice");
+        assert!(values.next().is_none(), "{name} is repeated");
         value
     }
 }
 
-/// The origin's end of a connection. Errors are ignored: a client may leave.
+/// The side of the origin of a connection. Errors are ignored, because the proxy may close it.
 pub struct Wire {
     stream: StreamOwned<ServerConnection, TcpStream>,
     open: bool,
@@ -214,14 +214,14 @@ impl Wire {
         _ = self.stream.flush();
     }
 
-    /// close_notify and FIN.
+    /// Sends close_notify and FIN.
     pub fn close(&mut self) {
         self.stream.conn.send_close_notify();
         _ = self.stream.flush();
         self.cut();
     }
 
-    /// FIN alone.
+    /// Sends FIN without close_notify.
     pub fn cut(&mut self) {
         _ = self.stream.sock.shutdown(std::net::Shutdown::Both);
         self.open = false;
@@ -233,7 +233,7 @@ impl Wire {
         self.open = false;
     }
 
-    /// Returns once the proxy has closed the connection: for an origin that never answers.
+    /// Returns once the proxy has closed the connection, for an origin that never responds.
     pub fn until_closed(&mut self) {
         while matches!(self.stream.read(&mut [0; 4_096]), Ok(1..)) {}
         self.open = false;
@@ -251,7 +251,7 @@ fn serve(
     let mut stream = StreamOwned::new(tls, tcp);
     while stream.conn.is_handshaking() {
         if stream.conn.complete_io(&mut stream.sock).is_err() {
-            // So that the client gets the alert.
+            // Sends the alert to the client.
             _ = stream.conn.write_tls(&mut stream.sock);
             state.refused.fetch_add(1, Ordering::SeqCst);
             return;
@@ -283,7 +283,7 @@ fn serve(
     }
 }
 
-/// Takes the first whole request out of `buffer`. Content-Length is the only framing here.
+/// Removes the first complete request from `buffer`. Content-Length is the only framing.
 fn split_request(connection: usize, buffer: &mut Vec<u8>) -> Option<Received> {
     let end = 4 + buffer.windows(4).position(|four| four == b"\r\n\r\n")?;
     let mut request = Received {
@@ -299,7 +299,7 @@ fn split_request(connection: usize, buffer: &mut Vec<u8>) -> Option<Received> {
     Some(request)
 }
 
-/// An answer with Content-Length.
+/// Returns a response with Content-Length.
 pub fn answer(status: u16, fields: &[&str], body: &[u8]) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} Scripted\r\n");
     for field in fields {
@@ -309,7 +309,7 @@ pub fn answer(status: u16, fields: &[&str], body: &[u8]) -> Vec<u8> {
     [head.as_bytes(), body].concat()
 }
 
-/// Holds scripts back until a test opens it.
+/// Blocks scripts until a test opens it.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<(Mutex<bool>, Condvar)>);
 
@@ -319,7 +319,7 @@ impl Gate {
         self.0.1.notify_all();
     }
 
-    /// Whether it is open, at the latest after `wait`.
+    /// Waits at most `wait` for the gate to open. Returns whether it is open.
     pub fn is_open_after(&self, wait: std::time::Duration) -> bool {
         let closed = self.0.0.lock().unwrap();
         let waited = self.0.1.wait_timeout_while(closed, wait, |open| !*open);
@@ -328,7 +328,7 @@ impl Gate {
 
     pub fn pass(&self) {
         let closed = self.0.0.lock().unwrap();
-        let passed = self.0.1.wait_timeout_while(closed, PATIENCE, |open| !*open);
+        let passed = self.0.1.wait_timeout_while(closed, MAX_WAIT, |open| !*open);
         drop(passed.unwrap());
     }
 }

@@ -7,13 +7,13 @@ use ndes_proxy::commands::demo::pki::{Issued, Key, Leaf, Pki};
 use super::{INTERNAL, OTHER, PUBLIC};
 
 pub struct TestPki {
-    /// What devices trust.
+    /// The root that devices trust.
     pub public_root: Pki,
     /// For `PUBLIC`.
     pub public: Issued,
     /// For `OTHER`.
     pub other: Issued,
-    /// What the proxy trusts.
+    /// The root that the proxy trusts.
     pub internal_root: Pki,
     /// For `INTERNAL`.
     pub internal: Issued,

@@ -1,4 +1,4 @@
-//! The real proxy, in this process, on free ports.
+//! The real app, in this process, on free ports.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -14,36 +14,35 @@ use tokio::sync::oneshot;
 
 use super::client::{Connect, Connection, Response};
 use super::pki::pki;
-use super::{INTERNAL, MSCEP, OTHER, PATIENCE, PUBLIC, eventually};
+use super::{INTERNAL, MAX_WAIT, MSCEP, OTHER, PUBLIC, eventually};
 
-/// A proxy that serves until it is dropped, which asserts a clean shutdown.
+/// A proxy that runs until it is dropped, which asserts that it shuts down cleanly.
 pub struct Proxy {
     /// The first of `listeners`.
     pub https: SocketAddr,
     pub listeners: Vec<SocketAddr>,
     pub admin: SocketAddr,
     running: Option<(oneshot::Sender<()>, JoinHandle<std::io::Result<()>>)>,
-    /// How many connections a test closes by a defect on purpose.
+    /// The number of connections that a test closes by a defect on purpose.
     pub panics: f64,
     _files: TempDir,
 }
 
 impl Proxy {
-    /// Starts a proxy with one application for `PUBLIC`, whose upstream is at `upstream`. Request
-    /// rates are out of reach and all other settings have their defaults, unless `change` changes
-    /// them.
+    /// Starts one application for `PUBLIC`, whose upstream is dialled at `upstream`. Request rates
+    /// are out of the way and all else has its default, unless `change` changes it.
     pub fn start(upstream: SocketAddr, change: impl FnOnce(&mut Config)) -> Self {
         Self::start_text(&application(PUBLIC, "public", upstream), change)
     }
 
-    /// Starts a proxy with two applications, `PUBLIC` first and then `OTHER`, each with a certificate and an upstream.
+    /// Two applications, `PUBLIC` first and then `OTHER`, each with a certificate and an upstream.
     pub fn start_two(first: SocketAddr, second: SocketAddr) -> Self {
         let text = application(PUBLIC, "public", first) + &application(OTHER, "other", second);
         Self::start_text(&text, |_| {})
     }
 
-    /// Starts a proxy with `applications`, sections of a configuration with the files of
-    /// [`write_files`].
+    /// `applications`: those sections of a configuration, with the files that [`write_files`]
+    /// writes.
     pub fn start_text(applications: &str, change: impl FnOnce(&mut Config)) -> Self {
         let files = tempfile::tempdir().unwrap();
         write_files(files.path());
@@ -52,7 +51,7 @@ impl Proxy {
             Config::parse(&files.path().join("ndes-proxy.toml"), &text).expect("configuration");
         change(&mut config);
         let bound = app::build(&config, warnings, Systemd::default(), Log::default());
-        let bound = bound.expect("the proxy");
+        let bound = bound.expect("the app");
 
         let (listeners, admin) = (bound.https.clone(), bound.admin);
         let (stop, stopped) = oneshot::channel();
@@ -79,13 +78,13 @@ impl Proxy {
         proxy
     }
 
-    /// Opens a TLS connection as a device does: SNI `PUBLIC`, HTTP/1.1.
+    /// A TLS connection as a device opens it: SNI `PUBLIC`, HTTP/1.1.
     pub fn connect(&self) -> Connection {
         Connect::to(self.https).open()
     }
 
-    /// Returns the response to a GET on a connection of its own. `target` goes into the request line
-    /// unchanged.
+    /// Sends a request on a new connection and returns the response. `target` is sent as it is in
+    /// the request line.
     pub fn get(&self, target: &str) -> Response {
         let mut connection = self.connect();
         connection.send(format!("GET {target} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"));
@@ -107,17 +106,17 @@ impl Proxy {
         ask(self.admin, path)
     }
 
-    /// Returns all series as Prometheus receives them.
+    /// Returns all series as Prometheus gets them.
     pub fn metrics(&self) -> String {
         String::from_utf8(self.ask_admin("/metrics").body).unwrap()
     }
 
-    /// Returns the sum of the series `name` that have these labels, 0 if there are none.
+    /// Returns the sum of the series `name` that have these labels; 0 if there is none.
     pub fn metric(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
         metric(&self.metrics(), name, labels)
     }
 
-    /// Waits until that sum is `value`, because a response is counted just after its last byte.
+    /// Waits until that sum is `value`: a response is counted just after its last byte was sent.
     pub fn await_metric(&self, name: &str, labels: &[(&str, &str)], value: f64) {
         eventually(&format!("{name} {labels:?} is {value}"), || {
             self.metric(name, labels) == value
@@ -130,7 +129,7 @@ impl Proxy {
         self.await_metric("ndes_proxy_refusals_total", &labels, f64::from(count));
     }
 
-    /// Begins the shutdown, as SIGTERM does. Call [`Stopping::wait`] next.
+    /// Begins the shutdown as SIGTERM does; call `wait` next.
     pub fn begin_stop(&mut self) -> Stopping {
         assert_eq!(self.metric("ndes_proxy_panics_total", &[]), self.panics);
         let (stop, thread) = self.running.take().expect("running");
@@ -150,7 +149,7 @@ impl Drop for Proxy {
     }
 }
 
-/// A proxy that shuts down.
+/// A proxy that is shutting down.
 pub struct Stopping(JoinHandle<std::io::Result<()>>);
 
 impl Stopping {
@@ -163,8 +162,8 @@ impl Stopping {
     }
 }
 
-/// Returns an `[[application]]` for `public_name` with the certificate `{stem}.pem`. The proxy does
-/// not probe NDES, so only the test sends requests to it.
+/// `[[application]]` for `public_name` with the certificate `{stem}.pem`. The proxy does not probe
+/// NDES, so only the test sends requests to it.
 pub fn application(public_name: &str, stem: &str, upstream: SocketAddr) -> String {
     format!(
         r#"
@@ -191,7 +190,7 @@ pub fn write_files(directory: &Path) {
         .unwrap();
 }
 
-/// Settings with free ports, and rates that no test reaches by accident.
+/// Uses free ports, and rates that no test reaches by accident.
 pub const SETTINGS: &str = r#"
 [listen]
 https = ["127.0.0.1:0"]
@@ -203,7 +202,7 @@ refused_per_client = { per_second = 1000000, burst = 1000000 }
 global = { per_second = 1000000, burst = 1000000 }
 "#;
 
-/// Returns the target of a GET with a message, `bytes` long in all.
+/// Returns the target of a GET that carries a message, `bytes` long in all.
 pub fn target_of(bytes: usize) -> String {
     let start = format!("{MSCEP}?operation=PKIOperation&message=");
     let message = "MIA+/=%2B".chars().cycle().take(bytes - start.len());
@@ -213,7 +212,7 @@ pub fn target_of(bytes: usize) -> String {
 /// Sends a plain HTTP request to an admin listener.
 pub fn ask(admin: SocketAddr, path: &str) -> Response {
     let mut tcp = TcpStream::connect(admin).expect("admin listener");
-    tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+    tcp.set_read_timeout(Some(MAX_WAIT)).unwrap();
     write!(
         tcp,
         "GET {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
@@ -221,10 +220,10 @@ pub fn ask(admin: SocketAddr, path: &str) -> Response {
     .unwrap();
     let mut raw = Vec::new();
     tcp.read_to_end(&mut raw).unwrap();
-    Response::parse(&raw).expect("a response")
+    Response::parse(&raw).expect("an answer")
 }
 
-/// Returns the sum of the series `name` with these labels in the text format of Prometheus.
+/// Returns the sum of the series `name` with these labels in a text of Prometheus.
 pub fn metric(text: &str, name: &str, labels: &[(&str, &str)]) -> f64 {
     let values = text.lines().filter_map(|line| {
         let (series, value) = line.rsplit_once(' ')?;

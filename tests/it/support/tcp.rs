@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 
-/// Takes TCP connections for as long as the test process lives, each on a thread of its own.
+/// Serves TCP connections for as long as the test process runs, each on a thread of its own.
 pub fn serve(talk: impl Fn(TcpStream) + Send + Clone + 'static) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -16,10 +16,10 @@ pub fn serve(talk: impl Fn(TcpStream) + Send + Clone + 'static) -> SocketAddr {
     address
 }
 
-/// Answers the first bytes that come, whatever they are, with `bytes`, and ends the connection.
+/// Responds to the first bytes that arrive with `bytes`, and closes the connection.
 pub fn answering(bytes: &'static [u8]) -> SocketAddr {
     serve(move |mut tcp| {
-        // Errors are the proxy's to tell.
+        // Errors are ignored, because the proxy reports them.
         _ = tcp.read(&mut [0; 4_096]);
         _ = tcp.write_all(bytes);
         _ = tcp.shutdown(std::net::Shutdown::Write);
@@ -27,7 +27,7 @@ pub fn answering(bytes: &'static [u8]) -> SocketAddr {
     })
 }
 
-/// A port on which nobody listens.
+/// Returns an address on which nothing listens.
 pub fn nobody() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0")
         .unwrap()

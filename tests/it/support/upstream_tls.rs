@@ -1,5 +1,5 @@
-//! An upstream whose TLS is not as it should be: certificates that the proxy must not take, and
-//! servers that want what it does not give.
+//! Upstreams whose TLS is wrong: certificates that the proxy must reject, and servers that demand
+//! what the proxy does not offer.
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
@@ -15,24 +15,24 @@ use time::{Duration, OffsetDateTime};
 use super::pki::pki;
 use super::{INTERNAL, tcp};
 
-/// From the root that the proxy trusts.
+/// A certificate from the root that the proxy trusts.
 pub fn issued(leaf: Leaf) -> Issued {
     pki().internal_root.issue(&leaf).unwrap()
 }
 
-/// The right name from a CA that nobody trusts.
-pub fn of_a_stranger() -> Issued {
-    let stranger = Pki::new("stranger CA", Key::EcdsaP256).unwrap();
-    stranger.issue(&Leaf::server(&[INTERNAL])).unwrap()
+/// The right name from a CA that the proxy does not trust.
+pub fn of_unknown_ca() -> Issued {
+    let unknown = Pki::new("stranger CA", Key::EcdsaP256).unwrap();
+    unknown.issue(&Leaf::server(&[INTERNAL])).unwrap()
 }
 
-/// From a CA with the name of the trusted one, and another key.
-pub fn of_an_impostor() -> Issued {
-    let impostor = Pki::new("internal root", Key::EcdsaP256).unwrap();
-    impostor.issue(&Leaf::server(&[INTERNAL])).unwrap()
+/// From a CA with the name of the trusted CA, and another key.
+pub fn of_ca_with_the_same_name() -> Issued {
+    let other = Pki::new("internal root", Key::EcdsaP256).unwrap();
+    other.issue(&Leaf::server(&[INTERNAL])).unwrap()
 }
 
-/// From a CA below the trusted one, whose certificate the server does not send.
+/// From a CA below the trusted CA, whose certificate the server does not send.
 pub fn without_intermediate() -> Issued {
     let hidden = pki()
         .internal_root
@@ -46,7 +46,7 @@ pub fn of_other_names() -> Issued {
     issued(Leaf::server(&["other.corp.test", "third.corp.test"]))
 }
 
-/// The right name, but not as SAN.
+/// The right name, but only as CN and not as SAN.
 pub fn common_name_only() -> Leaf {
     Leaf {
         common_name: INTERNAL.to_owned(),
@@ -54,7 +54,7 @@ pub fn common_name_only() -> Leaf {
     }
 }
 
-/// Two days ago.
+/// Expired two days ago.
 pub fn expired() -> Issued {
     let now = OffsetDateTime::now_utc();
     issued(Leaf {
@@ -71,7 +71,7 @@ pub fn not_yet_valid() -> Issued {
     })
 }
 
-/// For TLS clients only.
+/// Valid for TLS clients only.
 pub fn for_clients() -> Issued {
     issued(Leaf {
         extended_key_usages: vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth],
@@ -79,7 +79,7 @@ pub fn for_clients() -> Issued {
     })
 }
 
-/// A healthy server of this version alone.
+/// A healthy server that speaks only this version.
 pub fn speaking(version: &'static SupportedProtocolVersion) -> ServerConfig {
     ServerConfig::builder_with_provider(aws_lc_rs::default_provider().into())
         .with_protocol_versions(&[version])
@@ -107,8 +107,8 @@ pub fn demanding(version: &'static SupportedProtocolVersion) -> ServerConfig {
         .unwrap()
 }
 
-/// Demands a client certificate after the request, as IIS does under TLS 1.2 where only a folder
-/// below the site wants one: it knows the path only then, and begins a handshake of its own.
+/// Demands a client certificate after the request, as IIS does under TLS 1.2 if only a folder below
+/// the site requires one: it knows the path only then, and begins a second handshake.
 pub fn demanding_after_the_request() -> SocketAddr {
     let config = Arc::new(speaking(&version::TLS12));
     tcp::serve(move |mut socket| {
@@ -120,7 +120,7 @@ pub fn demanding_after_the_request() -> SocketAddr {
             stream.read_exact(&mut byte).unwrap();
             request.push(byte[0]);
         }
-        // A record of type handshake; what is in it nobody reads before the connection ends.
+        // A record of type handshake; its content is not read before the connection is closed.
         socket.write_all(b"\x16\x03\x03\x00\x04\0\0\0\0").unwrap();
     })
 }
@@ -141,7 +141,7 @@ pub fn without_the_name() -> SocketAddr {
     tcp::answering(b"\x15\x03\x03\x00\x02\x02\x70")
 }
 
-/// Speaks HTTP where TLS belongs.
+/// Speaks plain HTTP instead of TLS.
 pub fn plain_http() -> SocketAddr {
     tcp::answering(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
 }

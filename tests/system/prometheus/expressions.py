@@ -1,9 +1,9 @@
 """Rules and dashboard against config/reference, their tests and a live Prometheus.
 
-usage: expressions.py form              what can be seen without Prometheus
+usage: expressions.py form              all checks that need no Prometheus
        expressions.py live URL          every expression, on a Prometheus that scrapes under load
 
-Prints how much was looked at; exit code 1 and one line each for what is wrong.
+Prints how much was checked. Prints one line for each error, and exits with 1 if there are any.
 """
 
 import json
@@ -45,7 +45,7 @@ def expressions():
 
 
 def selectors(expr):
-    """What the expression picks, without range and offset."""
+    """Selectors of the expression, without range and offset."""
     return {name + (labels or "") for name, labels in SELECTOR.findall(expr)}
 
 
@@ -59,8 +59,8 @@ def form():
     alerts = [rule for rule in RULES if "alert" in rule]
     tested = set()
     for test in TESTS:
-        for question in test["promql_expr_test"]:
-            for sample in question["exp_samples"]:
+        for expectation in test["promql_expr_test"]:
+            for sample in expectation["exp_samples"]:
                 tested.add(tuple(sorted(re.findall(r'(alertname|severity)="(\w+)"', sample["labels"]))))
     for rule in alerts:
         name, severity = rule["alert"], rule["labels"]["severity"]
@@ -90,14 +90,14 @@ def form():
             yield f"{name}: its severity in config/reference is {table.get(name)}"
     taken = set()
     for panel in PANELS:
-        place = panel["gridPos"]
+        position = panel["gridPos"]
         cells = {
             (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
+            for x in range(position["x"], position["x"] + position["w"])
+            for y in range(position["y"], position["y"] + position["h"])
         }
-        if cells & taken or place["x"] + place["w"] > 24:
-            yield f"{panel['title']}: lies over another panel"
+        if cells & taken or position["x"] + position["w"] > 24:
+            yield f"{panel['title']}: overlaps another panel"
         taken |= cells
         if not panel["description"] or panel["datasource"]["uid"] != "${datasource}":
             yield f"{panel['title']}: no description, or another data source"
@@ -105,15 +105,15 @@ def form():
     metrics = set(re.findall(r"^\| `(ndes_proxy_\w+)` \| \w+ \|", REFERENCE, re.M))
     print(
         f"{len({rule['alert'] for rule in alerts})} alerts in {len(alerts)} rules, {len(PANELS)} panels; "
-        f"{sum(name in shown for name in metrics)} of {len(metrics)} metrics have a picture"
+        f"{sum(name in shown for name in metrics)} of {len(metrics)} metrics are shown"
     )
 
 
 def ask(prometheus, path, **query):
     url = f"{prometheus}/api/v1/{path}?{urllib.parse.urlencode(query)}"
     try:
-        with urllib.request.urlopen(url) as answer:
-            return json.load(answer)["data"]
+        with urllib.request.urlopen(url) as response:
+            return json.load(response)["data"]
     except urllib.error.HTTPError as error:
         return {"error": json.load(error)["error"]}
 
@@ -127,16 +127,16 @@ def live(prometheus):
             yield f"{where}: {found['error']}"
         elif where not in rules and not found["result"]:
             yield f"{where}: no data: {expr}"
-    # An alert is silent by design: what it looks at must be there all the same.
-    looked_at = sorted(set().union(*(selectors(rule["expr"]) for rule in RULES)))
-    for selector in looked_at:
+    # An alert has no data unless it fires, but the series that it reads must exist.
+    read = sorted(set().union(*(selectors(rule["expr"]) for rule in RULES)))
+    for selector in read:
         if not ask(prometheus, "query", query=selector).get("result"):
-            yield f"nothing is {selector}"
+            yield f"no series matches {selector}"
     for group in ask(prometheus, "rules")["groups"]:
         for rule in group["rules"]:
             if rule["health"] != "ok":
                 yield f"{rule['name']}: {rule['health']} {rule.get('lastError', '')}"
-    print(f"{len(asked)} expressions, {len(looked_at)} selectors of rules")
+    print(f"{len(asked)} expressions, {len(read)} selectors of rules")
 
 
 def main():

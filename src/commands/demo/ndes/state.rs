@@ -1,4 +1,4 @@
-//! What can be changed while a simulated NDES runs.
+//! The state of a simulated NDES that can be changed while it runs.
 
 use tokio::sync::watch;
 
@@ -6,17 +6,17 @@ use crate::commands::demo::condition::Condition;
 use crate::commands::demo::enrolment::Enrolment;
 use crate::commands::demo::ra::ScepCertificates;
 
-pub(super) struct State(watch::Sender<Now>);
+pub(super) struct State(watch::Sender<Snapshot>);
 
-/// How it is at one moment.
+/// The state at one moment.
 #[derive(Clone)]
-pub(super) struct Now {
+pub(super) struct Snapshot {
     pub(super) condition: Condition,
     pub(super) enrolment: Option<Enrolment>,
-    /// Those of a healthy NDES.
+    /// The certificates of a healthy NDES.
     installed: ScepCertificates,
-    /// Those that go with the condition.
-    pub(super) handed_out: ScepCertificates,
+    /// The certificates that GetCACert returns in the current condition.
+    pub(super) served: ScepCertificates,
 }
 
 impl State {
@@ -25,20 +25,20 @@ impl State {
         enrolment: Option<Enrolment>,
         scep: &ScepCertificates,
     ) -> Result<Self, rcgen::Error> {
-        Ok(Self(watch::Sender::new(Now {
+        Ok(Self(watch::Sender::new(Snapshot {
             condition,
             enrolment,
-            handed_out: scep.when(condition)?,
+            served: scep.when(condition)?,
             installed: scep.clone(),
         })))
     }
 
     pub(super) fn set(&self, condition: Condition) -> Result<(), rcgen::Error> {
         let installed = self.0.borrow().installed.clone();
-        let handed_out = installed.when(condition)?;
+        let served = installed.when(condition)?;
         self.0.send_modify(|now| {
             now.condition = condition;
-            now.handed_out = handed_out;
+            now.served = served;
         });
         Ok(())
     }
@@ -49,21 +49,21 @@ impl State {
 
     pub(super) fn set_certificates(&self, scep: &ScepCertificates) -> Result<(), rcgen::Error> {
         let condition = self.0.borrow().condition;
-        let handed_out = scep.when(condition)?;
+        let served = scep.when(condition)?;
         self.0.send_modify(|now| {
             now.installed = scep.clone();
-            now.handed_out = handed_out;
+            now.served = served;
         });
         Ok(())
     }
 
-    /// How it is, once it is not [`Condition::Late`].
-    pub(super) async fn in_time(&self) -> Now {
+    /// Waits until the condition is not [`Condition::Late`], and returns the state.
+    pub(super) async fn when_not_late(&self) -> Snapshot {
         let mut changes = self.0.subscribe();
-        let in_time = changes.wait_for(|now| now.condition != Condition::Late);
-        match in_time.await {
+        let change = changes.wait_for(|now| now.condition != Condition::Late);
+        match change.await {
             Ok(now) => now.clone(),
-            // The sender is in `self`.
+            // Unreachable: `self` owns the sender, so the channel is open.
             Err(_) => self.0.borrow().clone(),
         }
     }

@@ -1,4 +1,4 @@
-//! The simulated NDES over real TLS, row by row.
+//! Tests of the simulated NDES over real TLS.
 
 use std::collections::HashMap;
 
@@ -56,7 +56,7 @@ impl Fixture {
             .unwrap()
     }
 
-    /// Sends these bytes on a connection of their own and reads until it ends.
+    /// Sends these bytes on a new connection and reads until it is closed.
     async fn send(&self, request: impl AsRef<[u8]>) -> Reply {
         let mut stream = self.connect().await;
         stream.write_all(request.as_ref()).await.unwrap();
@@ -84,7 +84,7 @@ fn post(target: &str, body: &str) -> String {
 
 struct Reply {
     status: u16,
-    /// Names in lower case; several values of one name joined by ", ".
+    /// The names are in lower case. Several values of one name are joined by ", ".
     headers: HashMap<String, String>,
     body: Vec<u8>,
 }
@@ -214,7 +214,7 @@ async fn get_ca_cert_gives_the_ca_and_both_ra_certificates() {
 }
 
 #[tokio::test]
-async fn nobody_enrols_without_a_scep_server() {
+async fn without_a_scep_server_every_pki_operation_is_500() {
     let fixture = Fixture::start(Options::default()).await;
     let target = format!("{MSCEP}?operation=PKIOperation");
     let reply = fixture.get(&format!("{target}&message=MIIB")).await;
@@ -224,7 +224,7 @@ async fn nobody_enrols_without_a_scep_server() {
 }
 
 #[tokio::test]
-async fn mscep_admin_asks_for_a_windows_account_by_every_path() {
+async fn mscep_admin_requires_a_windows_account_on_every_path() {
     let fixture = Fixture::start(Options::default()).await;
     for target in [
         "/certsrv/mscep_admin",
@@ -261,7 +261,7 @@ async fn a_target_of_65534_bytes_is_answered() {
 }
 
 #[tokio::test]
-async fn the_limits_of_http_sys_answer_without_iis() {
+async fn requests_over_the_limits_of_http_sys_do_not_reach_iis() {
     let limits = HttpSysLimits {
         max_field_length: 300,
         max_request_bytes: 1000,
@@ -292,9 +292,9 @@ async fn the_limits_of_http_sys_answer_without_iis() {
 }
 
 #[tokio::test]
-async fn max_request_bytes_counts_line_and_fields_to_the_byte() {
+async fn max_request_bytes_counts_request_line_and_header_fields_to_the_byte() {
     let target = format!("{MSCEP}?operation=GetCACaps");
-    // All of the head but its empty last line.
+    // The request head without its empty last line.
     let size = get(&target).len() - 2;
     for (max_request_bytes, status) in [(size, 200), (size - 1, 400)] {
         let limits = HttpSysLimits {
@@ -362,15 +362,18 @@ async fn requests_and_connections_are_recorded() {
     fixture.send(post("/p", "body\0")).await;
     assert_eq!(fixture.ndes.connections(), 3);
 
-    let seen = fixture.ndes.requests();
-    let targets: Vec<_> = seen.iter().map(|seen| seen.target.as_str()).collect();
+    let recorded = fixture.ndes.requests();
+    let targets: Vec<_> = recorded
+        .iter()
+        .map(|recorded| recorded.target.as_str())
+        .collect();
     assert_eq!(targets, ["/certsrv/x//y?a=%2B+/=&&b", "/empty?", "/p"]);
-    assert_eq!(seen[2].method, "POST");
-    assert_eq!(seen[2].version, http::Version::HTTP_11);
-    assert_eq!(seen[2].body, "body\0");
+    assert_eq!(recorded[2].method, "POST");
+    assert_eq!(recorded[2].version, http::Version::HTTP_11);
+    assert_eq!(recorded[2].body, "body\0");
     let header = |name: &str, value: &str| (name.to_owned(), value.as_bytes().to_vec());
     assert_eq!(
-        seen[0].headers,
+        recorded[0].headers,
         [
             header("host", "ndes.corp.test"),
             header("connection", "close")
@@ -379,7 +382,7 @@ async fn requests_and_connections_are_recorded() {
 }
 
 #[tokio::test]
-async fn only_the_last_1000_requests_are_kept_and_none_unless_asked() {
+async fn only_the_last_1000_requests_are_kept_and_none_without_the_option() {
     let fixture = Fixture::recording().await;
     let mut pipelined = String::new();
     for number in 0..1001 {
@@ -388,17 +391,17 @@ async fn only_the_last_1000_requests_are_kept_and_none_unless_asked() {
     pipelined.push_str(&get("/last"));
     let mut stream = fixture.connect().await;
     let (mut reader, mut writer) = tokio::io::split(&mut stream);
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     let (written, read) = tokio::join!(
         writer.write_all(pipelined.as_bytes()),
-        reader.read_to_end(&mut answers)
+        reader.read_to_end(&mut responses)
     );
     written.unwrap();
     read.unwrap();
-    let seen = fixture.ndes.requests();
-    assert_eq!(seen.len(), 1000);
+    let recorded = fixture.ndes.requests();
+    assert_eq!(recorded.len(), 1000);
     assert_eq!(
-        (seen[0].target.as_str(), seen[999].target.as_str()),
+        (recorded[0].target.as_str(), recorded[999].target.as_str()),
         ("/2", "/last")
     );
     assert_eq!(fixture.ndes.connections(), 1);
@@ -409,8 +412,8 @@ async fn only_the_last_1000_requests_are_kept_and_none_unless_asked() {
 }
 
 #[tokio::test]
-async fn stop_frees_the_port_and_ends_connections() {
-    // An address of its own, so that no other test can take the port once it is free.
+async fn stop_frees_the_port_and_closes_connections() {
+    // A loopback address that no other test uses, so that none can take the port once it is free.
     let listen = "127.77.0.1:0".parse().unwrap();
     let fixture = Fixture::start(Options {
         listen,
@@ -421,30 +424,31 @@ async fn stop_frees_the_port_and_ends_connections() {
     let address = fixture.ndes.address;
     fixture.ndes.stop().await;
     assert!(TcpStream::connect(address).await.is_err());
-    // A cut connection is an error or an end, never more bytes.
+    // A read on the closed connection returns an error or no bytes.
     assert!(!matches!(idle.read(&mut [0; 1]).await, Ok(1..)));
 }
 
-/// A SCEP server that answers one connection with these bytes and tells what it was asked.
-async fn scep_server(answer: &'static [u8]) -> (ScepServer, JoinHandle<Asked>) {
+/// Starts a SCEP server that sends these bytes on one connection, and returns the request it got.
+async fn scep_server(response: &'static [u8]) -> (ScepServer, JoinHandle<RelayedRequest>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/scep", listener.local_addr().unwrap());
-    let asked = tokio::spawn(async move {
+    let relayed = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut request = Vec::new();
         loop {
             let read = stream.read_buf(&mut request).await.unwrap();
-            assert_ne!(read, 0, "broke off");
-            if let Some(asked) = Asked::parse(&request) {
-                stream.write_all(answer).await.unwrap();
-                return asked;
+            assert_ne!(read, 0, "the request is incomplete");
+            if let Some(relayed) = RelayedRequest::parse(&request) {
+                stream.write_all(response).await.unwrap();
+                return relayed;
             }
         }
     });
-    (url.parse().unwrap(), asked)
+    (url.parse().unwrap(), relayed)
 }
 
-/// Bound but not listening: the port refuses, and nobody else gets it.
+/// Returns a socket that is bound but does not listen, so that its port refuses connections and no
+/// other process gets it.
 fn dead_scep_server() -> (TcpSocket, ScepServer) {
     let dead = TcpSocket::new_v4().unwrap();
     dead.bind("127.0.0.1:0".parse().unwrap()).unwrap();
@@ -452,13 +456,13 @@ fn dead_scep_server() -> (TcpSocket, ScepServer) {
     (dead, url.parse().unwrap())
 }
 
-struct Asked {
+struct RelayedRequest {
     head: String,
     body: Vec<u8>,
 }
 
-impl Asked {
-    /// None while bytes are missing.
+impl RelayedRequest {
+    /// Returns `None` while bytes are missing.
     fn parse(request: &[u8]) -> Option<Self> {
         let end = request
             .windows(4)
@@ -473,19 +477,19 @@ impl Asked {
     }
 }
 
-async fn relaying(answer: &'static [u8]) -> (Fixture, JoinHandle<Asked>) {
-    let (server, asked) = scep_server(answer).await;
+async fn relaying(response: &'static [u8]) -> (Fixture, JoinHandle<RelayedRequest>) {
+    let (server, relayed) = scep_server(response).await;
     let options = Options {
         scep_server: Some(server),
         ..Options::default()
     };
-    (Fixture::start(options).await, asked)
+    (Fixture::start(options).await, relayed)
 }
 
 #[tokio::test]
 async fn a_get_pki_operation_is_relayed_as_a_post_of_its_bytes() {
     for message in ["ab%2Bc%2Fd%3D%3D%0A", "ab+c/d==", "ab-c_d%3D%3D", "ab-c_d"] {
-        let (fixture, asked) = relaying(
+        let (fixture, relayed) = relaying(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/x-pki-message\r\n\
               Content-Length: 3\r\n\r\n\x30\x80\0",
         )
@@ -497,16 +501,16 @@ async fn a_get_pki_operation_is_relayed_as_a_post_of_its_bytes() {
         assert_eq!(reply.headers["server"], "Microsoft-IIS/10.0");
         assert_eq!(reply.body, b"\x30\x80\0");
 
-        let asked = asked.await.unwrap();
-        let line = asked.head.lines().next();
+        let relayed = relayed.await.unwrap();
+        let line = relayed.head.lines().next();
         assert_eq!(line, Some("POST /scep?operation=PKIOperation HTTP/1.1"));
-        assert_eq!(asked.body, [0x69, 0xbf, 0x9c, 0xfd]);
+        assert_eq!(relayed.body, [0x69, 0xbf, 0x9c, 0xfd]);
     }
 }
 
 #[tokio::test]
-async fn a_post_pki_operation_is_relayed_and_an_error_comes_back_unchanged() {
-    let (fixture, asked) =
+async fn a_post_pki_operation_is_relayed_and_an_error_is_returned_unchanged() {
+    let (fixture, relayed) =
         relaying(b"HTTP/1.1 502 Odd\r\nContent-Length: 4\r\nX-Inside: 1\r\n\r\nnope").await;
     let reply = fixture
         .send(post(&format!("{MSCEP}?operation=PKIOperation"), "0\u{1}2"))
@@ -514,13 +518,13 @@ async fn a_post_pki_operation_is_relayed_and_an_error_comes_back_unchanged() {
     assert_eq!((reply.status, reply.body.as_slice()), (502, &b"nope"[..]));
     assert!(!reply.headers.contains_key("content-type"));
     assert!(!reply.headers.contains_key("x-inside"));
-    assert_eq!(asked.await.unwrap().body, b"0\x012");
+    assert_eq!(relayed.await.unwrap().body, b"0\x012");
 }
 
 #[tokio::test]
-async fn capabilities_and_certificates_come_from_the_scep_server_too() {
+async fn get_ca_caps_and_get_ca_cert_are_relayed_too() {
     for operation in ["GetCACaps", "GetCACert"] {
-        let (fixture, asked) = relaying(
+        let (fixture, relayed) = relaying(
             b"HTTP/1.1 200 OK\r\nContent-Type: application/x-x509-ca-cert\r\n\
               Content-Length: 2\r\n\r\nhi",
         )
@@ -530,12 +534,12 @@ async fn capabilities_and_certificates_come_from_the_scep_server_too() {
         assert_eq!((reply.status, reply.body.as_slice()), (200, &b"hi"[..]));
         assert_eq!(reply.headers["content-type"], "application/x-x509-ca-cert");
         let line = format!("GET /scep?{query} HTTP/1.1");
-        assert_eq!(asked.await.unwrap().head.lines().next(), Some(&*line));
+        assert_eq!(relayed.await.unwrap().head.lines().next(), Some(&*line));
     }
 }
 
 #[tokio::test]
-async fn a_message_that_is_no_base64_and_a_dead_scep_server_are_500() {
+async fn an_invalid_base64_message_and_an_unreachable_scep_server_are_500() {
     let (_dead, server) = dead_scep_server();
     let options = Options {
         scep_server: Some(server),

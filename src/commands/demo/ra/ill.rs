@@ -4,11 +4,11 @@ use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair};
 use rustls::pki_types::CertificateDer;
 use time::{Duration, OffsetDateTime};
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::commands::demo::condition::Condition;
 use crate::commands::demo::der::{BIT_STRING, element, sequence};
 use crate::commands::demo::pki::{Key, Leaf, Pki};
+use crate::scep::to_be_signed;
 
 use super::{CA_NAME, ScepCertificates};
 
@@ -64,8 +64,7 @@ fn resigned(
     algorithm: &[u8],
     encoding: &'static dyn RsaEncoding,
 ) -> Option<CertificateDer<'static>> {
-    let (_, certificate) = X509Certificate::from_der(issuer.certificate()).ok()?;
-    let signed: &[u8] = certificate.tbs_certificate.as_ref();
+    let signed = to_be_signed(issuer.certificate())?;
     // What rcgen wrote comes once in it, just after the serial number.
     let at = signed
         .windows(SHA256_WITH_RSA.len())
@@ -103,6 +102,7 @@ mod tests {
         ECDSA_P256_SHA256_ASN1, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey,
         VerificationAlgorithm,
     };
+    use x509_parser::prelude::{FromDer, X509Certificate};
     use x509_parser::public_key::PublicKey;
 
     use super::*;

@@ -1,5 +1,5 @@
-//! A chunked body: decoded the same in any pieces, as a plain reader of RFC 9112 §7.1 does, and
-//! never to more than was sent.
+//! A chunked body: the result is the same however the input is split, the same as that of a simple
+//! decoder of RFC 9112 §7.1, and never longer than the input.
 
 #![no_main]
 
@@ -14,17 +14,17 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(whole.data.len() <= bytes.len());
     assert_eq!(whole, decode(pieces(bytes)));
     if whole.end == Ok(true) {
-        let plain = plain_decode(bytes).expect("a whole body");
+        let plain = plain_decode(bytes).expect("a complete body");
         assert_eq!((&whole.data[..], &whole.rest[..]), (&plain.0[..], plain.1));
     }
 });
 
 #[derive(Debug, PartialEq)]
 struct Decoded {
-    /// Whether the body has ended.
+    /// Whether the body is complete.
     end: Result<bool, Rejection>,
     data: Vec<u8>,
-    /// What belongs to the next request.
+    /// The bytes of the next request.
     rest: Vec<u8>,
 }
 
@@ -48,7 +48,7 @@ fn decode<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Decoded {
     }
 }
 
-/// The data, and what follows the body.
+/// Returns the data and the bytes after the body.
 fn plain_decode(mut bytes: &[u8]) -> Option<(Vec<u8>, &[u8])> {
     let mut data = Vec::new();
     loop {

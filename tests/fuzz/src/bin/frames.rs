@@ -1,5 +1,5 @@
-//! The frames of an HTTP/2 connection: the same in any pieces, as a plain reader of RFC 9113 §4.1
-//! finds them.
+//! The frames of an HTTP/2 connection: the same however the input is split, and the same as a
+//! simple parser of RFC 9113 §4.1 finds.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(find(preface, pieces(bytes)), plain);
 });
 
-/// Kind, flags, stream, length and the start of the payload of each whole frame.
+/// Type, flags, stream, length and the start of the payload of each complete frame.
 type Found = Vec<(u8, u8, u32, usize, Vec<u8>)>;
 
 fn find<'b>(preface: usize, pieces: impl Iterator<Item = &'b [u8]>) -> Found {

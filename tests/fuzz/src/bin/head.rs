@@ -1,5 +1,5 @@
-//! A request head off the wire, through the gate: read the same in any pieces, never to another
-//! path than those published, and never as another request than a lenient reader sees.
+//! A request head from the network, checked by the gate: the result is the same however the input
+//! is split, the path is always a published one, and a lenient parser reads the same request.
 
 #![no_main]
 
@@ -7,11 +7,11 @@ use std::sync::LazyLock;
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use ndes_proxy::config::Limits;
-use ndes_proxy::edge::head::{Scan, parse};
-use ndes_proxy::proxy::gate::{self, Admitted};
 use ndes_proxy::base::head::{Framing, Head, Version};
 use ndes_proxy::base::rejection::Rejection;
+use ndes_proxy::config::Limits;
+use ndes_proxy::edge::head::{HeadScanner, parse};
+use ndes_proxy::proxy::gate::{self, Admitted};
 use ndes_proxy::proxy::rules::Rules;
 use ndes_proxy::proxy::site::Site;
 use ndes_proxy_fuzz::{PATHS, pieces, published};
@@ -19,19 +19,19 @@ use ndes_proxy_fuzz::{PATHS, pieces, published};
 static PUBLISHED: LazyLock<(Site<Rules>, Limits)> = LazyLock::new(published);
 
 fuzz_target!(|bytes: &[u8]| {
-    let whole = judge(std::iter::once(bytes));
-    let in_pieces = judge(pieces(bytes));
+    let whole = admit(std::iter::once(bytes));
+    let in_pieces = admit(pieces(bytes));
     match (&whole, &in_pieces) {
-        // How much too large it is may show before, or only after, another fault.
+        // Depending on the pieces, an exceeded size is found before or after another error.
         (Err(whole), Err(in_pieces)) if is_size(*whole) || is_size(*in_pieces) => {}
         _ => assert_eq!(format!("{whole:?}"), format!("{in_pieces:?}")),
     }
 });
 
-/// The request that may go on; none where the head has no end.
-fn judge<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Result<Option<Admitted<Rules>>, Rejection> {
+/// Returns the admitted request, or `None` if the head is incomplete.
+fn admit<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Result<Option<Admitted<Rules>>, Rejection> {
     let (site, limits) = &*PUBLISHED;
-    let (mut scan, mut arrived) = (Scan::default(), Vec::new());
+    let (mut scan, mut arrived) = (HeadScanner::default(), Vec::new());
     for piece in pieces {
         arrived.extend_from_slice(piece);
         let Some(range) = scan.advance(&arrived, limits)? else {
@@ -47,7 +47,7 @@ fn judge<'b>(pieces: impl Iterator<Item = &'b [u8]>) -> Result<Option<Admitted<R
     Ok(None)
 }
 
-/// Whatever is read here, httparse reads too, and in the same way.
+/// Checks that httparse accepts the same head and reads the same values.
 fn compare(head: &Head, bytes: &[u8]) {
     let mut fields = vec![httparse::EMPTY_HEADER; head.size.fields];
     let mut request = httparse::Request::new(&mut fields);
@@ -92,7 +92,7 @@ fn compare(head: &Head, bytes: &[u8]) {
     }
 }
 
-/// The path is a literal of the configuration, the query the client's own.
+/// Checks that the path is a published one and the query is that of the client.
 fn check_target(admitted: &Admitted<Rules>, head: &[u8]) {
     let is_published = |path: &&str| path.as_bytes() == admitted.target.path();
     assert!(PATHS.iter().any(is_published));

@@ -1,4 +1,4 @@
-//! What a ClientHello offers: whatever rustls understands is understood the same.
+//! The ClientHello: if rustls accepts it, the result is the same as that of rustls.
 
 #![no_main]
 
@@ -29,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// Here a hello that goes on in another record is read no further.
+/// Returns the first TLS record, because `hello::read` does not continue in the next one.
 fn first_record(bytes: &[u8]) -> &[u8] {
     let length = bytes
         .get(3..5)

@@ -1,5 +1,5 @@
-//! The name in a Host value: nothing is left out of it but the port and a final dot, and it finds
-//! no application but that of the same name.
+//! The name in a Host value: only the port and a final dot are removed, and the name finds only the
+//! application with the same name.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let rest = bytes
         .strip_prefix(name.as_bytes())
-        .expect("the start of it");
+        .expect("the value starts with the name");
     let rest = rest.strip_prefix(b".").unwrap_or(rest);
     match (rest, port) {
         ([], None) => {}

@@ -1,5 +1,5 @@
-//! A PROXY protocol header: exactly its bytes are taken off the stream, and the client is the one
-//! that its bytes name.
+//! A PROXY protocol header: the parser consumes exactly the bytes of the header, and returns the
+//! client address that they contain.
 
 #![no_main]
 
@@ -25,19 +25,19 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(Some(source), named);
 });
 
-/// All bytes are there, so that nothing is waited for.
+/// Reads a header from complete input, which never has to wait.
 fn read(bytes: &mut &[u8]) -> Result<Source, HeaderError> {
     let reading = pin!(proxy_protocol::read(bytes));
     match reading.poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(read) => read,
-        Poll::Pending => panic!("waits for nothing"),
+        Poll::Pending => panic!("complete input must not wait"),
     }
 }
 
-/// `PROXY TCP4 source destination source-port destination-port`, one line.
+/// Parses one line of the form `PROXY TCP4 source destination source-port destination-port`.
 fn version_1(header: &[u8]) -> Option<Source> {
     let line = std::str::from_utf8(header).ok()?.strip_suffix("\r\n")?;
-    assert!(!line.contains("\r\n"), "more than a line");
+    assert!(!line.contains("\r\n"), "more than one line");
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
         [_, "UNKNOWN", ..] => Some(Source::Balancer),
@@ -49,7 +49,7 @@ fn version_1(header: &[u8]) -> Option<Source> {
     }
 }
 
-/// 12 bytes of signature, version and command, family, length, addresses.
+/// Parses a 12-byte signature, version and command, family, length and addresses.
 fn version_2(header: &[u8]) -> Option<Source> {
     let (fixed, addresses) = header.split_at_checked(16)?;
     assert_eq!(

@@ -1,5 +1,5 @@
-//! The operation of a query: whatever is let through means the same to a reader that decodes once,
-//! twice, or not at all, and folds case.
+//! The operation of a query: an accepted query means the same to a parser that decodes once, twice
+//! or not at all, and ignores case.
 
 #![no_main]
 
@@ -19,7 +19,7 @@ fuzz_target!(|query: &[u8]| {
     }
 });
 
-/// The values of all parameters that such a reader takes for `operation`.
+/// Returns the values of all parameters that such a parser takes for `operation`.
 fn operations(query: &[u8], decode: fn(&[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
     let parameters = query.split(|b| *b == b'&').map(|parameter| {
         let mut parts = parameter.splitn(2, |b| *b == b'=');
@@ -31,7 +31,7 @@ fn operations(query: &[u8], decode: fn(&[u8]) -> Vec<u8>) -> Vec<Vec<u8>> {
     parameters
         .filter(|(name, _)| {
             let name = decode(name).to_ascii_lowercase();
-            // As ASP.NET and others read it: `+` is a space, and spaces around a name are nothing.
+            // As in ASP.NET and others, `+` is a space, and spaces around a name are ignored.
             let name: Vec<u8> = name
                 .iter()
                 .map(|b| if *b == b'+' { b' ' } else { *b })

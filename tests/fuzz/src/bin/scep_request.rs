@@ -1,5 +1,5 @@
-//! A PKIOperation, as query and as body: base64 decoded as a plain reader does, within the bounds
-//! of memory, and the same whatever follows the message.
+//! A PKIOperation as query and as body: base64 is decoded as a simple decoder does, memory is
+//! bounded, and bytes after the message do not change the result.
 
 #![no_main]
 
@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
     let decoded = within_bounds(bytes, || message_of_query(bytes));
     assert_eq!(decoded, plain_message(bytes));
 
-    // A body, or what a query holds.
+    // The input as a body, and the message of the query.
     for cms in std::iter::once(bytes).chain(decoded.as_deref()) {
         if let Ok(message) = within_bounds(cms, || Message::read(cms)) {
             let followed = [cms, b"\r\n\0\0"].concat();

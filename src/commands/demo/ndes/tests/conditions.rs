@@ -1,10 +1,10 @@
-//! Each illness, as a client sees it.
+//! Tests of each condition from the view of a client.
 
 use clap::ValueEnum;
 
 use super::*;
 
-/// What a client asks, in the order of a device.
+/// The requests of a device, in their order.
 const QUERIES: [&str; 4] = [
     "",
     "?operation=GetCACaps",
@@ -13,14 +13,14 @@ const QUERIES: [&str; 4] = [
 ];
 
 impl Fixture {
-    /// Status and Server field of the answers to `QUERIES`.
-    async fn rounds(&self) -> Vec<(u16, String)> {
-        let mut answers = Vec::new();
+    /// Returns status and Server field of the responses to `QUERIES`.
+    async fn responses(&self) -> Vec<(u16, String)> {
+        let mut responses = Vec::new();
         for query in QUERIES {
             let reply = self.get(&format!("{MSCEP}{query}")).await;
-            answers.push((reply.status, reply.headers["server"].clone()));
+            responses.push((reply.status, reply.headers["server"].clone()));
         }
-        answers
+        responses
     }
 
     async fn operation(&self, operation: &str) -> Reply {
@@ -28,7 +28,7 @@ impl Fixture {
     }
 }
 
-fn ill(condition: Condition) -> Options {
+fn with_condition(condition: Condition) -> Options {
     Options {
         condition,
         ..Options::default()
@@ -36,7 +36,7 @@ fn ill(condition: Condition) -> Options {
 }
 
 #[tokio::test]
-async fn every_status_is_the_one_of_its_condition() {
+async fn every_condition_has_its_statuses_and_server() {
     let fixture = Fixture::start(Options::default()).await;
     for condition in Condition::value_variants() {
         let (statuses, server) = match condition {
@@ -50,9 +50,9 @@ async fn every_status_is_the_one_of_its_condition() {
             Condition::PkiOperationPage => ([403, 200, 200, 200], "Microsoft-IIS/10.0"),
             Condition::CapabilitiesFail => ([403, 500, 200, 500], "Microsoft-IIS/10.0"),
             Condition::CertificatesFail => ([403, 200, 500, 500], "Microsoft-IIS/10.0"),
-            // Tests of their own.
+            // Separate tests below.
             Condition::Late | Condition::HangsUp => continue,
-            // Ill in what they say only; nobody enrols here, see `Options::enrolment`.
+            // These change only bodies. PKIOperation is 500, see `Options::enrolment`.
             Condition::Healthy
             | Condition::PkiOperationFails
             | Condition::CapabilitiesEmpty
@@ -70,13 +70,13 @@ async fn every_status_is_the_one_of_its_condition() {
         };
         fixture.ndes.set(*condition).unwrap();
         let expected = statuses.map(|status| (status, server.to_owned()));
-        assert_eq!(fixture.rounds().await, expected, "{condition:?}");
+        assert_eq!(fixture.responses().await, expected, "{condition:?}");
     }
 }
 
 #[tokio::test]
-async fn it_falls_ill_and_recovers_while_a_connection_lasts() {
-    let fixture = Fixture::start(ill(Condition::PoolBusy)).await;
+async fn the_condition_can_change_while_a_connection_is_open() {
+    let fixture = Fixture::start(with_condition(Condition::PoolBusy)).await;
     let mut stream = fixture.connect().await;
     let mut statuses = Vec::new();
     for condition in [
@@ -99,8 +99,8 @@ async fn it_falls_ill_and_recovers_while_a_connection_lasts() {
 }
 
 #[tokio::test]
-async fn pages_are_html_where_a_message_of_scep_belongs() {
-    let fixture = Fixture::start(ill(Condition::PkiOperationPage)).await;
+async fn a_pki_operation_can_return_an_html_page() {
+    let fixture = Fixture::start(with_condition(Condition::PkiOperationPage)).await;
     let reply = fixture.operation("PKIOperation").await;
     reply.is_from_iis(200, "Network Device Enrollment Service");
     assert_eq!(reply.headers["content-type"], "text/html");
@@ -108,7 +108,7 @@ async fn pages_are_html_where_a_message_of_scep_belongs() {
 
 #[tokio::test]
 async fn windows_authentication_offers_both_schemes() {
-    let fixture = Fixture::start(ill(Condition::Unauthorized)).await;
+    let fixture = Fixture::start(with_condition(Condition::Unauthorized)).await;
     let reply = fixture.get(MSCEP).await;
     assert_eq!(reply.headers["www-authenticate"], "Negotiate, NTLM");
 }
@@ -144,31 +144,31 @@ async fn capabilities_can_be_missing() {
 #[tokio::test]
 async fn certificates_follow_the_condition_and_a_renewal() {
     let fixture = Fixture::start(Options::default()).await;
-    let answer = async || fixture.operation("GetCACert").await.body;
-    let healthy = answer().await;
+    let body = async || fixture.operation("GetCACert").await.body;
+    let healthy = body().await;
     fixture.ndes.set(Condition::RaExpired).unwrap();
-    let expired = answer().await;
+    let expired = body().await;
     assert_ne!(expired, healthy);
-    // The same at every request: a renewal would be seen in it otherwise.
-    assert_eq!(answer().await, expired);
+    // The same bytes at every request, because a change would look like a renewal.
+    assert_eq!(body().await, expired);
     let renewed = fixture.scep.renewed().unwrap();
     fixture.ndes.set_certificates(&renewed).unwrap();
-    assert_ne!(answer().await, renewed.get_ca_cert());
+    assert_ne!(body().await, renewed.get_ca_cert());
     fixture.ndes.set(Condition::Healthy).unwrap();
-    assert_eq!(answer().await, renewed.get_ca_cert());
+    assert_eq!(body().await, renewed.get_ca_cert());
 }
 
 #[tokio::test]
-async fn a_ca_without_ra_sends_its_certificate_bare() {
-    let fixture = Fixture::start(ill(Condition::RaMissing)).await;
+async fn a_ca_without_ra_sends_its_certificate_without_pkcs7() {
+    let fixture = Fixture::start(with_condition(Condition::RaMissing)).await;
     let reply = fixture.operation("GetCACert").await;
     assert_eq!(reply.headers["content-type"], "application/x-x509-ca-cert");
     assert_eq!(reply.body, fixture.scep.ca.as_ref());
 }
 
 #[tokio::test]
-async fn a_condition_comes_before_the_scep_server() {
-    // Whatever is relayed is 500.
+async fn a_condition_takes_precedence_over_the_scep_server() {
+    // Every relayed request is 500.
     let (_dead, server) = dead_scep_server();
     let options = Options {
         scep_server: Some(server),
@@ -204,7 +204,7 @@ async fn limits_as_installed_are_those_of_windows() {
 
     fixture.ndes.set(Condition::HttpSysLimits).unwrap();
     let of_target = |bytes: usize| of_query(bytes - MSCEP.len() - "?".len());
-    // The line's other bytes and two fields, as `get` sends them.
+    // The rest of the request line and two header fields, as `get` sends them.
     let rest = get("").len() - "\r\n".len();
     assert_eq!(fixture.get(&of_target(16384 - rest)).await.status, 200);
     let reply = fixture.get(&of_target(16384 - rest + 1)).await;
@@ -214,10 +214,10 @@ async fn limits_as_installed_are_those_of_windows() {
 }
 
 #[tokio::test]
-async fn a_late_answer_comes_once_it_is_let_go() {
+async fn a_late_response_is_sent_after_the_condition_changes() {
     let fixture = Fixture::start(Options {
         record: true,
-        ..ill(Condition::Late)
+        ..with_condition(Condition::Late)
     })
     .await;
     let reply = fixture.get(MSCEP);
@@ -232,8 +232,8 @@ async fn a_late_answer_comes_once_it_is_let_go() {
 }
 
 #[tokio::test]
-async fn it_hangs_up_without_a_byte() {
-    let fixture = Fixture::start(ill(Condition::HangsUp)).await;
+async fn hangs_up_closes_the_connection_without_a_byte() {
+    let fixture = Fixture::start(with_condition(Condition::HangsUp)).await;
     let mut stream = fixture.connect().await;
     stream.write_all(get(MSCEP).as_bytes()).await.unwrap();
     assert!(!matches!(stream.read(&mut [0; 1]).await, Ok(1..)));

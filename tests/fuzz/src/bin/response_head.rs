@@ -1,5 +1,5 @@
-//! The head of NDES's answer: read the same in any pieces, and where it is read, another reader of
-//! HTTP/1.1 finds the same status and fields.
+//! The head of a response of NDES: the result is the same however the input is split, and another
+//! HTTP/1.1 parser finds the same status and number of header fields.
 
 #![no_main]
 
@@ -15,14 +15,16 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(Some((head, rest))) = whole else {
         return;
     };
-    // Behind the interim answers that were skipped.
+    // Skips the interim responses, as `take` did.
     let mut before = &bytes[..bytes.len() - rest.len()];
     loop {
         let mut fields = [httparse::EMPTY_HEADER; 100];
         let mut plain = httparse::Response::new(&mut fields);
-        let parsed = plain.parse(before).expect("what was read is an answer");
+        let parsed = plain
+            .parse(before)
+            .expect("an accepted head is a valid response head");
         let httparse::Status::Complete(length) = parsed else {
-            panic!("an answer that is not whole");
+            panic!("an accepted head is complete");
         };
         if length < before.len() {
             before = &before[length..];
@@ -36,7 +38,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 type Read = Result<Option<(Head, Vec<u8>)>, String>;
 
-/// What `take` makes of the pieces, and what is left behind the head.
+/// Returns the head that `take` finds in the pieces, and the bytes after it.
 fn read<'b>(mut pieces: impl Iterator<Item = &'b [u8]>) -> Read {
     let mut input = BytesMut::new();
     while let Some(piece) = pieces.next() {

@@ -1,5 +1,6 @@
-//! An answer of NDES, read as each kind there is: within the bounds of memory, no text or list
-//! longer than is said, and the same whatever follows it.
+//! The body of a response of NDES, parsed as each type of SCEP response: memory is bounded, texts
+//! and lists are not longer than their limits, and bytes after the message do not change the
+//! result.
 
 #![no_main]
 
@@ -28,7 +29,7 @@ fuzz_target!(|bytes: &[u8]| {
         assert!((1..=MAX_CERTIFICATES).contains(&certificates.len()));
         certificates.iter().for_each(check_certificate);
         let followed = [bytes, b"\r\n\0\0"].concat();
-        let again = ca_certificates(&followed).expect("the same");
+        let again = ca_certificates(&followed).expect("trailing bytes do not matter");
         assert_eq!(again.len(), certificates.len());
     }
 
@@ -61,7 +62,7 @@ fn check_names<'a>(names: impl IntoIterator<Item = &'a Name>, serial: &Serial) {
     for name in names {
         assert!(name.text().is_none_or(|text| text.len() <= MAX_NAME));
     }
-    // Two digits a byte, and a sign.
+    // Two digits per byte, and a sign.
     assert!((1..=2 * MAX_SERIAL + 1).contains(&serial.text().len()));
 }
 

@@ -1,19 +1,20 @@
-//! What NDES answers: what passes, what is taken out of it, and what a broken answer becomes.
+//! Tests of the responses of NDES: which parts are forwarded, which are removed, and how the proxy
+//! handles an invalid response.
 
 use std::time::{Duration, Instant};
 
 use crate::support::client::End;
 use crate::support::origin::answer;
-use crate::support::{Gate, MSCEP, Origin, PATIENCE, PUBLIC, Proxy, Wire, eventually, tcp};
+use crate::support::{Gate, MAX_WAIT, MSCEP, Origin, PUBLIC, Proxy, Wire, eventually, tcp};
 
 const CAPS: &str = "/certsrv/mscep/mscep.dll?operation=GetCACaps";
 const INCOMPLETE: &str = "ndes_proxy_responses_incomplete_total";
 
-/// Long enough to be waited for, short enough for a test.
+/// A timeout that is long enough to be measured and short enough for a test.
 const SHORT: Duration = Duration::from_millis(300);
 
 #[test]
-fn status_content_type_and_body_come_through_unchanged() {
+fn status_content_type_and_body_are_forwarded_unchanged() {
     let megabyte: Vec<u8> = (0..=255).cycle().take(1 << 20).collect();
     let every_byte: Vec<u8> = (0..=255).collect();
     let der = "application/x-x509-ca-ra-cert";
@@ -90,7 +91,7 @@ fn every_framing_gives_the_same_body_and_no_trailers() {
 }
 
 #[test]
-fn answers_without_body_have_none() {
+fn responses_without_a_body_are_forwarded_without_a_body() {
     for (method, raw, status, length) in [
         (
             "HEAD",
@@ -104,7 +105,7 @@ fn answers_without_body_have_none() {
         let origin = Origin::answering(raw);
         let proxy = Proxy::start(origin.address, |config| config.listen.workers = 1);
         let mut client = proxy.connect();
-        // Twice: the answer has ended for both sides, and the connections go on.
+        // Twice: the response is complete for both sides, and the connections stay open.
         for _ in 0..2 {
             client.send(format!(
                 "{method} {CAPS} HTTP/1.1\r\nHost: {PUBLIC}\r\n\r\n"
@@ -119,7 +120,7 @@ fn answers_without_body_have_none() {
 }
 
 #[test]
-fn what_tells_of_the_inside_is_taken_out_and_all_else_stays() {
+fn fields_that_reveal_internals_are_removed_and_all_others_forwarded() {
     let origin = Origin::answering(answer(
         200,
         &[
@@ -171,7 +172,7 @@ fn what_tells_of_the_inside_is_taken_out_and_all_else_stays() {
 }
 
 #[test]
-fn a_location_of_the_internal_name_becomes_public() {
+fn the_internal_name_in_location_is_replaced_by_the_public_name() {
     for (location, expected) in [
         (
             "https://ndes.corp.test/certsrv/mscep/",
@@ -198,7 +199,7 @@ fn a_location_of_the_internal_name_becomes_public() {
             (302, Some(expected))
         );
     }
-    // The port by which the client came stays with the name.
+    // The port that the client used is kept with the name.
     let origin = Origin::answering(answer(302, &["Location: https://ndes.corp.test/x"], b""));
     let proxy = Proxy::start(origin.address, |_| {});
     let mut client = proxy.connect();
@@ -212,7 +213,7 @@ fn a_location_of_the_internal_name_becomes_public() {
 }
 
 #[test]
-fn interim_answers_are_skipped() {
+fn interim_responses_are_skipped() {
     let origin = Origin::answering(
         "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n\
          HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
@@ -223,10 +224,10 @@ fn interim_answers_are_skipped() {
     assert_eq!(found.field("link"), None);
 }
 
-/// Each in place of an answer, to a request on a new connection: 502, the request reached NDES
-/// once, and the connection is not used again.
+/// Sends each of these instead of a valid response, on a new connection. The client gets 502, the
+/// request reaches NDES once, and the connection is not reused.
 #[test]
-fn a_broken_head_is_502() {
+fn an_invalid_response_head_is_502() {
     let long_field = format!("HTTP/1.1 200 OK\r\nX-Long: {}\r\n\r\n", "a".repeat(1 << 20));
     let many_fields = format!("HTTP/1.1 200 OK\r\n{}\r\n", "X-Many: 1\r\n".repeat(100_000));
     let (invalid, closed) = ("upstream_invalid", "upstream_closed");
@@ -256,7 +257,7 @@ fn a_broken_head_is_502() {
             invalid,
             "upgrade",
         ),
-        // fields
+        // Header fields
         (
             "HTTP/1.1 200 OK\r\nX: a\0b\r\nContent-Length: 0\r\n\r\n",
             invalid,
@@ -287,7 +288,7 @@ fn a_broken_head_is_502() {
             invalid,
             "invalid",
         ),
-        // lengths
+        // Content-Length
         (
             "HTTP/1.1 200 OK\r\nContent-Length: two\r\n\r\nok",
             invalid,
@@ -333,7 +334,7 @@ fn a_broken_head_is_502() {
             invalid,
             "invalid",
         ),
-        // codings
+        // Transfer codings
         (
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\nok",
             invalid,
@@ -364,7 +365,7 @@ fn a_broken_head_is_502() {
             invalid,
             "invalid",
         ),
-        // the end comes before the answer
+        // The connection closes before the response is complete.
         ("", closed, "closed"),
         ("HTTP/1.1 200 OK\r\nContent-Le", closed, "closed"),
         ("HTTP/1.1 100 Continue\r\n\r\n", closed, "closed"),
@@ -390,8 +391,8 @@ fn a_broken_head_is_502() {
 }
 
 #[test]
-fn an_ambiguous_answer_ends_its_connection_too() {
-    // The origin would go on with it.
+fn an_ambiguous_response_closes_its_connection_too() {
+    // The origin itself would keep the connection open.
     let origin = Origin::start(|request, wire| match request.connection {
         0 => wire.send("HTTP/1.1 200 OK\r\nContent-Length: 0\r\nContent-Length: 0\r\n\r\n"),
         _ => wire.send(answer(200, &[], b"sound")),
@@ -404,7 +405,7 @@ fn an_ambiguous_answer_ends_its_connection_too() {
 }
 
 #[test]
-fn what_comes_behind_an_answer_is_not_the_next_one() {
+fn surplus_bytes_after_a_response_are_not_the_next_response() {
     let surplus = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil";
     for first in [
         format!("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ngood{surplus}"),
@@ -432,11 +433,11 @@ fn what_comes_behind_an_answer_is_not_the_next_one() {
     }
 }
 
-/// How an origin leaves in the middle of a body.
+/// How an origin closes the connection in the middle of a body.
 type Leave = fn(&mut Wire);
 
 #[test]
-fn a_body_that_breaks_off_never_looks_whole() {
+fn an_incomplete_body_never_appears_complete() {
     let close: Leave = Wire::close;
     let cut: Leave = Wire::cut;
     let reset: Leave = Wire::reset;
@@ -453,7 +454,7 @@ fn a_body_that_breaks_off_never_looks_whole() {
         ("chunks, close", chunks, close),
         ("chunks, cut", chunks, cut),
         ("chunks, reset", chunks, reset),
-        // With close_notify this would be whole.
+        // With close_notify this body would be complete.
         ("until the end, cut", until_end, cut),
         ("until the end, reset", until_end, reset),
         ("no chunk size", bad_size, close),
@@ -471,14 +472,15 @@ fn a_body_that_breaks_off_never_looks_whole() {
             ));
             let (bytes, end) = client.until_end();
             let text = String::from_utf8_lossy(&bytes);
-            // Broken before the first byte of the body; a reset can overtake all that came before.
+            // The error may be detected before the first byte of the body is forwarded. A reset can
+            // overtake all bytes before it.
             let at_once = name.ends_with("reset") || name.contains("chunk size");
             if text.starts_with("HTTP/1.1 502") && at_once {
                 continue;
             }
-            // Nothing at all is no whole answer either.
-            let is_answer = text.starts_with("HTTP/1.1 200") || text.is_empty();
-            assert!(is_answer, "{name}: {text}");
+            // No bytes at all are not a complete response either.
+            let is_expected = text.starts_with("HTTP/1.1 200") || text.is_empty();
+            assert!(is_expected, "{name}: {text}");
             assert!(!text.contains("\r\n0\r\n"), "{name}, {version}: {text}");
             assert_ne!(end, End::CloseNotify, "{name}, {version}: {text}");
             proxy.await_metric(INCOMPLETE, &[("cause", "upstream")], 1.0);
@@ -487,7 +489,7 @@ fn a_body_that_breaks_off_never_looks_whole() {
 }
 
 #[test]
-fn an_upstream_that_does_not_answer_is_504_in_time() {
+fn an_upstream_that_does_not_respond_is_504_after_the_timeout() {
     for (operation, least) in [("GetCACaps", SHORT), ("PKIOperation", 2 * SHORT)] {
         let origin = Origin::start(|_, wire| wire.until_closed());
         let proxy = Proxy::start(origin.address, |config| {
@@ -504,7 +506,7 @@ fn an_upstream_that_does_not_answer_is_504_in_time() {
     }
 }
 
-/// A script that goes on until the test has seen enough.
+/// Repeats `step` until `done` is open.
 fn until(done: &Gate, mut step: impl FnMut()) {
     while !done.is_open_after(Duration::from_millis(10)) {
         step();
@@ -512,8 +514,8 @@ fn until(done: &Gate, mut step: impl FnMut()) {
 }
 
 #[test]
-fn an_answer_that_trickles_is_ended_by_the_clock() {
-    // Something comes all the time: only a limit on the whole ends it.
+fn a_response_head_that_trickles_times_out() {
+    // Bytes arrive all the time, so only a limit on the total time detects it.
     for piece in ["a", "HTTP/1.1 103 Early Hints\r\n\r\n"] {
         let done = Gate::default();
         let seen = done.clone();
@@ -533,7 +535,7 @@ fn an_answer_that_trickles_is_ended_by_the_clock() {
 }
 
 #[test]
-fn a_flood_of_interim_answers_is_ended_by_the_clock_and_hurts_no_other() {
+fn a_flood_of_interim_responses_times_out_and_does_not_block_other_requests() {
     let done = Gate::default();
     let seen = done.clone();
     let origin = Origin::start(move |request, wire| {
@@ -548,7 +550,7 @@ fn a_flood_of_interim_answers_is_ended_by_the_clock_and_hurts_no_other() {
     });
     let proxy = Proxy::start(origin.address, |config| {
         config.timeouts.upstream_response = Duration::from_secs(2);
-        // Both requests share the one thread.
+        // Both requests run on the same thread.
         config.listen.workers = 1;
     });
     let (mut flooded, mut other) = (proxy.connect(), proxy.connect());
@@ -561,7 +563,7 @@ fn a_flood_of_interim_answers_is_ended_by_the_clock_and_hurts_no_other() {
 }
 
 #[test]
-fn a_body_that_trickles_is_cut_by_the_clock() {
+fn a_response_body_that_trickles_times_out() {
     let done = Gate::default();
     let seen = done.clone();
     let origin = Origin::start(move |_, wire| {
@@ -576,13 +578,13 @@ fn a_body_that_trickles_is_cut_by_the_clock() {
     let (bytes, end) = client.until_end();
     assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\n"));
     assert_ne!(end, End::CloseNotify);
-    assert!(started.elapsed() >= SHORT && started.elapsed() < PATIENCE);
+    assert!(started.elapsed() >= SHORT && started.elapsed() < MAX_WAIT);
     proxy.await_metric(INCOMPLETE, &[("cause", "upstream_late")], 1.0);
     done.open();
 }
 
 #[test]
-fn bodies_in_memory_are_bounded_and_given_back() {
+fn memory_for_request_bodies_is_limited_and_released() {
     let gate = Gate::default();
     let held = gate.clone();
     let origin = Origin::start(move |_, wire| {
@@ -603,7 +605,7 @@ fn bodies_in_memory_are_bounded_and_given_back() {
     let refused = proxy.post(&target, &[b'b'; 60_000]);
     refused.assert_refused(503, "buffers_full");
     assert_eq!(refused.field("retry-after"), Some("5"));
-    // What fits beside it goes on, and what has no body always does.
+    // Requests that fit in the remaining memory are served, as are all without a body.
     gate.open();
     assert_eq!(proxy.post(&target, &[b'c'; 30_000]).status, 200);
     assert_eq!(first.response().status, 200);
@@ -614,7 +616,7 @@ fn bodies_in_memory_are_bounded_and_given_back() {
 }
 
 #[test]
-fn an_upstream_that_cannot_be_reached_is_502_and_one_that_says_nothing_504() {
+fn an_unreachable_upstream_is_502_and_a_silent_one_504() {
     let proxy = Proxy::start(tcp::nobody(), |_| {});
     proxy.get(CAPS).assert_refused(502, "upstream_connect");
     let labels = [("kind", "connect")];

@@ -1,5 +1,5 @@
-//! An ill NDES behind the proxy: what it answers reaches the client as it is, and the proxy's own
-//! words are kept for what NDES leaves unanswered.
+//! Tests of an unhealthy NDES behind the proxy: its responses reach the client unchanged, and the
+//! proxy generates a response only if NDES sends none.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ fn get_ca_cert() -> String {
 }
 
 #[test]
-fn no_answer_of_an_ill_ndes_is_replaced() {
+fn no_response_of_an_unhealthy_ndes_is_replaced() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
-    let answered =
+    let has_response =
         |condition: &&Condition| ![Condition::Late, Condition::HangsUp].contains(condition);
-    for condition in Condition::value_variants().iter().filter(answered) {
+    for condition in Condition::value_variants().iter().filter(has_response) {
         ndes.set(*condition);
         let status = match condition {
             Condition::Unauthorized => 401,
@@ -31,27 +31,27 @@ fn no_answer_of_an_ill_ndes_is_replaced() {
             Condition::PoolStopped | Condition::PoolBusy => 503,
             _ => 200,
         };
-        let answer = proxy.get(&get_ca_cert());
-        assert_eq!(answer.status, status, "{condition:?}");
-        assert_eq!(answer.reason(), None, "{condition:?}");
+        let response = proxy.get(&get_ca_cert());
+        assert_eq!(response.status, status, "{condition:?}");
+        assert_eq!(response.reason(), None, "{condition:?}");
     }
 }
 
 #[test]
-fn the_certificates_are_those_of_the_moment() {
+fn get_ca_cert_always_returns_the_current_certificates() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
-    let answer = || proxy.get(&get_ca_cert()).body;
-    assert_eq!(answer(), ndes.scep.get_ca_cert());
+    let body = || proxy.get(&get_ca_cert()).body;
+    assert_eq!(body(), ndes.scep.get_ca_cert());
     ndes.renew_ra();
-    let renewed = answer();
+    let renewed = body();
     assert_ne!(renewed, ndes.scep.get_ca_cert());
     ndes.set(Condition::RaExpired);
-    assert_ne!(answer(), renewed);
+    assert_ne!(body(), renewed);
 }
 
 #[test]
-fn who_hangs_up_is_502() {
+fn a_connection_closed_without_a_response_is_502() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
     ndes.set(Condition::HangsUp);
@@ -59,7 +59,7 @@ fn who_hangs_up_is_502() {
 }
 
 #[test]
-fn who_is_late_is_504() {
+fn a_late_response_is_504() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |config| {
         config.timeouts.upstream_response = Duration::from_millis(100);
@@ -69,7 +69,7 @@ fn who_is_late_is_504() {
 }
 
 #[test]
-fn a_message_that_ndes_cannot_read_is_500_whatever_the_enrolment() {
+fn a_message_that_ndes_cannot_read_is_500_for_every_enrolment() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
     ndes.set_enrolment(Enrolment::Success);
@@ -77,7 +77,7 @@ fn a_message_that_ndes_cannot_read_is_500_whatever_the_enrolment() {
     assert_eq!(proxy.post(&target, b"no CMS").status, 500);
 }
 
-/// Any signed message with a transactionID does for a request.
+/// Returns a request. The simulated NDES accepts any signed message with a transactionID.
 fn request(ndes: &Ndes, transaction_id: &str) -> Vec<u8> {
     let message = CertRep {
         status: PkiStatus::Pending,
@@ -90,16 +90,16 @@ fn request(ndes: &Ndes, transaction_id: &str) -> Vec<u8> {
 }
 
 fn enrol(proxy: &Proxy, request: &[u8]) -> Message {
-    let answer = proxy.post(&format!("{MSCEP}?operation=PKIOperation"), request);
+    let response = proxy.post(&format!("{MSCEP}?operation=PKIOperation"), request);
     assert_eq!(
-        answer.field("content-type"),
+        response.field("content-type"),
         Some("application/x-pki-message")
     );
-    Message::read(&answer.body).unwrap()
+    Message::read(&response.body).unwrap()
 }
 
 #[test]
-fn an_enrolment_ends_as_it_is_told_to() {
+fn every_result_of_an_enrolment_reaches_the_client() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
     let request = request(&ndes, "id 1+/=");
@@ -119,22 +119,22 @@ fn an_enrolment_ends_as_it_is_told_to() {
     ];
     for (enrolment, status, fail_info) in failures.into_iter().chain(others) {
         ndes.set_enrolment(enrolment);
-        let answer = enrol(&proxy, &request);
-        assert_eq!(answer.message_type, Some(MessageType::CertRep));
-        assert_eq!(answer.pki_status, Some(status));
-        assert_eq!(answer.fail_info, fail_info);
+        let cert_rep = enrol(&proxy, &request);
+        assert_eq!(cert_rep.message_type, Some(MessageType::CertRep));
+        assert_eq!(cert_rep.pki_status, Some(status));
+        assert_eq!(cert_rep.fail_info, fail_info);
         let text = fail_info.map(|_| "no such template");
-        assert_eq!(answer.fail_info_text.as_deref(), text);
-        assert_eq!(answer.transaction_id.as_deref(), Some(&b"id 1+/="[..]));
+        assert_eq!(cert_rep.fail_info_text.as_deref(), text);
+        assert_eq!(cert_rep.transaction_id.as_deref(), Some(&b"id 1+/="[..]));
         let sent = Message::read(&request).unwrap();
-        assert_eq!(answer.recipient_nonce, sent.sender_nonce);
-        let empty = answer.envelope == Envelope::Empty;
+        assert_eq!(cert_rep.recipient_nonce, sent.sender_nonce);
+        let empty = cert_rep.envelope == Envelope::Empty;
         assert_eq!(empty, status != PkiStatus::Success);
     }
 }
 
 #[test]
-fn a_polled_transaction_succeeds_in_the_end() {
+fn a_polled_transaction_succeeds_at_the_configured_poll() {
     let ndes = Ndes::start();
     let proxy = Proxy::start(ndes.address, |_| {});
     ndes.set_enrolment(Enrolment::Pending { until_poll: 2 });
@@ -148,8 +148,8 @@ fn a_polled_transaction_succeeds_in_the_end() {
 }
 
 #[test]
-fn an_ndes_with_a_certificate_of_a_stranger_is_not_asked() {
-    let ndes = Ndes::with_certificate(&upstream_tls::of_a_stranger(), Options::default());
+fn an_ndes_with_an_untrusted_certificate_gets_no_request() {
+    let ndes = Ndes::with_certificate(&upstream_tls::of_unknown_ca(), Options::default());
     let proxy = Proxy::start(ndes.address, |_| {});
     proxy
         .get(&get_ca_cert())

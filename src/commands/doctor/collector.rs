@@ -1,33 +1,33 @@
-//! Where the steps write down what they find.
+//! Collects the findings about one application and the steps that were left out.
 
 use std::time::Duration;
 
-use super::{Examined, Finding, Step};
+use super::{ApplicationReport, Finding, Step};
 
-pub(super) struct Notes<'a> {
-    examined: Examined,
-    /// What is being done now.
+pub(super) struct Collector<'a> {
+    examined: ApplicationReport,
+    /// The step that runs now.
     step: Step,
-    watch: &'a mut dyn FnMut(&str),
+    progress: &'a mut dyn FnMut(&str),
 }
 
-impl<'a> Notes<'a> {
-    pub(super) fn new(application: &str, watch: &'a mut dyn FnMut(&str)) -> Self {
+impl<'a> Collector<'a> {
+    pub(super) fn new(application: &str, progress: &'a mut dyn FnMut(&str)) -> Self {
         Self {
-            examined: Examined {
+            examined: ApplicationReport {
                 name: application.to_owned(),
                 findings: Vec::new(),
                 left_out: Vec::new(),
             },
             step: Step::PublicDns,
-            watch,
+            progress,
         }
     }
 
-    /// Before something that may take a while. `what` is told to whoever waits.
+    /// Marks the start of an operation that may take a while. `what` is shown as progress.
     pub(super) fn begin(&mut self, step: Step, what: &str) {
         self.step = step;
-        (self.watch)(&format!("{}: {what}", self.examined.name));
+        (self.progress)(&format!("{}: {what}", self.examined.name));
     }
 
     pub(super) fn add(&mut self, finding: Finding) {
@@ -42,23 +42,25 @@ impl<'a> Notes<'a> {
         self.examined.findings.len()
     }
 
-    pub(super) fn leave_out(&mut self, steps: &[Step]) {
+    pub(super) fn skip(&mut self, steps: &[Step]) {
         self.examined.left_out.extend_from_slice(steps);
     }
 
-    pub(super) fn out_of_time(&mut self, limit: Duration) {
+    /// Reports that the examination exceeded `limit`, and leaves out all later steps.
+    pub(super) fn time_out(&mut self, limit: Duration) {
         let what = format!(
-            "gave up here, {} seconds after the first step: what is above took too long",
+            "stopped at this step, {} seconds after the first one: the steps above took too long",
             limit.as_secs()
         );
-        let cure = "look at the delays on this way first, at name servers and firewalls that drop";
+        let cure = "find the cause of the delays first, for instance a name server that does not \
+                    respond or a firewall that drops packets";
         self.add(Finding::problem(self.step, what, cure));
         let later = Step::ALL.into_iter().filter(|step| *step > self.step);
         self.examined.left_out.extend(later);
     }
 
-    pub(super) fn into_examined(mut self) -> Examined {
-        // Of two names the one may lead on where the other does not.
+    pub(super) fn into_report(mut self) -> ApplicationReport {
+        // With two public names, a step left out for one name may have run for the other.
         let findings = &self.examined.findings;
         let was_done = |step: &Step| findings.iter().any(|finding| finding.step == *step);
         self.examined.left_out.retain(|step| !was_done(step));
@@ -74,13 +76,13 @@ mod tests {
     use crate::commands::doctor::Level;
 
     #[test]
-    fn what_is_not_reached_in_time_is_left_out() {
-        let mut watch = |_: &str| {};
-        let mut notes = Notes::new("ndes", &mut watch);
-        notes.leave_out(&[Step::PublicNoSni, Step::UrlLength]);
-        notes.begin(Step::GetCaCert, "GetCACert");
-        notes.out_of_time(Duration::from_secs(180));
-        let examined = notes.into_examined();
+    fn steps_after_the_deadline_are_left_out() {
+        let mut progress = |_: &str| {};
+        let mut collector = Collector::new("ndes", &mut progress);
+        collector.skip(&[Step::PublicNoSni, Step::UrlLength]);
+        collector.begin(Step::GetCaCert, "GetCACert");
+        collector.time_out(Duration::from_secs(180));
+        let examined = collector.into_report();
         let [finding] = &examined.findings[..] else {
             panic!("{:?}", examined.findings);
         };

@@ -1,26 +1,26 @@
-//! Lines of TOML, and comments that are broken where they get long.
+//! Writes lines of TOML and wraps long comments.
 
 #[derive(Default)]
-pub(super) struct Lines(String);
+pub(super) struct TomlWriter(String);
 
-impl Lines {
-    /// As it is.
+impl TomlWriter {
+    /// Writes a line unchanged.
     pub(super) fn line(&mut self, line: &str) {
         self.0.push_str(line);
         self.0.push('\n');
     }
 
-    /// Sentences. `text` has no line ends.
+    /// Writes sentences as a comment. `text` must not contain line ends.
     pub(super) fn comment(&mut self, text: &str) {
-        self.broken("# ", "# ", text);
+        self.wrapped("# ", "# ", text);
     }
 
-    /// One of a list.
+    /// Writes an item of a list as a comment.
     pub(super) fn item(&mut self, text: &str) {
-        self.broken("# - ", "#   ", text);
+        self.wrapped("# - ", "#   ", text);
     }
 
-    /// To be copied, so never broken.
+    /// Writes a command to copy, which is never wrapped.
     pub(super) fn command(&mut self, text: &str) {
         self.line(&format!("#     {text}"));
     }
@@ -29,7 +29,7 @@ impl Lines {
         self.0
     }
 
-    fn broken(&mut self, first: &str, rest: &str, text: &str) {
+    fn wrapped(&mut self, first: &str, rest: &str, text: &str) {
         let mut line = first.to_owned();
         let mut is_empty = true;
         for word in text.split_ascii_whitespace() {
@@ -45,7 +45,7 @@ impl Lines {
     }
 }
 
-/// Bytes; a longer word stands alone.
+/// The maximum length of a comment line, in bytes. A longer word gets its own line.
 const WIDTH: usize = 100;
 
 #[cfg(test)]
@@ -53,15 +53,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn comments_are_broken_between_words_and_commands_are_not() {
-        let mut lines = Lines::default();
+    fn comments_are_wrapped_between_words_and_commands_are_not() {
+        let mut writer = TomlWriter::default();
         let long = "x".repeat(60);
-        lines.comment(&format!("{long} {long} end"));
-        lines.item(&format!("{long} {long}"));
-        lines.command(&format!("{long} {long}"));
-        lines.comment("");
+        writer.comment(&format!("{long} {long} end"));
+        writer.item(&format!("{long} {long}"));
+        writer.command(&format!("{long} {long}"));
+        writer.comment("");
         let expected =
             format!("# {long}\n# {long} end\n# - {long}\n#   {long}\n#     {long} {long}\n#\n");
-        assert_eq!(lines.into_text(), expected);
+        assert_eq!(writer.into_text(), expected);
     }
 }

@@ -1,4 +1,4 @@
-//! One question over HTTP/1.1, and its whole answer.
+//! Sends one request over HTTP/1.1 and reads the complete response.
 
 use bytes::Bytes;
 use http::header::{HOST, SERVER, USER_AGENT};
@@ -13,70 +13,74 @@ use crate::base::client::escaped;
 use crate::base::rejection::PROXY_STATUS;
 use crate::insight::diagnosis::Answerer;
 
-/// In the IIS log this is how the doctor's questions are known.
+/// The User-Agent of all requests of the doctor, which identifies them in the IIS log.
 pub(super) const AGENT: HeaderValue = HeaderValue::from_static("ndes-proxy doctor");
 
-/// GetCACert of a long chain is below 32 KB.
-pub(super) const MOST_BODY: usize = 1 << 20;
+/// The maximum size of a response body. A response to GetCACert with a long chain is below 32 KB.
+pub(super) const MAX_BODY_BYTES: usize = 1 << 20;
 
+/// A complete response.
 #[derive(Debug)]
-pub(super) struct Answered {
+pub(super) struct Response {
     pub(super) status: StatusCode,
     pub(super) fields: HeaderMap,
     pub(super) body: Bytes,
 }
 
+/// The reason why there is no complete response.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unanswered {
+pub(super) enum RequestError {
     #[error("{0}")]
     Connection(#[from] std::io::Error),
     #[error("{0}")]
     Http(#[from] hyper::Error),
-    #[error("the answer breaks off, or is over 1 MB")]
+    #[error("the response is incomplete, or larger than 1 MB")]
     Body,
-    #[error("no answer in {0} seconds")]
-    Late(u64),
+    /// The limit in seconds.
+    #[error("no response within {0} seconds")]
+    Timeout(u64),
 }
 
-impl Answered {
+impl Response {
     pub(super) fn answerer(&self) -> Answerer {
         Answerer::of(&self.fields)
     }
 
-    /// As `403 by Microsoft-IIS/10.0`.
-    pub(super) fn told(&self) -> String {
+    /// Returns status and server, for instance `403 by Microsoft-IIS/10.0`.
+    pub(super) fn summary(&self) -> String {
         let status = self.status.as_u16();
         let server = self.fields.get(SERVER).map(HeaderValue::as_bytes);
         match (self.answerer(), server) {
             (Answerer::HttpSys, _) => format!("{status} by HTTP.sys"),
             (_, Some(name)) => format!("{status} by {}", escaped(name, 60)),
-            (_, None) => format!("{status} by a server that does not say its name"),
+            (_, None) => format!("{status} by a server that does not name itself"),
         }
     }
 
-    /// Why the proxy itself answered; none where somebody else did.
-    pub(super) fn reason_of_proxy(&self) -> Option<&str> {
+    /// Returns the reason word if the proxy itself generated the response. Returns `None` if
+    /// another server did.
+    pub(super) fn proxy_reason(&self) -> Option<&str> {
         let status = self.fields.get(PROXY_STATUS)?.to_str().ok()?;
         let rest = status.strip_prefix("ndes-proxy;")?;
         let (_, reason) = rest.split_once("details=\"")?;
         let reason = reason.split('"').next()?;
-        // Whatever else stands there is not from the proxy, and does not go to a terminal.
+        // Any other text is not from the proxy and must not reach a terminal.
         let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         (reason.len() <= 64 && reason.bytes().all(is_word)).then_some(reason)
     }
 }
 
-/// A GET of `target` on a connection of its own.
+/// Sends a GET of `target` on `wire`, a connection for this request only.
 pub(super) async fn get<W>(
     wire: W,
     host: &str,
     target: PathAndQuery,
-) -> Result<Answered, Unanswered>
+) -> Result<Response, RequestError>
 where
     W: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = http1::handshake(TokioIo::new(wire)).await?;
-    // Its errors reach whoever waits for the answer.
+    // The errors of the connection are also returned by `send_request`.
     let driver = tokio::spawn(async { _ = connection.await });
     let mut request = Request::new(Empty::<Bytes>::new());
     *request.uri_mut() = Uri::from(target);
@@ -86,11 +90,11 @@ where
     }
     fields.insert(USER_AGENT, AGENT);
     let (head, body) = sender.send_request(request).await?.into_parts();
-    let body = Limited::new(body, MOST_BODY).collect().await;
-    let body = body.map_err(|_| Unanswered::Body)?.to_bytes();
+    let body = Limited::new(body, MAX_BODY_BYTES).collect().await;
+    let body = body.map_err(|_| RequestError::Body)?.to_bytes();
     drop(sender);
     driver.abort();
-    Ok(Answered {
+    Ok(Response {
         status: head.status,
         fields: head.headers,
         body,
@@ -102,10 +106,10 @@ mod tests {
     use super::*;
     use crate::base::rejection::Rejection;
 
-    fn answered(name: http::HeaderName, value: &'static str) -> Answered {
+    fn response(name: http::HeaderName, value: &'static str) -> Response {
         let mut fields = HeaderMap::new();
         fields.insert(name, HeaderValue::from_static(value));
-        Answered {
+        Response {
             status: StatusCode::NOT_FOUND,
             fields,
             body: Bytes::new(),
@@ -113,15 +117,15 @@ mod tests {
     }
 
     #[test]
-    fn answers_of_the_proxy_are_known_by_their_reason() {
+    fn responses_of_the_proxy_are_recognised_by_their_reason() {
         for rejection in Rejection::ALL {
             let (head, body) = rejection.into_response().into_parts();
-            let answer = Answered {
+            let response = Response {
                 status: head.status,
                 fields: head.headers,
                 body,
             };
-            assert_eq!(answer.reason_of_proxy(), Some(rejection.reason().word()));
+            assert_eq!(response.proxy_reason(), Some(rejection.reason().word()));
         }
         for other in [
             "another; error=x; details=\"path_not_published\"",
@@ -129,15 +133,15 @@ mod tests {
             "ndes-proxy; details=\"<b>\"",
             "ndes-proxy; details=\"a b\"",
         ] {
-            assert_eq!(answered(PROXY_STATUS, other).reason_of_proxy(), None);
+            assert_eq!(response(PROXY_STATUS, other).proxy_reason(), None);
         }
     }
 
     #[test]
-    fn who_answered_is_told_without_what_a_terminal_would_obey() {
-        let told = |value| answered(SERVER, value).told();
-        assert_eq!(told("Microsoft-HTTPAPI/2.0"), "404 by HTTP.sys");
-        assert_eq!(told("Microsoft-IIS/10.0"), "404 by Microsoft-IIS/10.0");
-        assert_eq!(told("a\tb"), "404 by a\\tb");
+    fn a_summary_names_the_server_without_control_characters() {
+        let summary = |value| response(SERVER, value).summary();
+        assert_eq!(summary("Microsoft-HTTPAPI/2.0"), "404 by HTTP.sys");
+        assert_eq!(summary("Microsoft-IIS/10.0"), "404 by Microsoft-IIS/10.0");
+        assert_eq!(summary("a\tb"), "404 by a\\tb");
     }
 }

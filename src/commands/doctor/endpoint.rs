@@ -1,4 +1,4 @@
-//! Where a public name leads, and the way in.
+//! Finds the server that a public name leads to, and connects to it.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,75 +12,77 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::public::STEPS;
-use super::{Finding, Notes, Step, Subject};
+use super::{Collector, Context, Finding, Step};
 use crate::commands::healthcheck::reachable;
 use crate::config::Listen;
 use crate::config::types::DnsName;
 use crate::tls::unverified;
 use crate::upstream::{Failure, first_to_answer};
 
-/// Where a public name leads.
-pub(super) struct Door {
+/// The server that a public name leads to.
+pub(super) struct Endpoint {
     pub(super) name: DnsName,
     pub(super) address: SocketAddr,
-    /// Begins each connection as a load balancer does.
+    /// Whether each connection begins with a PROXY protocol header, as from a load balancer.
     pub(super) as_balancer: bool,
 }
 
-/// Where devices go.
+/// The port that devices use.
 const HTTPS: u16 = 443;
 const NAME_TIME: Duration = Duration::from_secs(5);
 const CONNECT_TIME: Duration = Duration::from_secs(5);
 const HANDSHAKE_TIME: Duration = Duration::from_secs(10);
-/// PROXY protocol version 2, command LOCAL: a health check of the balancer itself.
+/// PROXY protocol version 2, command LOCAL: used for a health check by the balancer itself.
 const LOCAL_HEADER: &[u8; 16] = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0";
 
-/// Resolves `name` and connects. Where that leads nowhere, the proxy is looked for on this machine.
+/// Resolves `name` and connects. If no connection succeeds, tries the proxy on this machine.
+/// Returns `None` if nothing accepts a connection.
 pub(super) async fn find(
-    subject: &Subject<'_>,
+    context: &Context<'_>,
     name: &DnsName,
-    notes: &mut Notes<'_>,
-) -> Option<Door> {
-    notes.begin(Step::PublicDns, &format!("resolving {name}"));
-    let listen = &subject.config.listen;
+    collector: &mut Collector<'_>,
+) -> Option<Endpoint> {
+    collector.begin(Step::PublicDns, &format!("resolving {name}"));
+    let listen = &context.config.listen;
     let mut tried = String::new();
     match resolve(name).await {
         Ok(found) => {
-            let told: Vec<_> = found.iter().map(IpAddr::to_string).collect();
-            notes.ok(Step::PublicDns, format!("{name} is {}", told.join(", ")));
-            match connect(name, &found, listen, notes).await {
-                Ok(door) => return Some(door),
+            let addresses: Vec<_> = found.iter().map(IpAddr::to_string).collect();
+            let what = format!("{name} is {}", addresses.join(", "));
+            collector.ok(Step::PublicDns, what);
+            match connect_by_name(name, &found, listen, collector).await {
+                Ok(endpoint) => return Some(endpoint),
                 Err(error) => tried = error,
             }
         }
-        Err(error) => notes.add(Finding::warning(
+        Err(error) => collector.add(Finding::warning(
             Step::PublicDns,
-            format!("{name} is not resolved here ({error})"),
-            "publish an A or AAAA record; where only outside name servers know the name, run the \
+            format!("{name} cannot be resolved on this machine ({error})"),
+            "publish an A or AAAA record; if only outside name servers know the name, run the \
              doctor outside too",
         )),
     }
-    find_here(name, &tried, listen, notes).await
+    find_on_this_machine(name, &tried, listen, collector).await
 }
 
-/// Looks for the proxy on this machine. `tried`: addresses that did not answer, with their errors.
-async fn find_here(
+/// Tries to connect to the proxy on this machine. `tried` names the addresses that did not accept
+/// a connection, with their errors.
+async fn find_on_this_machine(
     name: &DnsName,
     tried: &str,
     listen: &Listen,
-    notes: &mut Notes<'_>,
-) -> Option<Door> {
+    collector: &mut Collector<'_>,
+) -> Option<Endpoint> {
     let mut local: Vec<_> = listen.https.iter().copied().map(reachable).collect();
     local.retain(|address| address.port() != 0 && !tried.contains(&address.to_string()));
-    notes.begin(Step::PublicTcp, "looking for the proxy on this machine");
+    collector.begin(Step::PublicTcp, "looking for the proxy on this machine");
     let tcp = match local.is_empty() {
         true => Err(tried.to_owned()),
         false => {
             let tcp = first_to_answer(&local, CONNECT_TIME).await;
             tcp.map_err(|error| match tried.is_empty() {
-                true => plain(&error),
-                false => format!("{tried}, {}", plain(&error)),
+                true => without_advice(&error),
+                false => format!("{tried}, {}", without_advice(&error)),
             })
         }
     };
@@ -88,27 +90,29 @@ async fn find_here(
     let address = match address {
         Ok(address) => address,
         Err(tried) => {
-            notes.add(Finding::problem(
+            collector.add(Finding::problem(
                 Step::PublicTcp,
-                format!("nobody answers as {name}: no connection to {tried}"),
-                "start the proxy (ndes-proxy run), and let firewall and NAT lead TCP 443 to it",
+                format!("no server responds under {name}: no connection to {tried}"),
+                "start the proxy (ndes-proxy run), and forward TCP 443 to it in firewall and NAT",
             ));
-            notes.leave_out(&STEPS[2..]);
+            collector.skip(&Step::PUBLIC[2..]);
             return None;
         }
     };
-    notes.add(if tried.is_empty() {
-        let what = format!("{address} answers: what follows is about the proxy on this machine");
+    collector.add(if tried.is_empty() {
+        let what = format!(
+            "{address} accepts connections: the next steps examine the proxy on this machine"
+        );
         Finding::ok(Step::PublicTcp, what)
     } else {
         Finding::warning(
             Step::PublicTcp,
-            format!("no connection to {tried}; what follows is about {address} on this machine"),
-            "if devices outside cannot connect either, let firewall and NAT lead TCP 443 to the \
-             proxy; many firewalls lead only traffic from outside",
+            format!("no connection to {tried}; the next steps examine {address} on this machine"),
+            "if devices outside cannot connect either, forward TCP 443 to the proxy in firewall \
+             and NAT; many firewalls forward only traffic from outside",
         )
     });
-    Some(Door::new(name, address, listen))
+    Some(Endpoint::new(name, address, listen))
 }
 
 async fn resolve(name: &DnsName) -> Result<Vec<IpAddr>, String> {
@@ -119,24 +123,25 @@ async fn resolve(name: &DnsName) -> Result<Vec<IpAddr>, String> {
             let (_, short) = error.rsplit_once(": ").unwrap_or(("", &error));
             short.to_owned()
         })?,
-        Err(_elapsed) => return Err("the name server does not answer".to_owned()),
+        Err(_elapsed) => return Err("the name server does not respond".to_owned()),
     };
     let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
     addresses.dedup();
     match addresses.is_empty() {
-        true => Err("it has no address".to_owned()),
+        true => Err("the name has no address".to_owned()),
         false => Ok(addresses),
     }
 }
 
-/// Port 443, then those that the proxy itself listens on. A name that leads to this machine itself,
-/// as the hosts file may have it, tells nothing about 443.
-async fn connect(
+/// Connects to port 443 of the addresses in `found`, then to the ports that the proxy listens on.
+/// Skips port 443 if the name leads to this machine, for instance by the hosts file, because that
+/// proves nothing about port 443 outside.
+async fn connect_by_name(
     name: &DnsName,
     found: &[IpAddr],
     listen: &Listen,
-    notes: &mut Notes<'_>,
-) -> Result<Door, String> {
+    collector: &mut Collector<'_>,
+) -> Result<Endpoint, String> {
     let is_here = found.iter().all(IpAddr::is_loopback);
     let mut ports = if is_here { Vec::new() } else { vec![HTTPS] };
     ports.extend(listen.https.iter().map(SocketAddr::port));
@@ -146,37 +151,37 @@ async fn connect(
     let addresses: Vec<_> = ports
         .flat_map(|port| found.iter().map(|ip| SocketAddr::new(*ip, *port)))
         .collect();
-    notes.begin(Step::PublicTcp, &format!("connecting to {name}"));
+    collector.begin(Step::PublicTcp, &format!("connecting to {name}"));
     let tcp = first_to_answer(&addresses, CONNECT_TIME).await;
     let address = tcp
-        .map_err(|error| plain(&error))?
+        .map_err(|error| without_advice(&error))?
         .peer_addr()
         .map_err(|error| error.to_string())?;
     if is_here || address.port() == HTTPS {
-        notes.ok(Step::PublicTcp, format!("{address} answers"));
+        collector.ok(Step::PublicTcp, format!("{address} accepts connections"));
     } else {
-        notes.add(Finding::warning(
+        collector.add(Finding::warning(
             Step::PublicTcp,
-            format!("{address} answers, port 443 does not"),
-            "devices come to port 443: lead it to this port, unless a firewall does so for those \
+            format!("{address} accepts connections, port 443 does not"),
+            "devices use port 443: forward it to this port, unless a firewall does so for devices \
              outside",
         ));
     }
-    Ok(Door {
+    Ok(Endpoint {
         as_balancer: is_here && listen.proxies.is_some(),
-        ..Door::new(name, address, listen)
+        ..Endpoint::new(name, address, listen)
     })
 }
 
-/// Addresses and their errors, without advice about NDES.
-fn plain(failure: &Failure) -> String {
+/// Returns the addresses and their errors, without advice about NDES.
+fn without_advice(failure: &Failure) -> String {
     match failure {
         Failure::Connect(tried) => tried.clone(),
         other => other.explained(),
     }
 }
 
-impl Door {
+impl Endpoint {
     fn new(name: &DnsName, address: SocketAddr, listen: &Listen) -> Self {
         Self {
             name: name.clone(),
@@ -185,11 +190,11 @@ impl Door {
         }
     }
 
-    /// TLS with whoever is there, with SNI or without.
-    pub(super) async fn enter(&self, sni: bool) -> io::Result<TlsStream<TcpStream>> {
+    /// Opens a TLS connection, with or without SNI, and accepts any certificate.
+    pub(super) async fn connect(&self, sni: bool) -> io::Result<TlsStream<TcpStream>> {
         let config = unverified::config(sni).map_err(io::Error::other)?;
         let name = ServerName::try_from(self.name.as_str().to_owned()).map_err(io::Error::other)?;
-        let entering = async {
+        let handshake = async {
             let mut tcp = TcpStream::connect(self.address).await?;
             tcp.set_nodelay(true)?;
             if self.as_balancer {
@@ -199,7 +204,7 @@ impl Door {
             connector.connect(name, tcp).await
         };
         let late = || io::Error::new(io::ErrorKind::TimedOut, "no TLS handshake in 10 seconds");
-        timeout(HANDSHAKE_TIME, entering)
+        timeout(HANDSHAKE_TIME, handshake)
             .await
             .unwrap_or_else(|_elapsed| Err(late()))
     }

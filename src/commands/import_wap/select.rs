@@ -1,4 +1,4 @@
-//! Which publications can be SCEP, and what each of them loses.
+//! Selects the publications that can be SCEP, and explains why the others cannot.
 
 use std::collections::HashMap;
 
@@ -7,82 +7,86 @@ use super::url::Url;
 use crate::base::problem::Diagnostic;
 use crate::config::types::{DnsName, Origin};
 
-pub(super) struct Judged<'a> {
-    /// One for each public name, in the order of the file.
-    pub(super) taken: Vec<Taken<'a>>,
-    pub(super) left: Vec<Left<'a>>,
+/// The publications of a file, divided into those that are imported and those that are not.
+pub(super) struct Selection<'a> {
+    /// One publication for each public name, in the order of the file.
+    pub(super) selected: Vec<Selected<'a>>,
+    pub(super) skipped: Vec<Skipped<'a>>,
 }
 
 /// A publication that becomes an application.
-pub(super) struct Taken<'a> {
+pub(super) struct Selected<'a> {
     pub(super) publication: &'a Publication,
     pub(super) public_name: DnsName,
-    /// Those of other publications of the same name included.
+    /// The ports, including those of other publications with the same name.
     pub(super) ports: Vec<u16>,
     pub(super) upstream: Origin,
-    pub(super) width: Width,
-    /// Whether path, name or host say that this is NDES.
-    pub(super) sure: bool,
+    pub(super) scope: Scope,
+    /// Whether path, name or host indicate that this is NDES.
+    pub(super) is_certain: bool,
 }
 
-/// How much a publication lets in.
+/// The paths that a publication exposes, narrowest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Width {
-    /// mscep.dll.
+pub(super) enum Scope {
+    /// Only mscep.dll.
     Scep,
-    /// All below /certsrv/.
+    /// All paths below /certsrv/.
     Certsrv,
     WholeSite,
 }
 
-/// A publication that does not, and why.
-pub(super) struct Left<'a> {
+/// A publication that is not imported, and the reason.
+pub(super) struct Skipped<'a> {
     pub(super) publication: &'a Publication,
     pub(super) diagnostic: Diagnostic,
-    /// Its devices are without NDES until somebody acts.
-    pub(super) meant_for_scep: bool,
+    /// Whether it is probably NDES, so that its devices cannot enrol until an admin acts.
+    pub(super) is_scep: bool,
 }
 
-pub(super) fn judge(publications: &[Publication]) -> Judged<'_> {
-    let (mut taken, mut left) = (Vec::new(), Vec::new());
+/// Selects the publications to import.
+pub(super) fn select(publications: &[Publication]) -> Selection<'_> {
+    let (mut selected, mut skipped) = (Vec::new(), Vec::new());
     for publication in publications {
-        match take(publication) {
-            Ok(one) => taken.push(one),
-            Err(diagnostic) => left.push(Left {
+        match try_select(publication) {
+            Ok(application) => selected.push(application),
+            Err(diagnostic) => skipped.push(Skipped {
                 publication,
                 diagnostic,
-                meant_for_scep: is_meant_for_scep(publication),
+                is_scep: is_probably_scep(publication),
             }),
         }
     }
-    if taken.iter().any(|taken| taken.sure) {
-        let (sure, unsure): (Vec<_>, Vec<_>) = taken.into_iter().partition(|taken| taken.sure);
-        taken = sure;
-        left.extend(unsure.into_iter().map(|unsure| Left {
-            publication: unsure.publication,
+    if selected.iter().any(|selected| selected.is_certain) {
+        let (certain, uncertain): (Vec<_>, Vec<_>) =
+            selected.into_iter().partition(|one| one.is_certain);
+        selected = certain;
+        skipped.extend(uncertain.into_iter().map(|uncertain| Skipped {
+            publication: uncertain.publication,
             diagnostic: Diagnostic::warning(
-                "publishes a whole site, and nothing says that it is NDES",
-                "if it is, write an [[application]] for it as those below",
+                "publishes a whole site, and nothing indicates that it is NDES",
+                "if it is NDES, write an [[application]] for it like those below",
             ),
-            meant_for_scep: false,
+            is_scep: false,
         }));
     }
-    Judged {
-        taken: one_for_each_name(taken, &mut left),
-        left,
+    Selection {
+        selected: one_for_each_name(selected, &mut skipped),
+        skipped,
     }
 }
 
-/// An error is why it cannot be SCEP.
-fn take(publication: &Publication) -> Result<Taken<'_>, Diagnostic> {
+/// # Errors
+/// The reason why the publication cannot be SCEP.
+fn try_select(publication: &Publication) -> Result<Selected<'_>, Diagnostic> {
     let external = url("ExternalUrl", publication.external_url.as_ref())?;
-    Ok(Taken {
+    Ok(Selected {
         publication,
-        width: width(&external.path)?,
+        scope: scope(&external.path)?,
         public_name: public_name(publication, &external)?,
         ports: vec![external.port],
         upstream: upstream(publication, &external)?,
-        sure: is_meant_for_scep(publication),
+        is_certain: is_probably_scep(publication),
     })
 }
 
@@ -94,21 +98,21 @@ fn url(key: &str, url: Option<&String>) -> Result<Url, Diagnostic> {
     parsed.map_err(|what| Diagnostic::warning(format!("{key} {what}"), CORRECT))
 }
 
-/// How much a published path, which WAP takes as a prefix, lets in.
-fn width(path: &str) -> Result<Width, Diagnostic> {
+/// Returns the scope of a published path, which WAP treats as a prefix.
+fn scope(path: &str) -> Result<Scope, Diagnostic> {
     match path {
-        "/" => Ok(Width::WholeSite),
-        "/certsrv/" => Ok(Width::Certsrv),
+        "/" => Ok(Scope::WholeSite),
+        "/certsrv/" => Ok(Scope::Certsrv),
         "/certsrv/mscep/"
         | "/certsrv/mscep/mscep.dll/"
-        | "/certsrv/mscep/mscep.dll/pkiclient.exe/" => Ok(Width::Scep),
+        | "/certsrv/mscep/mscep.dll/pkiclient.exe/" => Ok(Scope::Scep),
         _ if path.starts_with("/certsrv/mscep_admin/") => Err(Diagnostic::warning(
-            "shows the challenge passwords of NDES to strangers, and asks for a Windows account",
-            "do not publish it; an MDM other than Intune should reach it by a way of its own",
+            "exposes the challenge passwords of NDES, and requires a Windows account",
+            "do not publish it; an MDM other than Intune should use its own connection to it",
         )),
         _ => Err(Diagnostic::warning(
-            format!("{} is no path of SCEP", quoted(path)),
-            "leave it where it is: ndes-proxy publishes NDES only",
+            format!("{} is not a SCEP path", quoted(path)),
+            "keep it in WAP: ndes-proxy publishes NDES only",
         )),
     }
 }
@@ -121,13 +125,13 @@ fn public_name(publication: &Publication, external: &Url) -> Result<DnsName, Dia
                 "ExternalPreauthentication is {other}: \
                  a device cannot sign in before it has its certificate"
             ),
-            "where this is SCEP, publish it by pass-through",
+            "if this is SCEP, publish it with pass-through",
         ));
     }
     if !external.https {
         return Err(Diagnostic::warning(
             "is published over plain HTTP",
-            "give the devices an https:// URL, and publish that",
+            "configure an https:// URL on the devices, and publish it",
         ));
     }
     if external.host.contains('*') {
@@ -144,7 +148,7 @@ fn upstream(publication: &Publication, external: &Url) -> Result<Origin, Diagnos
     let backend = url("BackendServerUrl", publication.backend_server_url.as_ref())?;
     if !backend.https {
         return Err(Diagnostic::warning(
-            "BackendServerUrl is http: the proxy asks NDES over TLS only",
+            "BackendServerUrl is http: the proxy connects to NDES over TLS only",
             "in IIS, add an https binding with a certificate to the site; \
              then change the URL in the file to https",
         ));
@@ -152,21 +156,21 @@ fn upstream(publication: &Publication, external: &Url) -> Result<Origin, Diagnos
     if backend.path != external.path {
         return Err(Diagnostic::warning(
             "BackendServerUrl and ExternalUrl have different paths: \
-             the proxy passes on paths as they are",
-            "give the devices the URL https://NAME/certsrv/mscep/mscep.dll",
+             the proxy forwards paths unchanged",
+            "configure the URL https://NAME/certsrv/mscep/mscep.dll on the devices",
         ));
     }
     Origin::try_from(format!("https://{}:{}", backend.host, backend.port))
         .map_err(|what| Diagnostic::warning(format!("BackendServerUrl: {what}"), CORRECT))
 }
 
-/// Judged by its path; a whole site, or no URL at all, by its names.
-fn is_meant_for_scep(publication: &Publication) -> bool {
+/// Whether the path indicates SCEP. For a whole site, or without a valid URL, the names decide.
+fn is_probably_scep(publication: &Publication) -> bool {
     let external = url("ExternalUrl", publication.external_url.as_ref());
-    match external.map(|external| width(&external.path)) {
-        Ok(Ok(Width::Scep | Width::Certsrv)) => true,
+    match external.map(|external| scope(&external.path)) {
+        Ok(Ok(Scope::Scep | Scope::Certsrv)) => true,
         Ok(Err(_)) => false,
-        Ok(Ok(Width::WholeSite)) | Err(_) => looks_like_ndes(publication),
+        Ok(Ok(Scope::WholeSite)) | Err(_) => looks_like_ndes(publication),
     }
 }
 
@@ -182,18 +186,21 @@ fn looks_like_ndes(publication: &Publication) -> bool {
     .any(|text| text.contains("ndes") || text.contains("scep"))
 }
 
-/// The narrowest publication of each name; the others of that name are left.
-fn one_for_each_name<'a>(taken: Vec<Taken<'a>>, left: &mut Vec<Left<'a>>) -> Vec<Taken<'a>> {
-    let mut narrowest: HashMap<DnsName, Width> = HashMap::new();
-    for one in &taken {
-        let width = narrowest
+/// Keeps the narrowest publication of each public name, and adds the others to `skipped`.
+fn one_for_each_name<'a>(
+    selected: Vec<Selected<'a>>,
+    skipped: &mut Vec<Skipped<'a>>,
+) -> Vec<Selected<'a>> {
+    let mut narrowest: HashMap<DnsName, Scope> = HashMap::new();
+    for one in &selected {
+        let scope = narrowest
             .entry(one.public_name.clone())
-            .or_insert(one.width);
-        *width = one.width.min(*width);
+            .or_insert(one.scope);
+        *scope = one.scope.min(*scope);
     }
-    let (first, others): (Vec<_>, Vec<_>) = taken.into_iter().partition(|one| {
-        // Removed, so that of two as narrow as each other the first counts.
-        narrowest.get(&one.public_name) == Some(&one.width)
+    let (first, others): (Vec<_>, Vec<_>) = selected.into_iter().partition(|one| {
+        // Removed, so that the first of two equally narrow publications is kept.
+        narrowest.get(&one.public_name) == Some(&one.scope)
             && narrowest.remove(&one.public_name).is_some()
     });
     let mut kept = first;
@@ -209,7 +216,7 @@ fn one_for_each_name<'a>(taken: Vec<Taken<'a>>, left: &mut Vec<Left<'a>>) -> Vec
             first.ports.extend(other.ports);
             Diagnostic::warning(
                 format!("leads to the same NDES as {}", first.publication),
-                "nothing is missing without it",
+                "nothing to do: the other publication replaces it",
             )
         } else {
             Diagnostic::warning(
@@ -220,10 +227,10 @@ fn one_for_each_name<'a>(taken: Vec<Taken<'a>>, left: &mut Vec<Left<'a>>) -> Vec
                 "give the second NDES a public name of its own",
             )
         };
-        left.push(Left {
+        skipped.push(Skipped {
             publication: other.publication,
             diagnostic,
-            meant_for_scep: !same,
+            is_scep: !same,
         });
     }
     kept
