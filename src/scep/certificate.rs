@@ -259,3 +259,54 @@ fn key_id(identifier: &mut Reader<'_>) -> Result<Option<KeyId>, Unreadable> {
         _ => Ok(None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rcgen::{CertificateParams, KeyPair, PublicKeyData};
+
+    use super::*;
+
+    fn certificate(names: &[&str]) -> (Vec<u8>, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+        let certificate = CertificateParams::new(names).unwrap().self_signed(&key);
+        (certificate.unwrap().der().to_vec(), key)
+    }
+
+    #[test]
+    fn what_an_issuer_wrote_is_read() {
+        let (der, key) = certificate(&["scep.example.com", "*.example.com", "192.0.2.1", "::1"]);
+        let read = Certificate::read(&der).unwrap();
+        let names: Vec<_> = read.dns_names().collect();
+        assert_eq!(names, ["scep.example.com", "*.example.com"]);
+        let addresses: Vec<_> = read.addresses().map(|one| one.to_string()).collect();
+        assert_eq!(addresses, ["192.0.2.1", "::1"]);
+        assert_eq!(*read.spki, *key.subject_public_key_info());
+        assert_eq!(read.key.to_string(), "ECDSA P-256");
+        assert_eq!(
+            read.subject.common_name().unwrap(),
+            "rcgen self signed cert"
+        );
+        // rcgen's defaults: from 1975 to 4096.
+        assert_eq!(read.not_before, Some(157_766_400));
+        assert_eq!(read.not_after, Some(67_090_118_400));
+        assert!(read.self_issued && read.is_for_servers && !read.is_ca);
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_certificate_never_panics(end: prop::sample::Index, at: prop::sample::Index, byte: u8) {
+            let (der, _) = certificate(&["scep.example.com", "192.0.2.1"]);
+            let mut damaged = der[..end.index(der.len() + 1)].to_vec();
+            if !damaged.is_empty() {
+                let at = at.index(damaged.len());
+                damaged[at] = byte;
+            }
+            if let Some(read) = Certificate::read(&damaged) {
+                _ = (read.dns_names().count(), read.addresses().count());
+                _ = (read.subject.text(), read.subject.common_name(), public_key(&read.spki));
+            }
+        }
+    }
+}

@@ -12,7 +12,7 @@ use tracing::subscriber::with_default;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
 
-use super::{Bare, Cut, Format, Line, Log, put};
+use super::{Bare, Cut, Format, Line, Log, Text, put};
 use crate::base::client::{ConnectionId, RequestId, escaped};
 use crate::config::LogLevel;
 
@@ -191,5 +191,37 @@ proptest! {
         number: usize,
     ) {
         assert_same(&word, &text, address, Duration::from_micros(micros), number);
+    }
+}
+
+/// A name of RFC 4514 arrives as it is, and no text breaks the line or passes for another field.
+#[test]
+fn texts_of_others_are_escaped_once() {
+    for (text, decoded) in [
+        (r"CN=a\,b,O=Köln", r"CN=a\,b,O=Köln"),
+        (
+            r#"CN=\"x\" pki_status=SUCCESS"#,
+            r#"CN=\"x\" pki_status=SUCCESS"#,
+        ),
+        ("a\nb", r"a\nb"),
+        ("a\u{85}b", r"a\u{85}b"),
+        ("a\u{202e}b", r"a\u{202e}b"),
+        ("a'b", "a'b"),
+        ("öööööö", "ööööö..."),
+    ] {
+        let most = if text.starts_with('ö') { 11 } else { 200 };
+        for format in [Format::Json, Format::Text] {
+            let mut line = Line::begin(format, "scep", time());
+            put!(&mut line, "signer" = Text(text, most));
+            let line = String::from_utf8(line.end()).unwrap();
+            assert_eq!(line.trim_end().lines().count(), 1, "{line}");
+            if format == Format::Json {
+                let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+                assert_eq!(line["signer"], decoded);
+            } else {
+                let quoted = decoded.replace('\\', r"\\").replace('"', r#"\""#);
+                assert!(line.ends_with(&format!("signer=\"{quoted}\"\n")), "{line}");
+            }
+        }
     }
 }

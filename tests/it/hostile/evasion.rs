@@ -127,3 +127,21 @@ fn refused_requests_do_not_use_the_global_rate() {
         assert_eq!(proxy.get(MSCEP).status, 200, "{number}");
     }
 }
+
+/// A URI that only NDES finds too long is a refusal like every other.
+#[test]
+fn a_request_over_max_request_head_bytes_is_charged() {
+    const BURST: u32 = 10;
+    let origin = Origin::ok();
+    let proxy = Proxy::start(origin.address, |config| {
+        config.rate_limit.refused_per_client = burst(BURST);
+        config.applications[0].upstreams[0].max_request_head_bytes = Some(2_000);
+    });
+    let target = format!("{MSCEP}?{}", "x".repeat(3_000));
+    for _ in 0..BURST {
+        let response = proxy.get(&target);
+        response.assert_refused(414, "upstream_max_request_bytes");
+    }
+    proxy.get(&target).assert_refused(429, "rate_refused");
+    origin.assert_untouched();
+}
