@@ -30,11 +30,11 @@ struct Cli {
 enum Command {
     /// Serve until SIGTERM or SIGINT
     Run(File),
-    /// Say what would be published and what is wrong, without opening a socket
+    /// Check the configuration without opening a socket: what would be published, errors and warnings
     Check(File),
     /// Try it: a proxy before a simulated NDES, on loopback addresses, with throw-away certificates
     Demo(demo::Arguments),
-    /// Examine the whole way from a device to NDES and say what to do; exit 0, 1 (problems) or 2
+    /// Examine the whole path from a device to NDES and say what to do; exit 0, 1 (problems) or 2
     Doctor(Doctor),
     /// Explain a reason: what happened, and what to do
     ///
@@ -44,21 +44,22 @@ enum Command {
         #[arg(value_name = "WORD")]
         word: Option<String>,
     },
-    /// Write a configuration of what Web Application Proxy publishes
+    /// Write a configuration for the applications that Web Application Proxy publishes
     ///
-    /// FILE is what `Get-WebApplicationProxyApplication | ConvertTo-Json` gave on the WAP server.
-    /// The configuration goes to standard output, what is lost or left out also to standard error.
+    /// FILE is the output of `Get-WebApplicationProxyApplication | ConvertTo-Json` on the WAP server.
+    /// The configuration goes to standard output, warnings about what is lost or left out also to
+    /// standard error.
     ImportWap {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Ask the running proxy whether it is ready (for containers); exit 0 or 1
+    /// Check whether the running proxy is ready (for containers); exit 0 or 1
     Healthcheck(File),
 }
 
 #[derive(clap::Args)]
 struct File {
-    /// The configuration
+    /// The configuration file
     #[arg(
         long,
         value_name = "FILE",

@@ -1,4 +1,4 @@
-//! What operators see: log lines, Prometheus metrics, and the history of the last hour.
+//! Observability: log lines, Prometheus metrics, and the history of the last hour.
 
 pub mod history;
 pub mod log;

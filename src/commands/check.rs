@@ -1,4 +1,4 @@
-//! `ndes-proxy check`: everything that `run` would read, without opening a socket.
+//! `ndes-proxy check`: reads everything that `run` would read, without opening a socket.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -16,14 +16,14 @@ use crate::proxy::generation::Generation;
 use crate::proxy::process::Process;
 use crate::tls::{certificate, server};
 
-/// What would be published, and everything that is wrong or doubtful.
+/// What would be published, and all errors and warnings.
 pub struct Report {
-    /// Empty where the proxy would not start.
+    /// Empty if the proxy would not start.
     pub published: String,
     pub problems: Problems,
 }
 
-/// Reads `file` and all that it names.
+/// Reads `file` and all files that it names.
 pub fn check(file: &Path) -> Report {
     let (config, mut warnings) = match Config::load(file) {
         Ok(loaded) => loaded,
@@ -69,7 +69,7 @@ fn build(config: &Config, warnings: Problems) -> Result<Generation, Problems> {
     Generation::build(config, warnings, &Arc::new(process), &ticketer, None)
 }
 
-/// What the system grants, held against what the configuration needs.
+/// Compares what the system allows with what the configuration needs.
 pub fn system_diagnostics(config: &Config) -> Vec<Diagnostic> {
     let mut diagnostics = Vec::new();
     // A public connection, one to NDES for it, and some for listeners and files.
@@ -217,7 +217,7 @@ fn describe_upstream(text: &mut String, upstream: &Upstream) -> std::fmt::Result
     }
 }
 
-/// What of SCEP does not pass.
+/// Returns what the SCEP policy refuses.
 fn refused(policy: &ScepPolicy) -> Vec<String> {
     let unreadable = policy.unreadable == OnUnreadable::Refuse;
     let messages = policy.refused_messages.iter().map(|kind| kind.as_str());
@@ -243,13 +243,14 @@ fn joined<T: ToString>(items: &[T]) -> String {
         .join(", ")
 }
 
-/// Raises the soft limit of open files to what the system allows: many start a service with 1024.
+/// Raises the soft limit of open files to what the system allows, because many systems start a service
+/// with 1024.
 pub fn raise_open_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit {
         current: limit.maximum,
         ..limit
     };
-    // Where it is refused, accepting says so once the files run out.
+    // If this fails, accepting reports an error once the files run out.
     _ = rustix::process::setrlimit(Resource::Nofile, raised);
 }

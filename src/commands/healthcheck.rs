@@ -1,5 +1,5 @@
-//! `ndes-proxy healthcheck`: what a container engine runs inside the image, where no shell and no
-//! curl is.
+//! `ndes-proxy healthcheck`: requests `/readyz`. A container engine runs it inside the image, which has
+//! neither a shell nor curl.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -9,32 +9,37 @@ use std::time::Duration;
 use crate::base::problem::Problems;
 use crate::config::Config;
 
+/// Why the proxy is not ready.
 #[derive(Debug, thiserror::Error)]
-pub enum Unhealthy {
+pub enum NotReady {
     #[error("{0}")]
     Configuration(Problems),
-    #[error("no answer from {0}: {1}")]
-    NoAnswer(SocketAddr, io::Error),
-    #[error("{0} answers: {1}")]
-    NotReady(SocketAddr, String),
+    #[error("no response from {0}: {1}")]
+    NoResponse(SocketAddr, io::Error),
+    #[error("{0} responds: {1}")]
+    Response(SocketAddr, String),
 }
 
-const TIME: Duration = Duration::from_secs(5);
-const MOST_ANSWER: u64 = 4_096;
+const TIMEOUT: Duration = Duration::from_secs(5);
+const MOST_RESPONSE: u64 = 4_096;
 
-/// Asks `/readyz` of the admin listener that the configuration names.
-pub fn ask(file: &Path) -> Result<(), Unhealthy> {
-    let (config, _) = Config::load(file).map_err(Unhealthy::Configuration)?;
+/// Requests `/readyz` from the admin listener that the configuration names.
+///
+/// # Errors
+/// Returns why the proxy is not ready, or why that is not known.
+pub fn ask(file: &Path) -> Result<(), NotReady> {
+    let (config, _) = Config::load(file).map_err(NotReady::Configuration)?;
     let address = reachable(config.listen.admin);
-    let answer = get(address).map_err(|error| Unhealthy::NoAnswer(address, error))?;
-    let first = answer.lines().next().unwrap_or_default();
+    let response = get(address).map_err(|error| NotReady::NoResponse(address, error))?;
+    let first = response.lines().next().unwrap_or_default();
     if first.starts_with("HTTP/1.1 200 ") {
         return Ok(());
     }
-    Err(Unhealthy::NotReady(address, first.to_owned()))
+    Err(NotReady::Response(address, first.to_owned()))
 }
 
-/// A listener on all addresses is asked on loopback.
+/// Returns the address for a connection to a listener at `address`: loopback if it listens on all
+/// addresses.
 pub fn reachable(mut address: SocketAddr) -> SocketAddr {
     match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(Ipv4Addr::LOCALHOST.into()),
@@ -45,11 +50,11 @@ pub fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn get(address: SocketAddr) -> io::Result<String> {
-    let mut tcp = TcpStream::connect_timeout(&address, TIME)?;
-    tcp.set_read_timeout(Some(TIME))?;
-    tcp.set_write_timeout(Some(TIME))?;
+    let mut tcp = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    tcp.set_read_timeout(Some(TIMEOUT))?;
+    tcp.set_write_timeout(Some(TIMEOUT))?;
     tcp.write_all(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = Vec::new();
-    tcp.take(MOST_ANSWER).read_to_end(&mut answer)?;
-    Ok(String::from_utf8_lossy(&answer).into_owned())
+    let mut response = Vec::new();
+    tcp.take(MOST_RESPONSE).read_to_end(&mut response)?;
+    Ok(String::from_utf8_lossy(&response).into_owned())
 }

@@ -13,7 +13,7 @@ use super::output::fail;
 use crate::base::problem::{Location, Problems};
 use crate::config::Config;
 use crate::observe::log::Log;
-use crate::operate::app::{self, Ending, StartError};
+use crate::operate::app::{self, StartError, StopCause};
 use crate::operate::handover::Handover;
 use crate::operate::reload;
 use crate::operate::systemd::Systemd;
@@ -104,7 +104,7 @@ impl Signals {
 
     /// Reloads at SIGHUP and hands over at SIGUSR2. Returns at SIGTERM or SIGINT, or when another
     /// process serves after SIGUSR2.
-    async fn obey(mut self, reload: reload::Request, handover: Handover) -> Ending {
+    async fn obey(mut self, reload: reload::Request, handover: Handover) -> StopCause {
         let reload = async {
             while self.hangup.recv().await.is_some() {
                 reload.reload();
@@ -120,9 +120,9 @@ impl Signals {
             pending().await
         };
         tokio::select! {
-            _ = self.terminate.recv() => Ending::Stop,
-            _ = self.interrupt.recv() => Ending::Stop,
-            () = follow => Ending::HandedOver,
+            _ = self.terminate.recv() => StopCause::Signal,
+            _ = self.interrupt.recv() => StopCause::Signal,
+            () = follow => StopCause::HandedOver,
             never = reload => match never {},
         }
     }

@@ -25,7 +25,7 @@ use super::proxy_protocol::{self, Source};
 use super::{h1, h2, handshake};
 use crate::base::client::ClientKey;
 use crate::base::shutdown::Shutdown;
-use crate::observe::metrics::Accepted;
+use crate::observe::metrics::ConnectionResult;
 use crate::proxy::exchange::Exchange;
 use crate::proxy::generation::Generation;
 use crate::proxy::peer::Peer;
@@ -217,7 +217,9 @@ async fn establish(
         Some(trusted) => {
             let source = read_proxy_header(&mut tcp, from, trusted, deadline).await;
             if source.is_none() {
-                edge.process.metrics.connection(Accepted::BadProxyHeader);
+                edge.process
+                    .metrics
+                    .connection(ConnectionResult::BadProxyHeader);
             }
             source?
         }

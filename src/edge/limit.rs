@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::base::client::ClientKey;
-use crate::observe::metrics::{Accepted, Metrics};
+use crate::observe::metrics::{ConnectionResult, Metrics};
 use crate::proxy::process::Process;
 
 /// The connections of the whole process.
@@ -108,7 +108,7 @@ impl ConnectionLimit {
             table.evict_oldest_idle(metrics);
         }
         if open >= self.limit {
-            metrics.connection(Accepted::LimitReached);
+            metrics.connection(ConnectionResult::LimitReached);
             return None;
         }
         let id = self.next.fetch_add(1, Ordering::Relaxed);
@@ -154,7 +154,7 @@ impl Table {
             // Asked once: until it has closed, the next oldest is chosen.
             oldest.since.store(0, Ordering::Relaxed);
             oldest.evict.notify_one();
-            metrics.connection(Accepted::IdleClosed);
+            metrics.connection(ConnectionResult::IdleClosed);
         }
     }
 }
@@ -168,12 +168,12 @@ impl ConnectionPermit {
         if *open >= self.limit.per_client {
             self.process
                 .metrics
-                .connection(Accepted::ClientLimitReached);
+                .connection(ConnectionResult::ClientLimitReached);
             return false;
         }
         *open += 1;
         self.client = Some(client);
-        self.process.metrics.connection(Accepted::Served);
+        self.process.metrics.connection(ConnectionResult::Served);
         if table.balancer.observe(client) {
             let client = client.to_string();
             warn!(

@@ -1,5 +1,5 @@
-//! The last hour, minute by minute: the few counts that the status page draws. Prometheus keeps
-//! the long memory; this one is there without it, small and bounded.
+//! The history of the last hour, minute by minute: the few counts that the status page draws.
+//! Prometheus keeps longer histories; this one needs no Prometheus, and is small and bounded.
 
 mod latency;
 
@@ -9,14 +9,14 @@ use std::time::Instant;
 use crate::base::reason::Reason;
 pub use latency::Latency;
 
-/// How far back it goes, the minute that runs included.
+/// Length of the history, including the current minute.
 pub const MINUTES: usize = 60;
 
 /// One value for each minute of the last hour.
 pub struct Hour<T> {
     started: Instant,
-    /// The minute that a value is of, counted from the start, and the value; that of minute `n`
-    /// stands at `n % MINUTES`, in the place of one that is an hour old.
+    /// Minutes, counted from the start, and their values. Minute `n` is at index `n % MINUTES`, where
+    /// it replaces the one of an hour before.
     ring: Mutex<Vec<(u64, T)>>,
 }
 
@@ -28,24 +28,24 @@ impl<T: Clone + Default> Hour<T> {
         }
     }
 
-    /// Counts in the minute of `now`.
+    /// Updates the value of the minute of `now` with `count`.
     pub fn count(&self, now: Instant, count: impl FnOnce(&mut T)) {
         let minute = self.minute(now);
         let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
-        let (of, value) = &mut ring[place(minute)];
+        let (of, value) = &mut ring[index(minute)];
         if *of != minute {
             (*of, *value) = (minute, T::default());
         }
         count(value);
     }
 
-    /// [`MINUTES`] values, the oldest first; the last is that of the minute of `now`.
+    /// Returns [`MINUTES`] values, the oldest first; the last is that of the minute of `now`.
     pub fn minutes(&self, now: Instant) -> Vec<T> {
         let last = self.minute(now);
         let ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         let value = |ago: u64| {
             let minute = last.checked_sub(ago)?;
-            let (of, value) = &ring[place(minute)];
+            let (of, value) = &ring[index(minute)];
             (*of == minute).then(|| value.clone())
         };
         let ago = (0..MINUTES as u64).rev();
@@ -57,26 +57,26 @@ impl<T: Clone + Default> Hour<T> {
     }
 }
 
-fn place(minute: u64) -> usize {
+fn index(minute: u64) -> usize {
     (minute % MINUTES as u64) as usize
 }
 
-/// What one application did in a minute.
+/// The counts of one application in a minute.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Minute {
-    /// Those that NDES answered with 200.
+    /// Requests to which NDES responded with 200.
     pub get_ca_caps: u32,
     pub get_ca_cert: u32,
-    /// All that the gate let in.
+    /// All requests that the gate admitted.
     pub pki_operation: u32,
-    /// How those that wanted a certificate ended.
+    /// Results of the requests for a certificate.
     pub issued: u32,
     pub pending: u32,
     pub refused: u32,
     pub failed: u32,
-    /// Of PKIOperation, from the end of the head to the end of the answer.
+    /// Latency of PKIOperation, from the end of the head to the end of the response.
     pub latency: Latency,
-    /// By the word of a diagnosis.
+    /// Anomalies by reason.
     pub anomalies: Reasons,
 }
 
@@ -92,20 +92,20 @@ impl Minute {
     }
 }
 
-/// How a request to enrol ended.
+/// The result of a request to enrol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// SUCCESS.
     Issued,
-    /// PENDING: the device asks again.
+    /// PENDING: the device polls.
     Pending,
-    /// FAILURE: NDES said no.
+    /// FAILURE: NDES refused it.
     Refused,
-    /// Neither: no answer, an HTTP error, or nothing that can be read.
+    /// None of these: no response, an HTTP error, or a response that cannot be read.
     Failed,
 }
 
-/// Counts by a word of a closed list; only those that occur take room.
+/// Counts by reason; only reasons that occur take memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reasons(Vec<(Reason, u64)>);
 
@@ -130,7 +130,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_hour_old_is_forgotten_and_no_sooner() {
+    fn a_minute_is_forgotten_after_an_hour_and_no_sooner() {
         let start = Instant::now();
         let hour = Hour::<u32>::new(start);
         let at = |second: u64| start + Duration::from_secs(second);
@@ -147,7 +147,7 @@ mod tests {
         assert_eq!(sum(3_599), 12);
         assert_eq!(sum(3_600), 10, "the first minute is an hour old");
         assert_eq!(sum(3_660), 0);
-        // The place of a minute is used again, without what was there.
+        // The index of a minute is used again, without its old value.
         hour.count(at(3_600), |count| *count += 100);
         assert_eq!(hour.minutes(at(3_600))[MINUTES - 2..], [0, 100]);
         assert_eq!(sum(3_600), 110);

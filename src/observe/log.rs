@@ -1,5 +1,5 @@
-//! The log: lines on standard output. Requests never wait for it; what does not fit into its queue
-//! is dropped and counted.
+//! The log: lines on standard output. Requests never wait for it: lines that do not fit into its queue
+//! are dropped and counted.
 
 mod line;
 mod lines;
@@ -17,11 +17,11 @@ pub use lines::Writer;
 pub(crate) use value::put;
 pub use value::{Bare, Cut, Name, Text, Value};
 
-/// Where the lines of requests go. Clones share it; by default there is none (tests, `check`).
+/// The log of requests. Clones share it; the default writes nothing (tests, `check`).
 ///
-/// Beside tracing, which all else is said with: that is good for what happens rarely. Each request
-/// leaves a line of twenty fields, an enrolment another one, and by way of tracing a line took three
-/// to four times as many instructions.
+/// Everything else is logged with tracing, which is good for rare events. Each request writes a line
+/// of twenty fields, an enrolment another one, and with tracing a line took three to four times as
+/// many instructions.
 #[derive(Clone, Default)]
 pub struct Log(Option<Open>);
 
@@ -29,13 +29,16 @@ pub struct Log(Option<Open>);
 struct Open {
     lines: Lines,
     format: Format,
-    /// Whether lines of this level are wanted.
+    /// Whether lines of level info are enabled.
     info: bool,
 }
 
 impl Log {
-    /// Starts the log of this process, tracing included. Called once, by `main`, which keeps the
-    /// writer to its end.
+    /// Starts the log of this process, including tracing. Called once; the caller keeps the writer
+    /// until the process exits.
+    ///
+    /// # Errors
+    /// Returns an error if the thread of the writer cannot be started.
     pub fn start(config: &crate::config::Log) -> io::Result<(Self, Writer)> {
         let level = match config.level {
             LogLevel::Error => LevelFilter::ERROR,
@@ -57,13 +60,13 @@ impl Log {
             Format::Text | Format::Colours => subscriber.try_init(),
             Format::Json => subscriber.json().flatten_event(true).try_init(),
         };
-        // A second log in one process would be a defect; the first one goes on.
+        // A second log in one process would be a defect; the first one stays in use.
         _ = started;
         std::panic::set_hook(Box::new(|panic| tracing::error!("defect: {panic}")));
         Ok((Self(Some(open)), writer))
     }
 
-    /// Only the lines of requests, to `output`.
+    /// Starts a log of requests only, which writes to `output`.
     pub fn to(
         output: impl Write + Send + 'static,
         format: Format,
@@ -73,7 +76,7 @@ impl Log {
         Ok((Self(Some(open)), writer))
     }
 
-    /// Writes a line of level info, if such lines are wanted; `fields` puts what it says.
+    /// Writes a line of level info with the fields that `fields` adds, if the level is enabled.
     pub fn info(&self, target: &'static str, fields: impl FnOnce(&mut Line)) {
         let Some(open) = self.0.as_ref().filter(|open| open.info) else {
             return;
@@ -83,7 +86,7 @@ impl Log {
         open.lines.put(&line.end());
     }
 
-    /// Lines lost so far.
+    /// Returns the number of lines dropped so far.
     pub fn dropped(&self) -> u64 {
         self.0.as_ref().map_or(0, |open| open.lines.dropped())
     }

@@ -1,9 +1,9 @@
-//! Everything that Prometheus is told. One struct with a registry of its own, passed to whoever
-//! counts; names and labels are an interface, listed in config/reference/metrics.md.
+//! The Prometheus metrics. One struct with a registry of its own is passed to the code that counts.
+//! Names and labels are an interface, listed in config/reference/metrics.md.
 
-mod known;
 mod labels;
 mod requests;
+mod resolved;
 mod scep;
 mod series;
 mod upstream;
@@ -13,8 +13,8 @@ use prometheus::{
 };
 
 use crate::base::reason::Reason;
-pub use labels::{Accepted, Handshake, Incomplete, Reload};
-pub use requests::Answered;
+pub use labels::{ConnectionResult, Handshake, Incomplete, Reload};
+pub use requests::CompletedRequest;
 use requests::Requests;
 use scep::Scep;
 pub use scep::ScepMetrics;
@@ -47,7 +47,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// Registration fails only for names that are wrong or used twice: a defect that every test finds.
+    /// Registers all metrics.
+    ///
+    /// # Errors
+    /// Fails only for names that are invalid or used twice, a defect that every test finds.
     pub fn new() -> Result<Self, prometheus::Error> {
         let registry = Registry::new();
         let r = &registry;
@@ -63,7 +66,7 @@ impl Metrics {
             connections: counters(
                 r,
                 "connections_total",
-                "Public connections, by what became of them.",
+                "Public connections, by result.",
                 &["result"],
             )?,
             handshakes: counters(
@@ -80,7 +83,7 @@ impl Metrics {
             incomplete: counters(
                 r,
                 "responses_incomplete_total",
-                "Answers that broke off, by who broke them.",
+                "Responses that were cut off, by cause.",
                 &["cause"],
             )?,
             certificate_not_after: register(
@@ -102,19 +105,19 @@ impl Metrics {
             reload_last_successful: gauge(
                 r,
                 "reload_last_successful",
-                "1 where the last reload, or the start, took effect; 0 where it was refused.",
+                "1 if the last reload, or the start, took effect; 0 if it was refused.",
             )?,
             reload_last_success: gauge(
                 r,
                 "reload_last_success_timestamp_seconds",
-                "When what runs now was loaded, seconds since 1970.",
+                "When the configuration in use was loaded, seconds since 1970.",
             )?,
             buffered_bytes: gauge(r, "buffered_bytes", "Request bodies held in memory.")?,
             buffered_bytes_max: gauge(r, "buffered_bytes_max", "Most memory for request bodies.")?,
             panics: counter(
                 r,
                 "panics_total",
-                "Connections ended by a defect of the proxy.",
+                "Connections closed by a defect of the proxy.",
             )?,
             log_lines_dropped: counter(
                 r,
@@ -130,9 +133,9 @@ impl Metrics {
             upstreams: Upstreams::new(r)?,
             registry,
         };
-        // A counter that appears at 1 has not increased, as Prometheus sees it: those whose labels are
-        // known are there from the start.
-        for result in Accepted::ALL {
+        // For Prometheus, a counter that appears at 1 has not increased. Those whose labels are known
+        // are therefore present from the start.
+        for result in ConnectionResult::ALL {
             metrics.connections.with_label_values(&[result.as_str()]);
         }
         for result in Handshake::ALL {
@@ -155,14 +158,14 @@ impl Metrics {
         Ok(metrics)
     }
 
-    /// All of it in the text format of Prometheus.
+    /// Returns all metrics in the text format of Prometheus.
     pub fn text(&self) -> Result<Vec<u8>, prometheus::Error> {
         let mut text = Vec::with_capacity(32 << 10);
         TextEncoder::new().encode(&self.registry.gather(), &mut text)?;
         Ok(text)
     }
 
-    pub fn connection(&self, result: Accepted) {
+    pub fn connection(&self, result: ConnectionResult) {
         self.connections.with_label_values(&[result.as_str()]).inc();
     }
 
@@ -170,8 +173,8 @@ impl Metrics {
         self.handshakes.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// A request that has ended.
-    pub fn request(&self, request: &Answered<'_>) {
+    /// Counts a completed request.
+    pub fn request(&self, request: &CompletedRequest<'_>) {
         self.requests.count(request);
     }
 
@@ -193,18 +196,18 @@ impl Metrics {
         self.upstreams.queue(application)
     }
 
-    /// The series of what is read of SCEP, for one application.
+    /// Returns the series of one application about its SCEP messages.
     pub fn scep(&self, application: &str) -> ScepMetrics {
         self.scep.of(application)
     }
 
-    /// Takes away the gauges of an application that is not published any more. Its counters stay:
+    /// Removes the gauges of an application that is no longer published. Its counters stay, because
     /// what they counted has happened.
     pub fn forget_application(&self, application: &str) {
         self.upstreams.forget(application);
     }
 
-    /// Shows both results before there is any.
+    /// Shows both results at 0 before the first reload.
     pub fn show_reloads(&self) {
         for result in [Reload::Success, Reload::Failure] {
             self.reloads.with_label_values(&[result.as_str()]);
@@ -215,7 +218,7 @@ impl Metrics {
         self.reloads.with_label_values(&[result.as_str()]).inc();
     }
 
-    /// The series of one upstream, resolved once.
+    /// Returns the series of one upstream, resolved once.
     pub fn upstream(&self, application: &str) -> UpstreamMetrics {
         self.upstreams.of(application)
     }

@@ -1,6 +1,6 @@
 //! The admin listener: metrics and health over plain HTTP, for Prometheus and orchestrators, and a
-//! page for people. Runs
-//! on a thread of its own, so that no load on the public side starves it.
+//! status page for people. It runs on a thread of its own, so that no load on the public side starves
+//! it.
 
 mod page;
 mod status;
@@ -30,7 +30,7 @@ use crate::operate::reload;
 use crate::proxy::generation::Generation;
 use crate::proxy::process::Process;
 
-/// What the listener tells.
+/// The admin listener and the state that it reports.
 pub struct Admin {
     pub process: Arc<Process>,
     pub current: Arc<ArcSwap<Generation>>,
@@ -40,18 +40,19 @@ pub struct Admin {
     pub reload: Arc<reload::Status>,
 }
 
-/// Connections at a time; a Prometheus and a probe need two.
+/// Most connections at a time; Prometheus and a probe need two.
 const CONNECTIONS: usize = 64;
+/// How long a client may take to send a request head.
 const HEAD_TIME: Duration = Duration::from_secs(10);
-/// A connection in all; Prometheus opens another one.
+/// How long a connection may stay open; Prometheus then opens another one.
 const MOST_TIME: Duration = Duration::from_secs(120);
 
 impl Admin {
     /// Serves until the process ends.
     pub async fn run(self, listener: TcpListener) {
-        let (admin, slots) = (Arc::new(self), Arc::new(Semaphore::new(CONNECTIONS)));
+        let (admin, permits) = (Arc::new(self), Arc::new(Semaphore::new(CONNECTIONS)));
         loop {
-            let Ok(slot) = slots.clone().acquire_owned().await else {
+            let Ok(permit) = permits.clone().acquire_owned().await else {
                 return;
             };
             let Ok((tcp, _)) = listener.accept().await else {
@@ -61,19 +62,19 @@ impl Admin {
             let admin = admin.clone();
             tokio::spawn(async move {
                 let service = service_fn(move |request| {
-                    let response = admin.answer(&request);
+                    let response = admin.respond(&request);
                     async move { Ok::<_, Infallible>(response) }
                 });
                 let mut http = http1::Builder::new();
                 http.timer(TokioTimer::new()).header_read_timeout(HEAD_TIME);
-                // Ended or out of time: whoever does not read must not keep Prometheus out.
+                // The time limit stops a client that does not read from keeping Prometheus out.
                 _ = timeout(MOST_TIME, http.serve_connection(TokioIo::new(tcp), service)).await;
-                drop(slot);
+                drop(permit);
             });
         }
     }
 
-    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+    fn respond<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
         if ![Method::GET, Method::HEAD].contains(request.method()) {
             return text(StatusCode::METHOD_NOT_ALLOWED, "use GET");
         }
@@ -129,13 +130,13 @@ fn json(value: &impl Serialize) -> Response<Full<Bytes>> {
     match serde_json::to_vec_pretty(value) {
         Ok(body) => typed(Full::from(body), "application/json"),
         Err(error) => {
-            tracing::error!("an answer cannot be written: {error}");
+            tracing::error!("a response cannot be written: {error}");
             text(StatusCode::INTERNAL_SERVER_ERROR, "see the log")
         }
     }
 }
 
-/// As Kubernetes' own: `?verbose`, with or without a value.
+/// Whether the query has `verbose`, with or without a value, as for the API server of Kubernetes.
 fn is_verbose(uri: &Uri) -> bool {
     let mut keys = uri.query().unwrap_or_default().split('&');
     keys.any(|pair| pair.split('=').next() == Some("verbose"))

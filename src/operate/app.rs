@@ -1,4 +1,4 @@
-//! Puts the parts together: builds everything, binds every socket, and only then serves.
+//! The application: builds all parts, binds all sockets, and only then serves.
 
 mod threads;
 
@@ -41,27 +41,28 @@ pub enum StartError {
         error: io::Error,
     },
     #[error(
-        "systemd passes a socket that listens on {0}, where nobody would accept; write the same addresses in \
-         listen.https and listen.admin as in ListenStream="
+        "systemd passes a socket that listens on {0}, which the configuration does not name; write the same addresses \
+         in listen.https and listen.admin as in ListenStream="
     )]
     Socket(SocketAddr),
-    #[error("the system does not give what is needed: {0}")]
+    #[error("the system refuses what is needed: {0}")]
     System(#[from] io::Error),
-    #[error("the metrics are wrong: {0}")]
+    #[error("the metrics are invalid: {0}")]
     Metrics(#[from] prometheus::Error),
     #[error("no keys for session tickets: {0}")]
     Tickets(rustls::Error),
 }
 
-/// Why the proxy is to end.
+/// Why the proxy shuts down.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
-    Stop,
+pub enum StopCause {
+    /// SIGTERM or SIGINT.
+    Signal,
     /// Another process serves on the same sockets.
     HandedOver,
 }
 
-/// A proxy that is bound and not serving yet: its addresses are real, port 0 included.
+/// A proxy that is bound but does not serve yet. Its addresses have the real ports, also for port 0.
 pub struct Bound {
     pub https: Vec<SocketAddr>,
     pub admin: SocketAddr,
@@ -73,7 +74,7 @@ pub struct Bound {
     watchdog: Option<Duration>,
     predecessor: Option<Predecessor>,
     admin_listener: std::net::TcpListener,
-    /// A new process may answer there while this one still drains.
+    /// A new process may serve there while this one still drains.
     admin_is_shared: bool,
     listeners: Vec<std::net::TcpListener>,
     edge: Edge,
@@ -81,8 +82,11 @@ pub struct Bound {
     inboxes: Vec<UnboundedReceiver<Dispatched>>,
 }
 
-/// Reads what the configuration names and binds those of its addresses that systemd has not bound.
-/// `log`: for the lines of requests.
+/// Builds the proxy of the files that the configuration names, and binds those of its addresses that
+/// systemd has not bound. `log` receives the lines of requests.
+///
+/// # Errors
+/// Returns why the proxy cannot start.
 pub fn build(
     config: &Config,
     warnings: Problems,
@@ -118,7 +122,7 @@ pub fn build(
         .iter()
         .map(|address| bind("listen.https", *address, sockets.take(*address)));
     let listeners = https.collect::<Result<Vec<_>, _>>()?;
-    // A predecessor may have listened where this one is not to listen any more.
+    // A predecessor may pass sockets that are no longer configured.
     if let (Some(address), None) = (sockets.left(), &predecessor) {
         return Err(StartError::Socket(address));
     }
@@ -168,15 +172,15 @@ pub fn build(
 }
 
 impl Bound {
-    /// The way to a process that takes over. Its sockets listen for as long as it lives.
+    /// Returns the hand-over to a new process. Its sockets listen until it is dropped.
     pub fn handover(&self) -> io::Result<Handover> {
         let sockets = self.listeners.iter().chain([&self.admin_listener]);
         Handover::new(sockets, self.manager.clone())
     }
 
-    /// Serves until `stop` returns and what was in flight then has ended. Runs the admin listener
-    /// itself, so the caller's thread should do nothing else.
-    pub async fn run(self, stop: impl Future<Output = Ending>) -> io::Result<()> {
+    /// Serves until `stop` returns, then until the requests in flight are complete. Runs the admin
+    /// listener itself, so the thread of the caller should do nothing else.
+    pub async fn run(self, stop: impl Future<Output = StopCause>) -> io::Result<()> {
         let serving = Arc::new(AtomicBool::new(false));
         let admin = Admin {
             process: self.edge.process.clone(),
@@ -200,7 +204,7 @@ impl Bound {
                 inbox,
             })?);
         }
-        // The workers hold the sockets now: once they let go, nobody listens.
+        // Only the workers hold the sockets now: once they close them, no socket listens.
         drop(self.listeners);
         self.reloader.start(self.manager.clone())?;
         let prober = Prober {
@@ -222,7 +226,7 @@ impl Bound {
         }
         info!(https = ?self.https, admin = %self.admin, workers = workers.len(), version = env!("CARGO_PKG_VERSION"), "serving");
 
-        let ending = stop.await;
+        let cause = stop.await;
         let time = self.edge.current.load().timeouts.shutdown;
         let open = self.edge.connection_limit.open();
         info!(
@@ -233,7 +237,7 @@ impl Bound {
             .stopping(&format!("stopping: {open} connections open"));
         self.trigger.begin(time);
         probing.abort();
-        if self.admin_is_shared || ending == Ending::HandedOver {
+        if self.admin_is_shared || cause == StopCause::HandedOver {
             admin_task.abort();
         }
         let joined =

@@ -1,6 +1,6 @@
-//! SIGUSR2: starts the program anew, perhaps in a new version, and gives it the listening sockets.
-//! The new process serves first; only then does this one drain and end. Where the new one does not
-//! come that far, this one goes on as if nothing had been asked.
+//! Hand-over on SIGUSR2: starts the program again, perhaps in a new version, and passes it the
+//! listening sockets. Once the new process serves, this one drains and exits. If the new process does
+//! not get that far, this one continues to serve.
 
 use std::env;
 use std::io;
@@ -18,18 +18,18 @@ use tracing::{error, info};
 
 use crate::operate::systemd::{HANDOVER, Manager};
 
-/// What a successor needs.
+/// What a new process needs to take over.
 pub struct Handover {
     sockets: Vec<TcpListener>,
     manager: Manager,
 }
 
-/// Why there is no successor.
+/// Why no new process takes over.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error("it cannot be started: {0}")]
     Start(#[from] io::Error),
-    #[error("it ended before it served, {0}; the reason is in what it printed")]
+    #[error("it exited before it served, {0}; its output has the reason")]
     Ended(std::process::ExitStatus),
     #[error("it did not serve within {} s", MOST_START.as_secs())]
     Late,
@@ -39,7 +39,7 @@ enum Failed {
 const MOST_START: Duration = Duration::from_secs(60);
 
 impl Handover {
-    /// Holds duplicates of `sockets`: they listen for as long as this lives.
+    /// Duplicates `sockets`, which listen until this is dropped.
     pub(crate) fn new<'s>(
         sockets: impl IntoIterator<Item = &'s TcpListener>,
         manager: Manager,
@@ -51,7 +51,8 @@ impl Handover {
         })
     }
 
-    /// True once another process serves: then this one is to end.
+    /// Starts the new process. Returns true once it serves, and false if it does not take over. After
+    /// true, this process must shut down.
     pub async fn start(&self) -> bool {
         match self.try_start().await {
             Ok(pid) => {
@@ -73,8 +74,8 @@ impl Handover {
         let mut successor = Successor(Some(self.spawn(theirs)?));
         let served = timeout(MOST_START, ours.read(&mut [0])).await;
         match served {
-            Ok(Ok(1)) => successor.let_go().ok_or(Failed::Late),
-            // Its end of the socket is gone, and it with it.
+            Ok(Ok(1)) => successor.release().ok_or(Failed::Late),
+            // Its end of the socket is closed, so it has exited.
             Ok(_) => Err(Failed::Ended(successor.end()?)),
             Err(_elapsed) => {
                 _ = successor.end();
@@ -83,10 +84,10 @@ impl Handover {
         }
     }
 
-    /// The same program with the same arguments.
+    /// Starts the same program with the same arguments.
     fn spawn(&self, ready: UnixStream) -> io::Result<Child> {
         let mut arguments = env::args_os();
-        // As it was called: after an upgrade that path leads to the new program.
+        // The path of the command line: after an upgrade it leads to the new program.
         let program = arguments.next().ok_or(io::ErrorKind::NotFound)?;
         let passed = in_a_row(&self.sockets)?;
         let first = passed.first().ok_or(io::ErrorKind::NotFound)?.as_raw_fd();
@@ -95,7 +96,7 @@ impl Handover {
             .env("LISTEN_FDS", passed.len().to_string())
             .env("LISTEN_FDS_FIRST_FD", first.to_string())
             .env(HANDOVER, "1")
-            // Those of this process.
+            // These are about this process.
             .env_remove("LISTEN_PID")
             .env_remove("LISTEN_FDNAMES")
             .env_remove("WATCHDOG_PID")
@@ -104,18 +105,18 @@ impl Handover {
     }
 }
 
-/// A process that is to follow; ended with this, unless it is let go.
+/// A process that is to take over; killed when this is dropped, unless it is released.
 struct Successor(Option<Child>);
 
 impl Successor {
-    /// Its pid.
-    fn let_go(&mut self) -> Option<u32> {
+    /// Lets the process run on and returns its pid.
+    fn release(&mut self) -> Option<u32> {
         self.0.take().map(|child| child.id())
     }
 
     fn end(&mut self) -> io::Result<std::process::ExitStatus> {
         let mut child = self.0.take().ok_or(io::ErrorKind::NotFound)?;
-        // It may have ended by itself.
+        // It may have exited already.
         _ = child.kill();
         child.wait()
     }
@@ -127,11 +128,11 @@ impl Drop for Successor {
     }
 }
 
-/// Duplicates whose numbers follow each other, and which a new process inherits.
+/// Returns duplicates with consecutive numbers, which a new process inherits.
 fn in_a_row(sockets: &[TcpListener]) -> io::Result<Vec<OwnedFd>> {
     const TRIES: i32 = 64;
     let count = i32::try_from(sockets.len()).unwrap_or(i32::MAX);
-    // From the top: below, connections come and go.
+    // From the top, because connections take the lowest free numbers.
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
     let top = i32::try_from(limit.min(1 << 16)).unwrap_or(1 << 16);
     for attempt in 1..=TRIES {
@@ -152,11 +153,11 @@ fn in_a_row(sockets: &[TcpListener]) -> io::Result<Vec<OwnedFd>> {
     Err(io::Error::other("no descriptors in a row are free"))
 }
 
-/// None where the number is taken.
+/// Returns a duplicate with this number, or `None` if the number is taken.
 fn duplicate_as(socket: BorrowedFd<'_>, number: i32) -> io::Result<Option<OwnedFd>> {
     match fcntl_dupfd_cloexec(socket, number) {
         Ok(duplicate) => Ok((duplicate.as_raw_fd() == number).then_some(duplicate)),
-        // All from there to the top are.
+        // All numbers from there to the top are taken.
         Err(Errno::MFILE) => Ok(None),
         Err(error) => Err(error.into()),
     }

@@ -1,5 +1,5 @@
-//! Probes each NDES server: it requests what a device requests first, and checks what nobody else
-//! checks in time, the expiry of its certificates.
+//! Probes each NDES server: it requests what a device requests first, and checks the expiry
+//! of its certificates, which would otherwise be noticed too late.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -90,8 +90,8 @@ struct Probe<'a> {
 }
 
 impl Probe<'_> {
-    /// Sends a GET without operation, GetCACaps and, if asked to, GetCACert. Returns the first
-    /// thing that is not as it should be.
+    /// Sends a GET without operation, GetCACaps and, if `with_certificates`, GetCACert. Returns the
+    /// first problem.
     async fn run(&self, with_certificates: bool) -> Result<(), Unhealthy> {
         self.request(None).await?;
         let (_, words) = self.request(Some(Operation::GetCACaps)).await?;
@@ -136,11 +136,11 @@ impl Probe<'_> {
         let mut fields = Lines::to(&self.upstream.host);
         fields.add("user-agent", &USER_AGENT);
         let request = Outgoing::new(NO_WORKER, Method::GET, operation, target, fields.end());
-        let answer = match self.upstream.stack.clone().oneshot(request).await {
-            Ok(answer) => answer.whole(MOST_BODY).await,
+        let response = match self.upstream.stack.clone().oneshot(request).await {
+            Ok(response) => response.whole(MOST_BODY).await,
             Err(failure) => Err(failure),
         };
-        let (parts, body) = answer.map_err(|failure| Unhealthy {
+        let (parts, body) = response.map_err(|failure| Unhealthy {
             reason: diagnosis::of_failure(&failure),
             detail: failure.explained(),
         })?;

@@ -1,10 +1,10 @@
-//! Reads the configuration and the files it names again, on SIGHUP and when one of them has
-//! changed, and puts a new generation in the place of the running one, or leaves all as it is.
+//! Reloads the configuration and the files it names, on SIGHUP and when one of them has changed.
+//! Either a new generation replaces the running one, or everything stays as it is.
 //!
-//! Changes are found by asking for the metadata of each path, through whatever links it has, and
-//! then by comparing contents. A watch on directories (inotify) would notice sooner, but not on
-//! NFS, SMB and some overlays, and it would have to follow every link of the way: Kubernetes swaps
-//! a directory three links up.
+//! Changes are found by reading the metadata of each path, through all its links, and then by
+//! comparing contents. A watch on directories (inotify) would notice a change sooner, but not on NFS,
+//! SMB and some overlays, and it would have to follow every link of the path: Kubernetes swaps a
+//! directory three links up.
 
 mod files;
 mod status;
@@ -28,13 +28,13 @@ use crate::proxy::process::Process;
 use files::Files;
 pub use status::Status;
 
-/// What reloads; lives on a thread of its own, for it reads files.
+/// Reloads on a thread of its own, because it reads files.
 pub struct Reloader {
     requests: Receiver<()>,
     shutdown: Shutdown,
-    /// Whose values stay where only a restart can change them.
+    /// The configuration at the start, whose values stay for keys that need a restart.
     started: Config,
-    /// Of the configuration that runs now.
+    /// The interval of the configuration in use.
     interval: Option<Duration>,
     process: Arc<Process>,
     ticketer: Arc<dyn ProducesTickets>,
@@ -42,22 +42,22 @@ pub struct Reloader {
     status: Arc<Status>,
     manager: Manager,
     files: Files,
-    /// Why the last one was refused, where it was.
+    /// Why the last reload was refused, if it was.
     refused: Option<String>,
 }
 
-/// Asks for a reload. Dropped, it ends the reloader's thread.
+/// Requests a reload. The thread of the reloader exits once all clones are dropped.
 #[derive(Clone)]
 pub struct Request(Sender<()>);
 
-/// Files that change are given this time to settle: a certificate and its key are two of them.
+/// How long files may take to settle after a change: a certificate and its key are two of them.
 const SETTLE: Duration = Duration::from_millis(500);
-/// What never settles is read as it is.
-const MOST_LOOKS: usize = 10;
+/// Most checks for files to settle, after which they are read as they are.
+const MOST_CHECKS: usize = 10;
 
 impl Request {
     pub fn reload(&self) {
-        // An error means that the process is about to end.
+        // An error means that the process is about to exit.
         _ = self.0.send(());
     }
 }
@@ -70,7 +70,7 @@ enum Cause {
 }
 
 impl Reloader {
-    /// `config` has been built and is `current`.
+    /// Creates a reloader. `config` is the configuration of `current`.
     pub fn new(
         config: &Config,
         process: Arc<Process>,
@@ -80,7 +80,7 @@ impl Reloader {
     ) -> (Request, Self) {
         let (sender, requests) = channel();
         let metrics = &process.metrics;
-        // So that a query finds both before the first reload.
+        // A query finds both results before the first reload.
         metrics.show_reloads();
         succeeded(metrics);
         let files = Files::of(config);
@@ -104,7 +104,7 @@ impl Reloader {
         self.status.clone()
     }
 
-    /// Starts the thread. `manager` is told of each reload.
+    /// Starts the thread. Each reload is reported to `manager`.
     pub fn start(mut self, manager: Manager) -> io::Result<()> {
         self.manager = manager;
         let thread = std::thread::Builder::new().name("reload".to_owned());
@@ -120,30 +120,30 @@ impl Reloader {
             match next {
                 Ok(()) if self.shutdown.has_begun() => return,
                 Ok(()) => {
-                    // Several that wait are one.
+                    // Several pending requests are one reload.
                     while self.requests.try_recv().is_ok() {}
                     self.reload(Cause::Signal);
                 }
-                Err(RecvTimeoutError::Timeout) if self.files.look() => self.changed(),
+                Err(RecvTimeoutError::Timeout) if self.files.are_touched() => self.on_change(),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    /// A file is not what it was.
-    fn changed(&mut self) {
+    /// Reloads if the content of a file has changed, once the files have settled.
+    fn on_change(&mut self) {
         let settle = self
             .interval
             .map_or(SETTLE, |interval| interval.min(SETTLE));
-        for _ in 0..MOST_LOOKS {
+        for _ in 0..MOST_CHECKS {
             std::thread::sleep(settle);
-            if !self.files.look() {
+            if !self.files.are_touched() {
                 break;
             }
         }
-        // The same content again: touched, or written anew by somebody who is thorough.
-        if self.files.read() {
+        // A file may have been touched, or written again with the same content.
+        if self.files.are_changed() {
             self.reload(Cause::Change);
         }
     }
@@ -151,9 +151,9 @@ impl Reloader {
     fn reload(&mut self, cause: Cause) {
         self.manager.reloading();
         let began = Instant::now();
-        // Before the files are used: what changes from here on is seen by the next look.
-        self.files.look();
-        self.files.read();
+        // Before the files are used, so that the next check finds any later change.
+        self.files.are_touched();
+        self.files.are_changed();
         match self.build() {
             Ok(pending) => self.took_effect(began, pending),
             Err(problems) => self.was_refused(cause, &problems),
@@ -161,10 +161,11 @@ impl Reloader {
         self.manager.ready(&self.status.line());
     }
 
-    /// Builds and swaps. The keys that need a restart are told back.
+    /// Builds a new generation and makes it the current one. Returns the changed keys that need a
+    /// restart.
     fn build(&mut self) -> Result<Vec<&'static str>, Problems> {
         let (mut config, warnings) = Config::load(&self.started.file)?;
-        // Also where it fails then: whatever is mended is one of these.
+        // Also if the build fails, because the fix will change one of these files.
         self.files.follow(&config);
         let pending = config.keep_until_restart(&self.started);
         let running = self.current.load_full();
@@ -203,7 +204,7 @@ impl Reloader {
             .collect::<Vec<_>>()
             .join(" | ");
         self.process.metrics.reload_last_successful.set(0);
-        // Whoever asked gets an answer; files that change from bad to bad say nothing new.
+        // A signal always gets a result in the log; files that fail again for the same reason do not.
         if cause == Cause::Signal || self.refused.as_ref() != Some(&reason) {
             error!("reload refused, all stays as it was: {reason}");
         }

@@ -1,6 +1,12 @@
-//! What systemd hands to a service, and what it wants to hear from it: sd_listen_fds(3),
-//! sd_notify(3), sd_watchdog_enabled(3). Under another supervisor none of it is there, and nothing
-//! happens.
+//! The protocol between systemd and a service: passed sockets (sd_listen_fds(3)), notifications
+//! (sd_notify(3)) and the watchdog (sd_watchdog_enabled(3)). Under another supervisor none of it is
+//! in the environment, and this module does nothing.
+//!
+//! The listenfd crate takes the sockets. The notifications are our own: sd-notify 0.5 opens a socket
+//! for each notification, which may block without limit if the manager is busy, and takes
+//! `@name`, an abstract socket, for a path. A stalled manager must not stop the heartbeat of a
+//! process that serves, and after a hand-over nothing may be sent any more. Apart from sending,
+//! the crate would only format five assignments.
 
 use std::env;
 use std::ffi::OsString;
@@ -17,24 +23,24 @@ use listenfd::ListenFd;
 use rustix::time::{ClockId, clock_gettime};
 use tracing::warn;
 
-/// All of it, taken from the environment once.
+/// What systemd passes, taken from the environment once.
 #[derive(Default)]
 pub struct Systemd {
     pub manager: Manager,
     pub sockets: Sockets,
-    /// How often it wants to hear that all is well, at least.
+    /// The longest time between two [`Manager::alive`] that the watchdog tolerates.
     pub watchdog: Option<Duration>,
     pub predecessor: Option<Predecessor>,
 }
 
-/// The process that this one takes over from; its end of standard input waits for a word.
+/// The process that this one takes over from. It waits at the other end of standard input.
 pub struct Predecessor;
 
 /// Set for a process that takes over from another one.
 pub const HANDOVER: &str = "NDES_PROXY_HANDOVER";
 
 impl Predecessor {
-    /// Tells it that this process serves.
+    /// Reports to the predecessor that this process serves, so that it can shut down.
     pub fn dismiss(&self) -> io::Result<()> {
         Ok(rustix::io::write(io::stdin(), b"1").map(drop)?)
     }
@@ -44,29 +50,29 @@ impl Predecessor {
 #[derive(Default)]
 pub struct Sockets(Vec<(SocketAddr, TcpListener)>);
 
-/// The service manager, where there is one. Clones share the socket.
+/// The service manager, if there is one. Clones share the sockets.
 #[derive(Clone, Default)]
 pub struct Manager(Option<Arc<Notify>>);
 
-/// How long a busy manager is waited for.
+/// How long a notification waits for a busy manager.
 const MOST_WAIT: Duration = Duration::from_secs(2);
 
 struct Notify {
-    /// Another process speaks now.
-    silent: AtomicBool,
-    /// Waits a moment where the manager is busy: each of its words counts.
-    words: UnixDatagram,
-    /// Never waits. A manager that does not listen must not stop who serves.
-    beats: UnixDatagram,
+    /// Another process is the service now.
+    handed_over: AtomicBool,
+    /// Waits up to [`MOST_WAIT`] if the manager is busy, because no change of state may be lost.
+    states: UnixDatagram,
+    /// Does not block: a stalled manager must not stop the admin thread.
+    watchdog: UnixDatagram,
     address: std::os::unix::net::SocketAddr,
 }
 
 impl Systemd {
-    /// To be called while the process has one thread: the variables of the sockets are removed from
-    /// the environment, so that no child takes them for its own.
+    /// Reads the environment. Must be called while the process has one thread, because it removes
+    /// the variables of the sockets, so that no child takes them for its own.
     ///
     /// # Errors
-    /// A variable of systemd is there, but not what it stands for.
+    /// Returns an error if a variable names a socket that is not there or of another type.
     pub fn from_env() -> io::Result<Self> {
         let ours = |pid: &str| pid.parse() == Ok(std::process::id());
         let watchdog = env::var("WATCHDOG_USEC").ok();
@@ -97,7 +103,8 @@ impl Sockets {
         Ok(Self(sockets))
     }
 
-    /// The socket that listens on `address`, if it was passed. `[::]` listens on `0.0.0.0` too.
+    /// Removes and returns the socket that listens on `address`, or returns `None` if it was not
+    /// passed. `[::]` listens on `0.0.0.0` too.
     pub fn take(&mut self, address: SocketAddr) -> Option<TcpListener> {
         let covers = |passed: &SocketAddr| match (passed.ip(), address.ip()) {
             (IpAddr::V6(passed), IpAddr::V4(wanted)) => {
@@ -111,14 +118,14 @@ impl Sockets {
         Some(self.0.swap_remove(at).1)
     }
 
-    /// One that nobody has taken.
+    /// Returns the address of a socket that was not taken, or `None` if all were.
     pub fn left(&self) -> Option<SocketAddr> {
         self.0.first().map(|(address, _)| *address)
     }
 }
 
 impl Manager {
-    /// `address` as in NOTIFY_SOCKET: a path, or `@name` for one without a file.
+    /// `address` is the value of NOTIFY_SOCKET: a path, or `@name` for an abstract socket.
     fn at(address: Option<OsString>) -> io::Result<Self> {
         use std::os::unix::net::SocketAddr;
 
@@ -129,62 +136,65 @@ impl Manager {
             [b'@', name @ ..] => SocketAddr::from_abstract_name(name)?,
             _ => SocketAddr::from_pathname(&address)?,
         };
-        let (words, beats) = (UnixDatagram::unbound()?, UnixDatagram::unbound()?);
-        words.set_write_timeout(Some(MOST_WAIT))?;
-        beats.set_nonblocking(true)?;
+        let (states, watchdog) = (UnixDatagram::unbound()?, UnixDatagram::unbound()?);
+        states.set_write_timeout(Some(MOST_WAIT))?;
+        watchdog.set_nonblocking(true)?;
         Ok(Self(Some(Arc::new(Notify {
-            silent: AtomicBool::new(false),
-            words,
-            beats,
+            handed_over: AtomicBool::new(false),
+            states,
+            watchdog,
             address,
         }))))
     }
 
+    /// Reports that the process serves, or that a reload is complete.
     pub fn ready(&self, status: &str) {
-        self.tell(&format!("READY=1\nSTATUS={}", one_line(status)));
+        self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
-    /// `ready` comes next.
+    /// Reports the start of a reload. [`Manager::ready`] must follow.
     pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         let microseconds = now.tv_sec * 1_000_000 + now.tv_nsec / 1_000;
-        self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
+        self.send(&format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"));
     }
 
+    /// Reports the start of the shutdown.
     pub fn stopping(&self, status: &str) {
-        self.tell(&format!("STOPPING=1\nSTATUS={}", one_line(status)));
+        self.send(&format!("STOPPING=1\nSTATUS={}", one_line(status)));
     }
 
-    /// From now on that process is the service; nothing that this one says would be believed.
+    /// Reports that process `pid` is the service from now on. The manager would ignore any further
+    /// notification of this process, so none is sent.
     pub fn hand_over_to(&self, pid: u32) {
-        self.tell(&format!("MAINPID={pid}"));
+        self.send(&format!("MAINPID={pid}"));
         if let Some(notify) = &self.0 {
-            notify.silent.store(true, Ordering::Relaxed);
+            notify.handed_over.store(true, Ordering::Relaxed);
         }
     }
 
-    /// All is well.
+    /// Resets the watchdog.
     pub fn alive(&self) {
-        self.tell_by(|notify| &notify.beats, "WATCHDOG=1");
+        self.send_on(|notify| &notify.watchdog, "WATCHDOG=1");
     }
 
-    fn tell(&self, state: &str) {
-        self.tell_by(|notify| &notify.words, state);
+    fn send(&self, state: &str) {
+        self.send_on(|notify| &notify.states, state);
     }
 
-    fn tell_by(&self, socket: fn(&Notify) -> &UnixDatagram, state: &str) {
+    fn send_on(&self, socket: fn(&Notify) -> &UnixDatagram, state: &str) {
         let Some(notify) = &self.0 else { return };
-        if notify.silent.load(Ordering::Relaxed) {
+        if notify.handed_over.load(Ordering::Relaxed) {
             return;
         }
-        let told = socket(notify).send_to_addr(state.as_bytes(), &notify.address);
-        if let Err(error) = told {
-            warn!("systemd cannot be told {state:?}: {error}");
+        let sent = socket(notify).send_to_addr(state.as_bytes(), &notify.address);
+        if let Err(error) = sent {
+            warn!("cannot send {state:?} to systemd: {error}");
         }
     }
 }
 
-/// A status of several lines would be several assignments.
+/// Joins the lines of `status`: each further line would be an assignment of its own.
 fn one_line(status: &str) -> String {
     status.replace(['\n', '\r'], " ")
 }
@@ -194,29 +204,29 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_without_a_file_hears_one_line_of_status() {
+    fn an_abstract_socket_receives_one_line_of_status() {
         let name = format!("ndes-proxy test {}", std::process::id());
         let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
         let systemd = UnixDatagram::bind_addr(&address).unwrap();
         let manager = Manager::at(Some(format!("@{name}").into())).unwrap();
         manager.ready("refused:\nREADY=0");
         manager.hand_over_to(7);
-        manager.stopping("nobody listens to this");
+        manager.stopping("not sent");
         systemd.set_nonblocking(true).unwrap();
-        let hear = || {
+        let receive = || {
             let mut text = [0; 256];
             let length = systemd.recv(&mut text).ok()?;
             Some(String::from_utf8(text[..length].to_vec()).unwrap())
         };
-        assert_eq!(hear().unwrap(), "READY=1\nSTATUS=refused: READY=0");
-        assert_eq!(hear().unwrap(), "MAINPID=7");
-        assert_eq!(hear(), None);
+        assert_eq!(receive().unwrap(), "READY=1\nSTATUS=refused: READY=0");
+        assert_eq!(receive().unwrap(), "MAINPID=7");
+        assert_eq!(receive(), None);
     }
 
     #[test]
-    fn no_socket_no_word() {
+    fn without_a_socket_nothing_is_sent() {
         let manager = Manager::at(None).unwrap();
-        manager.ready("nobody listens to this");
+        manager.ready("not sent");
     }
 
     #[test]

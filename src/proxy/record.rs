@@ -20,7 +20,7 @@ use crate::base::reason::Reason;
 use crate::base::rejection::Rejection;
 use crate::insight::{Audit, Health, Insight, ResponseEnd};
 use crate::observe::log::{Cut, Line, put};
-use crate::observe::metrics::{Answered, Incomplete};
+use crate::observe::metrics::{CompletedRequest, Incomplete};
 use crate::scep::Operation;
 use crate::upstream::{Answer, Failure};
 use end::End;
@@ -163,7 +163,7 @@ impl Record {
     fn count(&self, incomplete: Option<Incomplete>, duration: Duration) {
         let metrics = &self.process.metrics;
         metrics.requests_in_flight.dec();
-        metrics.request(&Answered {
+        metrics.request(&CompletedRequest {
             application: self.application_name(),
             operation: self.operation,
             method: self.head.as_ref().map_or(Method::Other, |head| head.method),

@@ -1,6 +1,11 @@
 //! Reads what a ClientHello offers from its first bytes. rustls reports no version, and refuses the
 //! hellos of TLS 1.0 before it hands them out. Used only for the log, so that an admin can find the
 //! old printer; nothing is decided here.
+//!
+//! It is written by hand because tls-parser, the crate for it, would add 18 crates to the tree
+//! (nom 7, phf, num_enum and a second syn among them) for the two values that are read here, and
+//! returns no extensions of a ClientHello that is cut off. This reader returns what came before the
+//! cut.
 
 /// What could be read. Missing or wrong bytes leave the rest out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -204,7 +204,7 @@ sed 's/9464/9465/' "$root/docker/ndes-proxy.toml" >"$certs/elsewhere.toml"
 code=0
 podman exec proxy /ndes-proxy healthcheck --config /etc/ndes-proxy/certs/elsewhere.toml >"$work/health.log" 2>&1 ||
     code=$?
-grep -q 'no answer from 127.0.0.1:9465' "$work/health.log" || fail "the health check without a listener reports no error"
+grep -q 'no response from 127.0.0.1:9465' "$work/health.log" || fail "the health check without a listener reports no error"
 [ "$code" = 1 ] || fail "the health check without a listener: exit code $code"
 pass "/livez, /metrics, podman healthcheck run; exit code 1 without a listener"
 

@@ -1,4 +1,8 @@
 //! The URLs of a publication.
+//!
+//! The url crate would add 27 crates to the tree (idna with the tables of ICU4X), and would change
+//! what it reads: it normalises the host and resolves dot segments, but the configuration and the
+//! diagnostics must show what WAP was given.
 
 use super::publication::quoted;
 

@@ -1,9 +1,9 @@
-//! Durations in a fixed number of classes, fine enough for a picture.
+//! A histogram of durations with a fixed number of classes, precise enough for a chart.
 
 use std::time::Duration;
 
-/// How many durations fell into which class. Four classes between each power of two of
-/// milliseconds and the next: a quantile is within a quarter of the truth.
+/// Counts of durations by class. There are four classes between each power of two of milliseconds and
+/// the next, so a quantile is within a quarter of the true value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency([u32; CLASSES]);
 
@@ -28,8 +28,8 @@ impl Latency {
         }
     }
 
-    /// The milliseconds that the share `quantile` (0 to 1) of all were within; none where there
-    /// were none.
+    /// Returns the milliseconds within which the share `quantile` (0 to 1) of all durations is, or
+    /// `None` if there are no durations.
     pub fn quantile(&self, quantile: f64) -> Option<f64> {
         let all: u64 = self.0.iter().copied().map(u64::from).sum();
         let mut rank = quantile * all as f64;
@@ -46,7 +46,7 @@ impl Latency {
 }
 
 fn class(took: Duration) -> usize {
-    // A millisecond is 4: the first class is all below 1.25 ms.
+    // A millisecond is 4 quarters: the first class is everything below 1.25 ms.
     let quarters = u64::try_from(took.as_micros() / 250)
         .unwrap_or(u64::MAX)
         .max(4);
@@ -56,7 +56,7 @@ fn class(took: Duration) -> usize {
     class.min(CLASSES - 1)
 }
 
-/// Where a class begins, in milliseconds.
+/// Returns the lower bound of a class in milliseconds.
 fn start(class: usize) -> f64 {
     if class == 0 {
         return 0.0;
@@ -80,19 +80,19 @@ mod tests {
     }
 
     #[test]
-    fn none_of_nothing() {
+    fn without_durations_there_is_no_quantile() {
         assert_eq!(Latency::default().quantile(0.5), None);
     }
 
     #[test]
-    fn what_is_out_of_range_is_in_the_first_or_the_last_class() {
+    fn a_duration_out_of_range_is_in_the_first_or_the_last_class() {
         assert!(of(&[0.0]).quantile(1.0).unwrap() <= 1.25);
         let late = of(&[1e9]).quantile(1.0).unwrap();
         assert_eq!(late, 2_f64.powi(18));
     }
 
     #[test]
-    fn the_median_and_the_slowest() {
+    fn the_median_and_the_slowest_are_found() {
         let mut latency = of(&[100.0; 95]);
         latency.add(&of(&[4_000.0; 5]));
         let within = |quantile, low: f64, high: f64| {

@@ -1,4 +1,9 @@
 //! One line, byte for byte as tracing_subscriber writes it, at a quarter of its cost.
+//!
+//! The formatter is our own because every request leaves a line. An access line of twenty fields
+//! cost 16 000 instructions by way of tracing. Without it a short GET takes 12 000 instructions
+//! less, and 40 000 in all (benches/README.md): with tracing's formatter a request would cost 30 %
+//! more.
 
 use std::fmt;
 use std::io::Write;
@@ -9,7 +14,7 @@ use time::OffsetDateTime;
 use crate::base::client::{escaped, is_plain};
 use crate::base::text::{cut, digit_of, hex_digits, is_invisible};
 
-/// How lines look.
+/// The format of lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     Text,
@@ -18,7 +23,7 @@ pub enum Format {
     Json,
 }
 
-/// A line of level info that is being written: time and target stand, fields are put after them.
+/// A line of level info that is being written: time and target first, then the fields.
 pub struct Line {
     pub(super) bytes: Vec<u8>,
     pub(super) format: Format,
@@ -68,11 +73,12 @@ impl Line {
         self.bytes
     }
 
-    /// As it stands: no text that anybody chose.
+    /// Adds text without escaping, which must not contain anything that a client chose.
     pub fn push(&mut self, text: &'static str) {
         self.bytes.extend_from_slice(text.as_bytes());
     }
 
+    /// Adds a value as `Display` formats it.
     pub(super) fn show(&mut self, value: impl fmt::Display) {
         // Writing to memory does not fail.
         _ = write!(self.bytes, "{value}");
@@ -94,14 +100,15 @@ impl Line {
         self.bytes.truncate(end);
     }
 
-    /// In quotes, whatever the format.
+    /// Adds quotes around what `write` adds, in every format.
     pub fn quoted(&mut self, write: impl FnOnce(&mut Self)) {
         self.bytes.push(b'"');
         write(self);
         self.bytes.push(b'"');
     }
 
-    /// In quotes where JSON asks for them: `write` gives neither spaces nor quotes.
+    /// Adds quotes around what `write` adds if the format is JSON. `write` must add neither spaces nor
+    /// quotes.
     pub(super) fn bare(&mut self, write: impl FnOnce(&mut Self)) {
         match self.format {
             Format::Text | Format::Colours => write(self),
@@ -109,8 +116,8 @@ impl Line {
         }
     }
 
-    /// Within [`Line::quoted`]: at most `most` bytes, escaped as by [`escaped`], which leaves only
-    /// quotes and backslashes for either format to escape.
+    /// Adds at most `most` bytes, within [`Line::quoted`]. They are escaped by [`escaped`], which leaves
+    /// only quotes and backslashes to escape in either format.
     pub fn text(&mut self, bytes: &[u8], most: usize) {
         let start = &bytes[..bytes.len().min(most)];
         if is_plain(start) {
@@ -128,7 +135,7 @@ impl Line {
         }
     }
 
-    /// Within [`Line::quoted`]: at most `most` bytes of `text`, cut at a character. Invisible
+    /// Adds at most `most` bytes of `text`, cut at a character, within [`Line::quoted`]. Invisible
     /// characters become `\n` or `\u{202e}`; quotes and backslashes are escaped as either format
     /// needs it.
     pub fn string(&mut self, text: &str, most: usize) {
@@ -155,7 +162,7 @@ impl Line {
         }
     }
 
-    /// Two digits for each byte.
+    /// Adds two hexadecimal digits for each byte.
     pub fn hex(&mut self, bytes: &[u8]) {
         for byte in bytes {
             let digits = last_digits::<16, 2>((*byte).into());
@@ -164,7 +171,7 @@ impl Line {
     }
 }
 
-/// The last digits of a number, with zeros in front.
+/// Returns the last digits of a number, with leading zeros.
 pub(super) fn last_digits<const BASE: u64, const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
     let mut digits = [0; COUNT];
     for digit in digits.iter_mut().rev() {
@@ -174,7 +181,7 @@ pub(super) fn last_digits<const BASE: u64, const COUNT: usize>(mut number: u64) 
     digits
 }
 
-/// As `2026-11-22T12:00:00.000001Z`.
+/// Formats a time as `2026-11-22T12:00:00.000001Z`.
 fn rfc3339(time: SystemTime) -> [u8; 27] {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);

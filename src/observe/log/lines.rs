@@ -1,7 +1,7 @@
-//! Log lines on their way out: gathered in memory, written by a thread of its own in large pieces.
+//! The queue of log lines: collected in memory and written in large pieces by a thread of its own.
 //!
-//! Our own instead of tracing-appender: that allocates, wakes its thread and writes for each line.
-//! Traced under short requests: two futex calls, four of sched_yield and a write for each.
+//! It replaces tracing-appender, which allocates, wakes its thread and writes for each line. Traced
+//! under short requests, that was two calls of futex, four of sched_yield and one write for each.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Where lines are put; clones share the queue.
+/// The sender of lines; clones share the queue.
 #[derive(Clone)]
 pub(super) struct Lines(Arc<Queue>);
 
 struct Queue {
     waiting: Mutex<Waiting>,
-    /// Told when there is the first line to write, or nothing more will come.
-    news: Condvar,
+    /// Notified when there is the first line to write, when there are many, and at the end.
+    wake: Condvar,
     dropped: AtomicU64,
 }
 
@@ -34,12 +34,12 @@ pub struct Writer {
     written: mpsc::Receiver<()>,
 }
 
-/// What waits for a slow output; beyond it lines are dropped.
+/// Most bytes that wait for a slow output; further lines are dropped.
 const MOST: usize = 4 << 20;
-/// Lines gather for so long before they are written, unless there are many.
+/// How long lines are collected before they are written, unless there are many.
 const GATHER: Duration = Duration::from_millis(20);
 const MANY: usize = 64 << 10;
-/// How long a blocked output may hold up the end of the process.
+/// How long a blocked output may delay the exit of the process.
 const LAST: Duration = Duration::from_secs(1);
 
 impl Lines {
@@ -47,7 +47,7 @@ impl Lines {
     pub(super) fn to(mut output: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
         let lines = Self(Arc::new(Queue {
             waiting: Mutex::default(),
-            news: Condvar::new(),
+            wake: Condvar::new(),
             dropped: AtomicU64::new(0),
         }));
         let (done, written) = mpsc::channel();
@@ -56,7 +56,7 @@ impl Lines {
             .name("log".to_owned())
             .spawn(move || {
                 queue.write_all_to(&mut output);
-                // Nobody may be waiting any more.
+                // The receiver may be gone.
                 _ = done.send(());
             })?;
         let writer = Writer {
@@ -66,12 +66,12 @@ impl Lines {
         Ok((lines, writer))
     }
 
-    /// Adds a whole line, or drops and counts it where the output is blocked.
+    /// Adds a whole line, or drops and counts it if the queue is full.
     pub(super) fn put(&self, line: &[u8]) {
         self.0.put(line);
     }
 
-    /// Lines lost so far.
+    /// Returns the number of lines dropped so far.
     pub(super) fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
     }
@@ -93,7 +93,7 @@ impl Queue {
         waiting.bytes.extend_from_slice(line);
         drop(waiting);
         if first || many {
-            self.news.notify_one();
+            self.wake.notify_one();
         }
     }
 
@@ -103,17 +103,17 @@ impl Queue {
             let mut waiting = self.waiting();
             while waiting.bytes.is_empty() && !waiting.ended {
                 waiting = self
-                    .news
+                    .wake
                     .wait(waiting)
                     .unwrap_or_else(PoisonError::into_inner);
             }
             let gathering = |waiting: &mut Waiting| waiting.bytes.len() < MANY && !waiting.ended;
-            let gathered = self.news.wait_timeout_while(waiting, GATHER, gathering);
+            let gathered = self.wake.wait_timeout_while(waiting, GATHER, gathering);
             let mut waiting = gathered.unwrap_or_else(PoisonError::into_inner).0;
             std::mem::swap(&mut waiting.bytes, &mut piece);
             let ended = waiting.ended;
             drop(waiting);
-            // An output that fails has nobody to tell; the next piece tries again.
+            // There is nowhere to report an error of the log; the next piece tries again.
             _ = output.write_all(&piece).and_then(|()| output.flush());
             piece.clear();
             if ended {
@@ -126,12 +126,12 @@ impl Queue {
 impl Drop for Writer {
     fn drop(&mut self) {
         self.lines.0.waiting().ended = true;
-        self.lines.0.news.notify_one();
+        self.lines.0.wake.notify_one();
         _ = self.written.recv_timeout(LAST);
     }
 }
 
-/// tracing hands over each event as one whole line.
+/// tracing writes each event as one whole line.
 impl Write for Lines {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.0.put(line);
@@ -155,7 +155,7 @@ impl<'w> MakeWriter<'w> for Lines {
 mod tests {
     use super::*;
 
-    /// An output that can be looked at, and blocked by holding its lock.
+    /// An output that can be inspected, and blocked by holding its lock.
     #[derive(Clone, Default)]
     struct Output(Arc<Mutex<Vec<u8>>>);
 
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn a_blocked_output_loses_lines_and_holds_nobody() {
+    fn a_blocked_output_loses_lines_and_blocks_no_sender() {
         let output = Output::default();
         let (mut lines, writer) = Lines::to(output.clone()).unwrap();
         let blocked = output.0.lock().unwrap();

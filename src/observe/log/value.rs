@@ -1,4 +1,4 @@
-//! What the fields of a line say.
+//! The values of the fields of a line.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -8,8 +8,8 @@ use super::line::{Format, Line, last_digits};
 use crate::base::client::{RequestId, is_plain};
 use crate::base::text::dotted;
 
-/// What comes before the value of a field. Made by [`put!`], whole for each format: a line has
-/// twenty of them.
+/// The text before the value of a field. Made by [`put!`] as one constant for each format, because a
+/// line has twenty of them.
 #[derive(Clone, Copy)]
 pub struct Name {
     pub text: &'static str,
@@ -17,7 +17,7 @@ pub struct Name {
     pub json: &'static str,
 }
 
-/// Adds fields to a [`Line`], in their order; one whose value is none is left out.
+/// Adds fields to a [`Line`] in their order, without those whose value is `None`.
 macro_rules! put {
     ($line:expr, $($name:literal = $value:expr),+ $(,)?) => {{ $(
         $crate::observe::log::Value::put(
@@ -35,7 +35,7 @@ macro_rules! put {
 }
 pub(crate) use put;
 
-/// What a field says.
+/// The value of a field.
 pub trait Value: Sized {
     fn write(self, line: &mut Line);
 
@@ -63,7 +63,7 @@ impl<V: Value> Value for Option<V> {
     }
 }
 
-/// Our own words; what a client chose, and how much of it, is for [`Cut`].
+/// Text of the proxy. For text that a client chose, use [`Cut`], which limits its length.
 impl Value for &str {
     fn write(self, line: &mut Line) {
         match line.format {
@@ -77,7 +77,7 @@ impl Value for &str {
     }
 }
 
-/// What somebody else chose, of any length: at most so many bytes of it.
+/// Bytes of any length that a client or NDES chose, and how many of them are written at most.
 pub struct Cut<'a>(pub &'a [u8], pub usize);
 
 impl Value for Cut<'_> {
@@ -87,7 +87,7 @@ impl Value for Cut<'_> {
     }
 }
 
-/// A text that somebody else chose: at most so many bytes of it, cut at a character, with
+/// A text that a client or NDES chose: at most so many bytes of it, cut at a character, with
 /// invisible characters escaped. The format of the log escapes it once more, as every string.
 pub struct Text<'a>(pub &'a str, pub usize);
 
@@ -98,8 +98,8 @@ impl Value for Text<'_> {
     }
 }
 
-/// One of a closed list as its word, another one as it shows itself: nothing that could pass for
-/// another field, so that it stands without quotes in a line of text.
+/// A word of a closed list, or the `Display` of another value. Neither can be mistaken for another
+/// field, so a line of text has it without quotes.
 pub enum Bare<T> {
     Known(&'static str),
     Other(T),
@@ -138,7 +138,7 @@ impl Value for IpAddr {
     }
 }
 
-/// In milliseconds, to the microsecond.
+/// Milliseconds with a precision of a microsecond.
 impl Value for Duration {
     fn write(self, line: &mut Line) {
         let micros = u64::from(self.subsec_nanos() + 500) / 1_000;

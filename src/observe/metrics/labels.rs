@@ -1,19 +1,19 @@
-//! Label values that are not words of another module.
+//! Label values that no other module defines.
 
-/// What became of a connection that asked to be accepted.
+/// The result of accepting a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accepted {
+pub enum ConnectionResult {
     Served,
-    /// `connections` are open and none of them is idle.
+    /// `limits.connections` are open and none of them is idle.
     LimitReached,
     ClientLimitReached,
     /// An idle connection was closed to make room.
     IdleClosed,
-    /// No PROXY protocol header where one must be, or from an address that is not trusted.
+    /// The PROXY protocol header is missing, or from an address that is not trusted.
     BadProxyHeader,
 }
 
-impl Accepted {
+impl ConnectionResult {
     pub const ALL: [Self; 5] = [
         Self::Served,
         Self::LimitReached,
@@ -39,14 +39,14 @@ pub enum Handshake {
     Tls12,
     Tls13,
     UnknownName,
-    /// The client knows nothing above TLS 1.1.
+    /// The client offers no version above TLS 1.1.
     OldTls,
     /// TLS 1.2 or 1.3, but no suite, group or signature in common.
     NothingInCommon,
     /// The client does not trust the public certificate.
     CertificateRefused,
     TimedOut,
-    /// The client left, or spoke something else.
+    /// The client closed the connection, or sent something else than TLS.
     Failed,
 }
 
@@ -76,14 +76,14 @@ impl Handshake {
     }
 }
 
-/// Why the client did not get the whole answer.
+/// Why the client did not get the whole response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Incomplete {
-    /// It left, or did not read in time.
+    /// It closed the connection, or did not read in time.
     Client,
     Upstream,
     UpstreamLate,
-    /// Still in flight when the time of the shutdown was over.
+    /// Still in flight at the deadline of the shutdown.
     Shutdown,
 }
 
@@ -105,11 +105,11 @@ impl Incomplete {
     }
 }
 
-/// What became of a reload.
+/// The result of a reload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reload {
     Success,
-    /// All of the old stays.
+    /// The previous configuration stays in use.
     Failure,
 }
 

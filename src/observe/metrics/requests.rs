@@ -1,4 +1,4 @@
-//! Requests that have ended.
+//! Metrics of completed requests.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,21 +7,21 @@ use std::time::Duration;
 use http::StatusCode;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Registry};
 
-use super::known::Known;
+use super::resolved::ResolvedSeries;
 use super::series::{counters, histograms, opts, register};
 use crate::base::head::Method;
 use crate::scep::Operation;
 
-/// A request that has ended, as it is counted.
-pub struct Answered<'a> {
-    /// None where it reached no application.
+/// A completed request, as it is counted.
+pub struct CompletedRequest<'a> {
+    /// `None` if it reached no application.
     pub application: Option<&'a str>,
     pub operation: Option<Operation>,
     pub method: Method,
-    /// None where it ended before there was an answer.
+    /// `None` if it ended before there was a response.
     pub status: Option<StatusCode>,
     pub duration: Duration,
-    /// None where the head could not be read.
+    /// `None` if the head could not be read.
     pub uri_bytes: Option<usize>,
 }
 
@@ -29,17 +29,18 @@ pub(super) struct Requests {
     counts: IntCounterVec,
     durations: HistogramVec,
     uri_bytes: Histogram,
-    /// There may be a thousand, too many to go through one by one.
-    known: RwLock<HashMap<Box<str>, Arc<OfApplication>>>,
+    /// There may be a thousand applications, too many to compare one by one.
+    applications: RwLock<HashMap<Box<str>, Arc<ApplicationSeries>>>,
 }
 
 #[derive(Default)]
-struct OfApplication {
-    counts: Known<(Option<Operation>, Method, Status), IntCounter>,
-    durations: Known<Option<Operation>, Histogram>,
+struct ApplicationSeries {
+    counts: ResolvedSeries<(Option<Operation>, Method, Status), IntCounter>,
+    durations: ResolvedSeries<Option<Operation>, Histogram>,
 }
 
-/// NDES, or what stands before it, may answer any number; only those with a meaning are told apart.
+/// NDES, or a server in front of it, may send any status; only registered ones have a label value of
+/// their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     Known(StatusCode),
@@ -59,7 +60,7 @@ impl Requests {
             durations: histograms(
                 registry,
                 "request_duration_seconds",
-                "From the end of the request head to the end of the answer.",
+                "From the end of the request head to the end of the response.",
                 &["application", "operation"],
                 &[
                     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -76,14 +77,14 @@ impl Requests {
                         ]),
                 )?,
             )?,
-            known: RwLock::default(),
+            applications: RwLock::default(),
         })
     }
 
-    pub(super) fn count(&self, request: &Answered<'_>) {
+    pub(super) fn count(&self, request: &CompletedRequest<'_>) {
         let application = request.application.unwrap_or("none");
         let operation = request.operation.map_or("none", Operation::as_str);
-        let known = self.of(application);
+        let series = self.of(application);
         let key = (
             request.operation,
             request.method,
@@ -94,12 +95,12 @@ impl Requests {
             let labels = [application, operation, method.as_str(), status.as_str()];
             (key, self.counts.with_label_values(&labels))
         };
-        known.counts.find(|known| *known == key, count).inc();
+        series.counts.find(|known| *known == key, count).inc();
         let duration = || {
             let labels = [application, operation];
             (request.operation, self.durations.with_label_values(&labels))
         };
-        known
+        series
             .durations
             .find(|known| *known == request.operation, duration)
             .observe(request.duration.as_secs_f64());
@@ -108,14 +109,16 @@ impl Requests {
         }
     }
 
-    fn of(&self, application: &str) -> Arc<OfApplication> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.get(application) {
+    fn of(&self, application: &str) -> Arc<ApplicationSeries> {
+        let read = self.applications.read();
+        let read = read.unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = read.get(application) {
             return found.clone();
         }
-        drop(known);
-        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        known.entry(application.into()).or_default().clone()
+        drop(read);
+        let write = self.applications.write();
+        let mut write = write.unwrap_or_else(PoisonError::into_inner);
+        write.entry(application.into()).or_default().clone()
     }
 }
 

@@ -1,9 +1,9 @@
-//! What SCEP messages say, counted by application. Words come from closed lists: what a device
-//! makes up is `other`.
+//! Metrics of SCEP messages by application. Label values come from closed lists: whatever a device
+//! invents is counted as `other`.
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
 
-use super::known::Known;
+use super::resolved::ResolvedSeries;
 use super::series::{counters, histograms, opts, register};
 use crate::base::reason::Reason;
 
@@ -32,25 +32,25 @@ impl Scep {
             algorithms: counters(
                 r,
                 "scep_algorithms_total",
-                "Algorithms in SCEP messages of devices, by what they are for.",
+                "Algorithms in SCEP messages of devices, by purpose.",
                 &["application", "purpose", "algorithm"],
             )?,
             unreadable: counters(
                 r,
                 "scep_unreadable_total",
-                "SCEP messages that could not be read, and passed all the same.",
+                "SCEP messages that could not be read and were passed on.",
                 &["application", "message", "reason"],
             )?,
             answers: counters(
                 r,
                 "scep_answers_total",
-                "What became of each PKIOperation that the proxy did not refuse.",
+                "Results of the PKIOperations that the proxy did not refuse.",
                 &["application", "enrolment", "pki_status", "fail_info"],
             )?,
             enrolment: histograms(
                 r,
                 "scep_enrolment_seconds",
-                "From the first message to the certificate, where a device had to poll.",
+                "From the first message to the certificate, if a device had to poll.",
                 &["application"],
                 &[
                     1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 86400.0, 604800.0,
@@ -61,7 +61,7 @@ impl Scep {
                 IntGaugeVec::new(
                     opts(
                         "scep_ca_certificate_not_after_seconds",
-                        "Expiry of the certificates that NDES hands out, seconds since 1970.",
+                        "Expiry of the certificates that GetCACert returns, seconds since 1970.",
                     ),
                     &["application", "role"],
                 )?,
@@ -69,13 +69,13 @@ impl Scep {
             ra_changed: counters(
                 r,
                 "scep_ra_certificates_changed_total",
-                "How often NDES handed out other RA certificates than before.",
+                "How often GetCACert returned other RA certificates than before.",
                 &["application"],
             )?,
             anomalies: counters(
                 r,
                 "anomalies_total",
-                "What was not as it should be between a device and NDES, by reason.",
+                "Anomalies between a device and NDES, by reason.",
                 &["application", "reason"],
             )?,
         })
@@ -100,7 +100,7 @@ impl Scep {
 /// The series of one application.
 pub struct ScepMetrics {
     application: String,
-    /// Of transactions that were polled.
+    /// Times of the transactions that were polled.
     pub enrolment: Histogram,
     messages: Counters<2>,
     algorithms: Counters<2>,
@@ -112,7 +112,7 @@ pub struct ScepMetrics {
 }
 
 impl ScepMetrics {
-    /// Shows these at 0, so that rates and alerts see the first event too.
+    /// Shows this series at 0, so that rates and alerts include the first event.
     pub fn show_answer(&self, enrolment: &str, pki_status: &str, fail_info: &str) {
         let labels = [enrolment, pki_status, fail_info];
         self.answers.resolve(&self.application, labels);
@@ -143,12 +143,13 @@ impl ScepMetrics {
         self.answers.of_labels(&self.application, labels).inc();
     }
 
-    /// `not_after`: seconds since 1970; none where NDES hands out no certificate of this role.
+    /// Sets the expiry in seconds since 1970, or removes it if GetCACert returns no certificate of this
+    /// role.
     pub fn certificate(&self, role: &str, not_after: Option<i64>) {
         let labels = [&self.application[..], role];
         match not_after {
             Some(not_after) => self.not_after.with_label_values(&labels).set(not_after),
-            // An error means that there was none before either.
+            // An error means that it was not shown before either.
             None => _ = self.not_after.remove_label_values(&labels),
         }
     }
@@ -165,23 +166,23 @@ impl ScepMetrics {
     }
 }
 
-/// Counters of one application, by labels out of closed lists.
+/// Counters of one application, by labels from closed lists.
 struct Counters<const N: usize> {
     all: IntCounterVec,
-    known: Known<[&'static str; N], IntCounter>,
+    resolved: ResolvedSeries<[&'static str; N], IntCounter>,
 }
 
 impl<const N: usize> Counters<N> {
     fn of(all: &IntCounterVec) -> Self {
         Self {
             all: all.clone(),
-            known: Known::default(),
+            resolved: ResolvedSeries::default(),
         }
     }
 
     fn of_labels(&self, application: &str, labels: [&'static str; N]) -> &IntCounter {
         let resolve = || (labels, self.resolve(application, labels));
-        self.known.find(|known| *known == labels, resolve)
+        self.resolved.find(|known| *known == labels, resolve)
     }
 
     fn resolve(&self, application: &str, labels: [&str; N]) -> IntCounter {

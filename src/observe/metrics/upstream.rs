@@ -1,4 +1,4 @@
-//! How each NDES does as an upstream.
+//! Metrics of each NDES server as an upstream.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use prometheus::{
     Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry,
 };
 
-use super::known::Known;
+use super::resolved::ResolvedSeries;
 use super::series::{counters, gauges, histograms, opts, register};
 use crate::base::reason::Reason;
 use crate::scep::Operation;
@@ -30,7 +30,7 @@ impl Upstreams {
             response: histograms(
                 registry,
                 "upstream_response_seconds",
-                "From sending the request to the upstream to the head of its answer.",
+                "From sending the request to the upstream to the head of its response.",
                 &["application", "operation"],
                 &[
                     0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -40,7 +40,7 @@ impl Upstreams {
             errors: counters(
                 registry,
                 "upstream_errors_total",
-                "Attempts that an upstream did not answer, by kind.",
+                "Attempts without a response of an upstream, by kind.",
                 &["application", "kind"],
             )?,
             connections: counters(
@@ -54,7 +54,7 @@ impl Upstreams {
                 IntGaugeVec::new(
                     opts(
                         "upstream_healthy",
-                        "1 where NDES is well, 0 where it is ill; the reason is in the label.",
+                        "1 if NDES is healthy, 0 if it is unhealthy; the reason is in the label.",
                     ),
                     &["application", "reason"],
                 )?,
@@ -73,18 +73,18 @@ impl Upstreams {
             waiting: gauges(
                 registry,
                 "upstream_waiting",
-                "Requests that wait for their turn at an upstream.",
+                "Requests that wait in the queue of an upstream.",
             )?,
         })
     }
 
-    /// The series of one, resolved once.
+    /// Returns the series of one upstream, resolved once.
     pub(super) fn of(&self, application: &str) -> UpstreamMetrics {
         let connections = |source| self.connections.with_label_values(&[application, source]);
         UpstreamMetrics {
             application: application.to_owned(),
             response: self.response.clone(),
-            responses: Known::default(),
+            responses: ResolvedSeries::default(),
             errors: self.errors.clone(),
             certificate: self.certificate.clone(),
             opened: connections("opened"),
@@ -108,7 +108,7 @@ impl Upstreams {
         }
     }
 
-    /// Takes away the gauges of one that is gone.
+    /// Removes the gauges of an application that is no longer published.
     pub(super) fn forget(&self, application: &str) {
         for gauges in [
             &self.in_flight,
@@ -116,13 +116,13 @@ impl Upstreams {
             &self.waiting,
             &self.certificate,
         ] {
-            // An error says that it is gone already.
+            // An error means that it is removed already.
             _ = gauges.remove_label_values(&[application]);
         }
     }
 }
 
-/// How one upstream is: one series, whose label tells why.
+/// The health of one upstream: one series, whose label is the reason.
 pub struct HealthMetrics {
     application: String,
     healthy: IntGaugeVec,
@@ -142,7 +142,7 @@ impl HealthMetrics {
 
     pub fn hide(&self) {
         if let Some(before) = self.shown().take() {
-            // An error says that it is gone already.
+            // An error means that it is removed already.
             _ = self
                 .healthy
                 .remove_label_values(&[&self.application[..], before]);
@@ -154,7 +154,7 @@ impl HealthMetrics {
     }
 }
 
-/// How full one upstream is.
+/// The load of one upstream.
 pub struct QueueMetrics {
     pub in_flight: IntGauge,
     pub in_flight_max: IntGauge,
@@ -164,7 +164,7 @@ pub struct QueueMetrics {
 pub struct UpstreamMetrics {
     application: String,
     response: HistogramVec,
-    responses: Known<Option<Operation>, Histogram>,
+    responses: ResolvedSeries<Option<Operation>, Histogram>,
     errors: IntCounterVec,
     certificate: IntGaugeVec,
     pub opened: IntCounter,
@@ -183,7 +183,7 @@ impl UpstreamMetrics {
             .observe(after.as_secs_f64());
     }
 
-    /// `not_after`: seconds since 1970.
+    /// Sets the expiry of the certificate that the upstream presents, in seconds since 1970.
     pub fn certificate(&self, not_after: i64) {
         self.certificate
             .with_label_values(&[&self.application])

@@ -1,4 +1,4 @@
-//! The status page: one file, which asks `/status.json` for all that it shows.
+//! The status page: one file, which loads all that it shows from `/status.json`.
 
 use aws_lc_rs::rand;
 use bytes::Bytes;
@@ -9,11 +9,11 @@ use http_body_util::Full;
 use super::{text, typed};
 
 const PAGE: &str = include_str!("status.html");
-/// Stands in the page where its nonce belongs.
+/// Replaced by the nonce in the page.
 const NONCE: &str = "{nonce}";
 
-/// Its own style and script run, and nothing else: both bear a number that nobody else knows
-/// (CSP Level 3 §2.3.1).
+/// Returns the page. Only its own style and script run: both have a nonce, a random number that is
+/// new for each response (CSP Level 3 §2.3.1).
 pub(super) fn response() -> Response<Full<Bytes>> {
     let mut random = [0; 16];
     if rand::fill(&mut random).is_err() {

@@ -1,4 +1,4 @@
-//! All that the status page shows, as JSON. Times as in RFC 3339.
+//! The content of the status page as JSON. Times are in the format of RFC 3339.
 
 mod hour;
 
@@ -25,7 +25,7 @@ pub(super) struct Status {
     connections_open: i64,
     requests_in_flight: i64,
     applications: Vec<Application>,
-    /// Of the last hour and of all applications, the most frequent first.
+    /// Refusals of the last hour and of all applications, the most frequent first.
     refusals: Vec<Refusals>,
 }
 
@@ -40,12 +40,12 @@ struct Application {
     public_names: Vec<String>,
     paths: Vec<String>,
     operations: Vec<&'static str>,
-    /// As of `/upstreams`.
+    /// The same object as in `/upstreams`.
     ndes: Upstream,
-    /// Requests at NDES, and those that wait for their turn.
+    /// Requests at NDES, and those that wait in the queue.
     in_flight: usize,
     waiting: usize,
-    /// Whose end somebody has to see coming, the first to end first.
+    /// The certificates whose expiry an admin must not miss, the first to expire first.
     certificates: Vec<Certificate>,
     hour: Hour,
 }
@@ -64,13 +64,13 @@ struct Certificate {
 struct Refusals {
     reason: &'static str,
     count: u64,
-    /// What the client is told.
+    /// The sentence in the response to the client.
     meaning: &'static str,
     advice: &'static str,
 }
 
 impl Status {
-    /// `now` and `clock` are the same moment.
+    /// Returns the status at `now`; `clock` is the same moment.
     pub(super) fn of(admin: &Admin, now: Instant, clock: SystemTime) -> Self {
         let process = &admin.process;
         let generation = admin.current.load();

@@ -1,4 +1,4 @@
-//! The workers' threads, and what watches them.
+//! The threads of the workers, and the watchdog over them.
 
 use std::io;
 use std::thread::JoinHandle;
@@ -11,15 +11,15 @@ use crate::base::shutdown::Shutdown;
 use crate::edge::{Heartbeat, Worker};
 use crate::operate::systemd::Manager;
 
-/// Tells systemd that the process works, only while each of its workers does. In a shutdown they
-/// end one by one, within a time of its own.
+/// Resets systemd's watchdog, whose time is `time`, as long as each worker responds. In a shutdown
+/// workers stop one by one, within its own deadline, and the watchdog is always reset.
 pub(super) async fn watch(
     time: Duration,
     heartbeat: Heartbeat,
     shutdown: Shutdown,
     manager: Manager,
 ) {
-    // A quarter: one round to ask, one to hear, and as much again for a busy machine.
+    // A quarter: one round to ask, one to collect the responses, and as much again for a busy machine.
     let mut rounds = tokio::time::interval(time / 4);
     loop {
         rounds.tick().await;
@@ -31,7 +31,7 @@ pub(super) async fn watch(
     }
 }
 
-/// A worker's thread. Its result: connections that were cut.
+/// Starts the thread of a worker, which returns the number of connections that were cut.
 pub(super) fn start(worker: Worker) -> io::Result<JoinHandle<io::Result<usize>>> {
     let name = format!("worker-{}", worker.index);
     let runtime = runtime::Builder::new_current_thread()
@@ -39,12 +39,13 @@ pub(super) fn start(worker: Worker) -> io::Result<JoinHandle<io::Result<usize>>>
         .build()?;
     std::thread::Builder::new().name(name).spawn(move || {
         let cut = runtime.block_on(worker.run());
-        // What was cut ends here, and leaves its records.
+        // Drops the connections that were cut, which write their records.
         drop(runtime);
         cut
     })
 }
 
+/// Waits for a worker and returns the number of connections that were cut.
 pub(super) fn join(worker: JoinHandle<io::Result<usize>>) -> usize {
     match worker.join() {
         Ok(Ok(cut)) => cut,

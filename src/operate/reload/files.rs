@@ -1,4 +1,4 @@
-//! The files that a configuration consists of, and whether they are what they were.
+//! The files of a configuration, and whether they have changed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -14,12 +14,12 @@ pub(super) struct Files(Vec<File>);
 struct File {
     path: PathBuf,
     stamp: Option<Stamp>,
-    /// None where it cannot be read.
+    /// `None` if it cannot be read.
     digest: Option<[u8; 32]>,
 }
 
-/// What tells one content of a path from another without reading it: of the file that all links
-/// lead to. A rename, a swapped link and a write each change some of it.
+/// Metadata that changes with the content of a path, so that the content need not be read. It is that
+/// of the file that all links lead to. A rename, a swapped link and a write each change some of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -31,7 +31,7 @@ struct Stamp {
 }
 
 impl Stamp {
-    /// None where there is no such file, or it may not be read.
+    /// Returns `None` if there is no such file, or its metadata may not be read.
     fn of(path: &Path) -> Option<Self> {
         let metadata = fs::metadata(path).ok()?;
         Some(Self {
@@ -56,7 +56,7 @@ impl File {
     }
 }
 
-/// More than any of these files may be: a larger one is refused when it is read.
+/// Most bytes of a file. A larger one is refused when it is read.
 const MOST: u64 = 1 << 20;
 
 fn digest(path: &Path) -> Option<[u8; 32]> {
@@ -64,19 +64,19 @@ fn digest(path: &Path) -> Option<[u8; 32]> {
     if !metadata.is_file() || metadata.len() > MOST {
         return None;
     }
-    // Keys are among them.
+    // The file may be a private key.
     Some(sha256(&Zeroizing::new(fs::read(path).ok()?)))
 }
 
 impl Files {
-    /// The configuration and all that it names.
+    /// Returns the configuration file and all files that it names.
     pub(super) fn of(config: &Config) -> Self {
         let mut files = Self(Vec::new());
         files.follow(config);
         files
     }
 
-    /// From now on the files of `config`. Those that are known already keep what is known of them.
+    /// Watches the files of `config` from now on. Files that were watched before keep their state.
     pub(super) fn follow(&mut self, config: &Config) {
         let mut known = std::mem::take(&mut self.0);
         let mut add = |path: &PathBuf| {
@@ -100,8 +100,8 @@ impl Files {
         }
     }
 
-    /// Whether one of them has been touched since the last look.
-    pub(super) fn look(&mut self) -> bool {
+    /// Whether the metadata of a file has changed since the last call.
+    pub(super) fn are_touched(&mut self) -> bool {
         let mut touched = false;
         for file in &mut self.0 {
             let now = Stamp::of(&file.path);
@@ -111,8 +111,8 @@ impl Files {
         touched
     }
 
-    /// Whether one of them has another content than the last time it was read.
-    pub(super) fn read(&mut self) -> bool {
+    /// Whether the content of a file has changed since the last call.
+    pub(super) fn are_changed(&mut self) -> bool {
         let mut changed = false;
         for file in &mut self.0 {
             let now = digest(&file.path);
@@ -134,31 +134,34 @@ mod tests {
     }
 
     #[test]
-    fn a_rename_a_write_and_a_touch() {
+    fn a_rename_a_write_and_a_removal_are_changes() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("scep.pem");
         let mut files = watched(&path);
-        assert!(!files.look() && !files.read(), "absent is a state too");
+        assert!(
+            !files.are_touched() && !files.are_changed(),
+            "absent is a state too"
+        );
         fs::write(&path, "one").unwrap();
-        assert!(files.look() && files.read());
-        assert!(!files.look() && !files.read());
-        // As long as before, so that only the times and the inode tell.
+        assert!(files.are_touched() && files.are_changed());
+        assert!(!files.are_touched() && !files.are_changed());
+        // As long as before, so that only the times and the inode differ.
         let new = directory.path().join("new");
         fs::write(&new, "two").unwrap();
         fs::rename(&new, &path).unwrap();
-        assert!(files.look() && files.read());
+        assert!(files.are_touched() && files.are_changed());
         fs::write(&new, "two").unwrap();
         fs::rename(&new, &path).unwrap();
-        assert!(files.look(), "another file");
-        assert!(!files.read(), "the same content");
+        assert!(files.are_touched(), "another file");
+        assert!(!files.are_changed(), "the same content");
         fs::write(&path, "longer").unwrap();
-        assert!(files.look() && files.read());
+        assert!(files.are_touched() && files.are_changed());
         fs::remove_file(&path).unwrap();
-        assert!(files.look() && files.read());
+        assert!(files.are_touched() && files.are_changed());
     }
 
     #[test]
-    fn the_swapped_link_of_kubernetes() {
+    fn a_link_that_kubernetes_swaps_is_a_change() {
         let directory = tempfile::tempdir().unwrap();
         let at = |name: &str| directory.path().join(name);
         for (version, content) in [("..1", "one"), ("..2", "two")] {
@@ -168,9 +171,9 @@ mod tests {
         symlink("..1", at("..data")).unwrap();
         symlink("..data/tls.crt", at("tls.crt")).unwrap();
         let mut files = watched(&at("tls.crt"));
-        assert!(!files.look());
+        assert!(!files.are_touched());
         symlink("..2", at("..data_tmp")).unwrap();
         fs::rename(at("..data_tmp"), at("..data")).unwrap();
-        assert!(files.look() && files.read());
+        assert!(files.are_touched() && files.are_changed());
     }
 }

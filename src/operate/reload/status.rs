@@ -1,7 +1,8 @@
-//! What became of the last reload, for whoever asks the admin listener or systemd.
+//! The result of the last reload, for the admin listener and systemd.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+/// The result of the last reload.
 #[derive(Default)]
 pub struct Status(Mutex<State>);
 
@@ -27,12 +28,12 @@ impl Status {
         self.state().refused = Some(reason.to_owned());
     }
 
-    /// The files on disk are not those in use: they were refused.
+    /// Whether the files on disk were refused, so that others are in use.
     pub fn is_refused(&self) -> bool {
         self.state().refused.is_some()
     }
 
-    /// One line: what of the files on disk is in use.
+    /// Returns one line that says which of the files on disk are in use.
     pub fn line(&self) -> String {
         let State { refused, pending } = &*self.state();
         match (refused, &pending[..]) {

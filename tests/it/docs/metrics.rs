@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ndes_proxy::base::head::Method;
 use ndes_proxy::base::reason::Reason;
-use ndes_proxy::observe::metrics::{Accepted, Answered, Handshake, Incomplete, Metrics, Reload};
+use ndes_proxy::observe::metrics::{
+    CompletedRequest, ConnectionResult, Handshake, Incomplete, Metrics, Reload,
+};
 use ndes_proxy::scep::{
     Cipher, Digest, FailInfo, MessageType, Operation, PkiStatus, Role, Signature, Unreadable,
 };
@@ -49,7 +51,7 @@ fn label_values() {
         of(
             "connections_total",
             "src/observe/metrics/labels.rs",
-            "impl Accepted {",
+            "impl ConnectionResult {",
         ),
         of(
             "tls_handshakes_total",
@@ -148,10 +150,10 @@ fn label_rows() -> Vec<Vec<String>> {
 /// Every series at least once.
 fn touched() -> Metrics {
     let metrics = Metrics::new().unwrap();
-    metrics.connection(Accepted::Served);
+    metrics.connection(ConnectionResult::Served);
     metrics.handshake(Handshake::Tls13);
     metrics.incomplete(Incomplete::Client);
-    metrics.request(&Answered {
+    metrics.request(&CompletedRequest {
         application: None,
         operation: None,
         method: Method::Get,

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 
 use ndes_proxy::config::Config;
 use ndes_proxy::observe::log::Log;
-use ndes_proxy::operate::app::{self, Ending};
+use ndes_proxy::operate::app::{self, StopCause};
 use ndes_proxy::operate::systemd::Systemd;
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -62,7 +62,7 @@ impl Proxy {
             // A dropped sender means stop, too.
             let stopped = async {
                 _ = stopped.await;
-                Ending::Stop
+                StopCause::Signal
             };
             runtime.block_on(async { bound.run(stopped).await })
         });
