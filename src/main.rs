@@ -30,7 +30,7 @@ struct Cli {
 enum Command {
     /// Serve until SIGTERM or SIGINT
     Run(File),
-    /// Check the configuration without opening a socket: what would be published, errors and warnings
+    /// Check the configuration and list what would be published, without opening a socket
     Check(File),
     /// Try it: a proxy before a simulated NDES, on loopback addresses, with throw-away certificates
     Demo(demo::Arguments),
@@ -46,9 +46,9 @@ enum Command {
     },
     /// Write a configuration for the applications that Web Application Proxy publishes
     ///
-    /// FILE is the output of `Get-WebApplicationProxyApplication | ConvertTo-Json` on the WAP server.
-    /// The configuration goes to standard output, warnings about what is lost or left out also to
-    /// standard error.
+    /// FILE is the output of `Get-WebApplicationProxyApplication | ConvertTo-Json` on the WAP
+    /// server. The configuration goes to standard output, warnings about what is lost or left out
+    /// also to standard error.
     ImportWap {
         #[arg(value_name = "FILE")]
         file: PathBuf,
@@ -176,7 +176,8 @@ fn demo(arguments: demo::Arguments) -> ExitCode {
         let guide = demo.guide(bound.https[0], bound.admin);
         match output::write(format_args!("{guide}\n"))? {
             Output::Written => Ok(()),
-            // Without its guide nobody can try the demo, and its log would go the same way.
+            // The demo cannot be tried without its guide, and its log would be lost in the same
+            // pipe.
             Output::Unread => Err(ExitCode::SUCCESS),
         }
     })

@@ -243,8 +243,8 @@ fn joined<T: ToString>(items: &[T]) -> String {
         .join(", ")
 }
 
-/// Raises the soft limit of open files to what the system allows, because many systems start a service
-/// with 1024.
+/// Raises the soft limit of open files to what the system allows, because many systems start a
+/// service with 1024.
 pub fn raise_open_file_limit() {
     let limit = getrlimit(Resource::Nofile);
     let raised = rustix::process::Rlimit {

@@ -1,4 +1,5 @@
-//! `ndes-proxy explain`: prints rows of the table of reasons, as compilers do for their error codes.
+//! `ndes-proxy explain`: prints rows of the table of reasons, as compilers do for their error
+//! codes.
 
 use std::fmt::{self, Display, Formatter};
 

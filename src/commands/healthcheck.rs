@@ -1,5 +1,5 @@
-//! `ndes-proxy healthcheck`: requests `/readyz`. A container engine runs it inside the image, which has
-//! neither a shell nor curl.
+//! `ndes-proxy healthcheck`: requests `/readyz`. A container engine runs it inside the image, which
+//! has neither a shell nor curl.
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};

@@ -1,13 +1,13 @@
 //! What the commands write to standard output and standard error.
 //!
 //! The standard library's `print!` panics if standard output cannot be written, which Rust programs
-//! notice at once when they are read by `head`: the runtime ignores SIGPIPE, so that a closed pipe is
-//! an error (EPIPE) instead of a signal. As in ripgrep, a reader that has closed the pipe has read
-//! enough: the rest of the output is discarded without a message, and the exit code is that of the
-//! command's result, the same as if everything had been read. (coreutils write no message either,
-//! but die of the signal, which would hide the result of `check` and `doctor`.) Every other error,
-//! such as a full disk, is reported on standard error with exit code 1, because the output is
-//! incomplete and nobody has asked for that.
+//! notice as soon as `head` reads their output: the runtime ignores SIGPIPE, so that a closed pipe
+//! is an error (EPIPE) instead of a signal. As in ripgrep, a reader that has closed the pipe has
+//! read enough: the rest of the output is discarded without a message, and the exit code is that of
+//! the command's result, the same as if everything had been read. (coreutils write no message
+//! either, but die of the signal, which would hide the result of `check` and `doctor`.) Every other
+//! error, such as a full disk, is reported on standard error with exit code 1, because the output
+//! is incomplete although the reader wants all of it.
 
 use std::fmt::Display;
 use std::io::{self, ErrorKind, Write};
@@ -16,7 +16,7 @@ use std::process::ExitCode;
 /// Exit code of a command whose output could not be written.
 const CANNOT_WRITE: u8 = 1;
 
-/// What has become of the output.
+/// Whether the output was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
     Written,
@@ -55,8 +55,8 @@ pub fn fail(error: impl Display, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
-/// Writes `text` to standard error. An error of that has no other place to be reported, and the exit
-/// code still says what the command found.
+/// Writes `text` to standard error. An error of that cannot be reported anywhere, and the exit code
+/// is still that of the result.
 pub fn report(text: impl Display) {
     _ = write_to(&mut io::stderr().lock(), text);
 }

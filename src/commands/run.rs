@@ -23,7 +23,7 @@ pub const EX_CONFIG: u8 = 78;
 
 /// Serves what the configuration in `file` publishes, until a signal.
 pub fn run(file: &Path) -> ExitCode {
-    // First of all: it takes what it uses out of the environment.
+    // Before there are threads, because this removes variables from the environment.
     let systemd = match Systemd::from_env() {
         Ok(systemd) => systemd,
         Err(error) => return fail(format!("what systemd passes cannot be used: {error}"), 1),
@@ -34,8 +34,8 @@ pub fn run(file: &Path) -> ExitCode {
     }
 }
 
-/// Serves until a signal. Calls `announce` with the bound proxy before it serves; if that returns an
-/// exit code, the proxy does not serve.
+/// Serves until a signal. Calls `announce` with the bound proxy before it serves; if that returns
+/// an exit code, the proxy does not serve.
 pub fn serve(
     config: &Config,
     mut warnings: Problems,

@@ -15,8 +15,8 @@ pub const MINUTES: usize = 60;
 /// One value for each minute of the last hour.
 pub struct Hour<T> {
     started: Instant,
-    /// Minutes, counted from the start, and their values. Minute `n` is at index `n % MINUTES`, where
-    /// it replaces the one of an hour before.
+    /// Minutes, counted from the start, and their values. Minute `n` is at index `n % MINUTES`,
+    /// where it replaces the one of an hour before.
     ring: Mutex<Vec<(u64, T)>>,
 }
 

@@ -1,5 +1,5 @@
-//! The log: lines on standard output. Requests never wait for it: lines that do not fit into its queue
-//! are dropped and counted.
+//! The log: lines on standard output. Requests never wait for it: lines that do not fit into its
+//! queue are dropped and counted.
 
 mod line;
 mod lines;
@@ -19,9 +19,9 @@ pub use value::{Bare, Cut, Name, Text, Value};
 
 /// The log of requests. Clones share it; the default writes nothing (tests, `check`).
 ///
-/// Everything else is logged with tracing, which is good for rare events. Each request writes a line
-/// of twenty fields, an enrolment another one, and with tracing a line took three to four times as
-/// many instructions.
+/// Everything else is logged with tracing, which is good for rare events. Each request writes a
+/// line of twenty fields, an enrolment another one, and with tracing a line took three to four
+/// times as many instructions.
 #[derive(Clone, Default)]
 pub struct Log(Option<Open>);
 

@@ -133,8 +133,8 @@ impl Metrics {
             upstreams: Upstreams::new(r)?,
             registry,
         };
-        // For Prometheus, a counter that appears at 1 has not increased. Those whose labels are known
-        // are therefore present from the start.
+        // For Prometheus, a counter that appears at 1 has not increased. Those whose labels are
+        // known are therefore present from the start.
         for result in ConnectionResult::ALL {
             metrics.connections.with_label_values(&[result.as_str()]);
         }

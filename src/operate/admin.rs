@@ -1,6 +1,6 @@
 //! The admin listener: metrics and health over plain HTTP, for Prometheus and orchestrators, and a
-//! status page for people. It runs on a thread of its own, so that no load on the public side starves
-//! it.
+//! status page for people. It runs on a thread of its own, so that no load on the public side
+//! starves it.
 
 mod page;
 mod status;

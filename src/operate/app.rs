@@ -1,4 +1,4 @@
-//! The application: builds all parts, binds all sockets, and only then serves.
+//! The proxy as a whole: builds all parts, binds all sockets, and only then serves.
 
 mod threads;
 
@@ -62,12 +62,13 @@ pub enum StopCause {
     HandedOver,
 }
 
-/// A proxy that is bound but does not serve yet. Its addresses have the real ports, also for port 0.
+/// A proxy that is bound but does not serve yet. Its addresses have the real ports, also for port
+/// 0.
 pub struct Bound {
     pub https: Vec<SocketAddr>,
     pub admin: SocketAddr,
     pub warnings: Problems,
-    /// Asks for a reload, as SIGHUP does.
+    /// Requests a reload, as SIGHUP does.
     pub reload: reload::Request,
     reloader: Reloader,
     manager: Manager,
@@ -82,8 +83,8 @@ pub struct Bound {
     inboxes: Vec<UnboundedReceiver<Dispatched>>,
 }
 
-/// Builds the proxy of the files that the configuration names, and binds those of its addresses that
-/// systemd has not bound. `log` receives the lines of requests.
+/// Builds the proxy of the files that the configuration names, and binds those of its addresses
+/// that systemd has not bound. `log` receives the lines of requests.
 ///
 /// # Errors
 /// Returns why the proxy cannot start.

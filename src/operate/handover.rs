@@ -1,6 +1,6 @@
 //! Hand-over on SIGUSR2: starts the program again, perhaps in a new version, and passes it the
-//! listening sockets. Once the new process serves, this one drains and exits. If the new process does
-//! not get that far, this one continues to serve.
+//! listening sockets. Once the new process serves, this one drains and exits. If the new process
+//! does not get that far, this one continues to serve.
 
 use std::env;
 use std::io;
@@ -51,8 +51,8 @@ impl Handover {
         })
     }
 
-    /// Starts the new process. Returns true once it serves, and false if it does not take over. After
-    /// true, this process must shut down.
+    /// Starts the new process. Returns true once it serves, and false if it does not take over.
+    /// After true, this process must shut down.
     pub async fn start(&self) -> bool {
         match self.try_start().await {
             Ok(pid) => {
@@ -61,7 +61,7 @@ impl Handover {
                 true
             }
             Err(failed) => {
-                error!("the new process does not take over, this one goes on: {failed}");
+                error!("the new process does not take over, this one keeps serving: {failed}");
                 false
             }
         }

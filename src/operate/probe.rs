@@ -1,4 +1,4 @@
-//! Probes each NDES server: it requests what a device requests first, and checks the expiry
+//! Probes each NDES server: it sends the requests that a device sends first, and checks the expiry
 //! of its certificates, which would otherwise be noticed too late.
 
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 //! Either a new generation replaces the running one, or everything stays as it is.
 //!
 //! Changes are found by reading the metadata of each path, through all its links, and then by
-//! comparing contents. A watch on directories (inotify) would notice a change sooner, but not on NFS,
-//! SMB and some overlays, and it would have to follow every link of the path: Kubernetes swaps a
-//! directory three links up.
+//! comparing contents. A watch on directories (inotify) would notice a change sooner, but not on
+//! NFS, SMB and some overlays, and it would have to follow every link of the path: Kubernetes swaps
+//! a directory three links up.
 
 mod files;
 mod status;
@@ -204,7 +204,8 @@ impl Reloader {
             .collect::<Vec<_>>()
             .join(" | ");
         self.process.metrics.reload_last_successful.set(0);
-        // A signal always gets a result in the log; files that fail again for the same reason do not.
+        // A signal always gets a result in the log; files that fail again for the same reason do
+        // not.
         if cause == Cause::Signal || self.refused.as_ref() != Some(&reason) {
             error!("reload refused, all stays as it was: {reason}");
         }

@@ -2,11 +2,11 @@
 //! (sd_notify(3)) and the watchdog (sd_watchdog_enabled(3)). Under another supervisor none of it is
 //! in the environment, and this module does nothing.
 //!
-//! The listenfd crate takes the sockets. The notifications are our own: sd-notify 0.5 opens a socket
-//! for each notification, which may block without limit if the manager is busy, and takes
+//! The listenfd crate takes the sockets. The notifications are our own: sd-notify 0.5 opens a
+//! socket for each notification, which may block without limit if the manager is busy, and takes
 //! `@name`, an abstract socket, for a path. A stalled manager must not stop the heartbeat of a
-//! process that serves, and after a hand-over nothing may be sent any more. Apart from sending,
-//! the crate would only format five assignments.
+//! process that serves, and after a hand-over nothing may be sent any more. Apart from sending, the
+//! crate would only format five assignments.
 
 use std::env;
 use std::ffi::OsString;

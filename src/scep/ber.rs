@@ -7,9 +7,9 @@
 //!
 //! - `der` 0.8 with feature `ber` refuses the one whose lengths are not minimal;
 //! - `bcder` 0.7 in `Mode::Ber` reads all, but skips a value with a stack on the heap that grows as
-//! deep as the sender nests (100 000 levels are accepted), refuses the whole message for a fault
-//! anywhere inside an embedded certificate, distinguishes truncated from malformed only in text,
-//! and has 9000 lines and `smallvec` instead of 200 lines.
+//!   deep as the sender nests (100 000 levels are accepted), refuses the whole message for a fault
+//!   anywhere inside an embedded certificate, distinguishes truncated from malformed only in text,
+//!   and has 9000 lines and `smallvec` instead of 200 lines.
 //!
 //! Limits: every byte is read once (except by [`Reader::raw`], which is not used inside itself);
 //! memory is allocated only to join a split string, once and no more than its length; values are

@@ -1,10 +1,10 @@
 //! The message of a GET PKIOperation.
 //!
 //! Percent-decoding and base64 are our own. The text may mix both alphabets, may have line ends
-//! anywhere, and may lack its padding. base64 and base64-simd decode one alphabet without line ends,
-//! so they would need further passes over the text; data-encoding can translate the second alphabet
-//! and ignore line ends, but requires the padding or forbids it. The cost matters: on a GET with
-//! 60 KB, SHA-256 and base64 are already a quarter of the request (benches/README.md). The
+//! anywhere, and may lack its padding. base64 and base64-simd decode one alphabet without line
+//! ends, so they would need further passes over the text; data-encoding can translate the second
+//! alphabet and ignore line ends, but requires the padding or forbids it. The cost matters: on a
+//! GET with 60 KB, SHA-256 and base64 are already a quarter of the request (benches/README.md). The
 //! percent-encoding crate leaves a malformed escape as it is, but here it must be refused.
 
 use std::borrow::Cow;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Counts of durations by class. There are four classes between each power of two of milliseconds and
-/// the next, so a quantile is within a quarter of the true value.
+/// Counts of durations by class. There are four classes between each power of two of milliseconds
+/// and the next, so a quantile is within a quarter of the true value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Latency([u32; CLASSES]);
 

@@ -107,8 +107,8 @@ impl Line {
         self.bytes.push(b'"');
     }
 
-    /// Adds quotes around what `write` adds if the format is JSON. `write` must add neither spaces nor
-    /// quotes.
+    /// Adds quotes around what `write` adds if the format is JSON. `write` must add neither spaces
+    /// nor quotes.
     pub(super) fn bare(&mut self, write: impl FnOnce(&mut Self)) {
         match self.format {
             Format::Text | Format::Colours => write(self),
@@ -116,8 +116,8 @@ impl Line {
         }
     }
 
-    /// Adds at most `most` bytes, within [`Line::quoted`]. They are escaped by [`escaped`], which leaves
-    /// only quotes and backslashes to escape in either format.
+    /// Adds at most `most` bytes, within [`Line::quoted`]. They are escaped by [`escaped`], which
+    /// leaves only quotes and backslashes to escape in either format.
     pub fn text(&mut self, bytes: &[u8], most: usize) {
         let start = &bytes[..bytes.len().min(most)];
         if is_plain(start) {

@@ -28,7 +28,7 @@ struct Waiting {
     ended: bool,
 }
 
-/// The writing thread; dropping this writes what is still queued.
+/// The writing thread; dropping this writes the queued lines.
 pub struct Writer {
     lines: Lines,
     written: mpsc::Receiver<()>,

@@ -8,8 +8,8 @@ use super::line::{Format, Line, last_digits};
 use crate::base::client::{RequestId, is_plain};
 use crate::base::text::dotted;
 
-/// The text before the value of a field. Made by [`put!`] as one constant for each format, because a
-/// line has twenty of them.
+/// The text before the value of a field. Made by [`put!`] as one constant for each format, because
+/// a line has twenty of them.
 #[derive(Clone, Copy)]
 pub struct Name {
     pub text: &'static str,

@@ -39,8 +39,8 @@ struct ApplicationSeries {
     durations: ResolvedSeries<Option<Operation>, Histogram>,
 }
 
-/// NDES, or a server in front of it, may send any status; only registered ones have a label value of
-/// their own.
+/// NDES, or a server in front of it, may send any status; only registered ones have a label value
+/// of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Status {
     Known(StatusCode),

@@ -1,5 +1,5 @@
-//! Metrics of SCEP messages by application. Label values come from closed lists: whatever a device
-//! invents is counted as `other`.
+//! Metrics of SCEP messages by application. Label values come from closed lists: any value
+//! that a device invents is counted as `other`.
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGaugeVec, Registry};
 
@@ -143,8 +143,8 @@ impl ScepMetrics {
         self.answers.of_labels(&self.application, labels).inc();
     }
 
-    /// Sets the expiry in seconds since 1970, or removes it if GetCACert returns no certificate of this
-    /// role.
+    /// Sets the expiry in seconds since 1970, or removes it if GetCACert returns no certificate of
+    /// this role.
     pub fn certificate(&self, role: &str, not_after: Option<i64>) {
         let labels = [&self.application[..], role];
         match not_after {

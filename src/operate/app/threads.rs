@@ -19,7 +19,8 @@ pub(super) async fn watch(
     shutdown: Shutdown,
     manager: Manager,
 ) {
-    // A quarter: one round to ask, one to collect the responses, and as much again for a busy machine.
+    // A quarter: one round to ask, one to collect the responses, and as much again for a busy
+    // machine.
     let mut rounds = tokio::time::interval(time / 4);
     loop {
         rounds.tick().await;

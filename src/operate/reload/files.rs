@@ -18,8 +18,9 @@ struct File {
     digest: Option<[u8; 32]>,
 }
 
-/// Metadata that changes with the content of a path, so that the content need not be read. It is that
-/// of the file that all links lead to. A rename, a swapped link and a write each change some of it.
+/// Metadata that changes with the content of a path, so that the content need not be read. It is
+/// that of the file that all links lead to. A rename, a swapped link and a write each change some
+/// of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,

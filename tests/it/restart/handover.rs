@@ -109,7 +109,7 @@ fn a_successor_that_does_not_start_changes_nothing() {
     let file = holder.files.path().join("ndes-proxy.toml");
     std::fs::write(file, "not a configuration").unwrap();
     binary.signal(Signal::USR2);
-    let failed = "the new process does not take over, this one goes on";
+    let failed = "the new process does not take over, this one keeps serving";
     eventually("the log line", || !binary.messages(failed).is_empty());
     assert!(binary.messages(failed)[0].contains("78"), "the exit code");
     assert_eq!(kept.get(MSCEP).field("connection"), None);
