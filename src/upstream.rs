@@ -179,7 +179,7 @@ impl Client {
         let idle = self.pool.of(request.worker);
         let mut started = Instant::now();
         let pooled = match &idle {
-            // A request that a dead connection swallowed is sent again on a new one.
+            // A request that failed on a closed connection is sent again on a new one.
             Some(idle) if request.retries == 0 => idle.take(started),
             _ => None,
         };

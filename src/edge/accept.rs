@@ -189,7 +189,7 @@ async fn serve(worker: usize, edge: Edge, connection: NewConnection) {
     let ready = tokio::select! {
         // Boxed, so that its memory is freed once it is done.
         ready = Box::pin(establish(worker, edge, tcp, from, &mut permit)) => ready,
-        // The client has sent no request yet, and is not worth a longer wait.
+        // No request has arrived on this connection, so the shutdown does not wait for it.
         () = shutdown.grace_period_over() => return,
     };
     match ready {

@@ -94,7 +94,7 @@ const STALE: Duration = Duration::from_secs(10 * 60);
 /// Returns whether NDES itself fails for `reason`, so that no device gets further whatever it
 /// sends. Reasons that one device can cause with its own request are not among them.
 pub fn is_of_server(reason: Reason) -> bool {
-    // No attempt to reach it succeeded.
+    // An attempt to reach NDES that gave no valid response.
     reason.row().kind.is_some()
         || matches!(
             reason,
@@ -190,7 +190,7 @@ impl Health {
         }
         self.change(state, |state| {
             state.traffic(operation).observe(found, TRAFFIC);
-            // One failed device is no evidence yet, least of all that NDES is healthy.
+            // One failed device proves nothing, so an unknown health stays unknown.
             !failed || state.unhealthy().is_some()
         });
     }
@@ -447,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn every_reason_that_makes_ndes_unhealthy_is_critical() {
+    fn every_reason_of_the_server_is_critical() {
         let of_server = Reason::ALL.iter().filter(|reason| is_of_server(**reason));
         for reason in of_server {
             assert_eq!(reason.severity(), Severity::Critical, "{reason}");

@@ -66,7 +66,8 @@ pub trait RequestBody {
 }
 
 impl Exchange {
-    /// Called when a request has begun: after a reload the new rules apply to it.
+    /// Switches to the current generation if a reload has replaced this one. Called before each
+    /// request.
     pub fn renew(&mut self) {
         if !self.generation.is_replaced() {
             return;
@@ -95,7 +96,7 @@ impl Exchange {
         head: Head,
         body: &mut B,
     ) -> Response<Body> {
-        // A load balancer probes often, and leaves no line in the log.
+        // Probes of a load balancer are frequent, and are neither counted nor logged.
         if self.is_probe(&head) {
             return Response::new(Body::own(Bytes::from_static(b"ready\n")));
         }
@@ -145,7 +146,7 @@ impl Exchange {
         }
     }
 
-    /// The one place in which a request that does not reach NDES is charged and answered.
+    /// Rejects a request before it is sent to NDES: charges the client and builds the response.
     fn reject(&self, record: Box<Record>, rejection: Rejection) -> Response<Body> {
         finish(record, Err(self.charge(rejection)))
     }
@@ -213,7 +214,8 @@ impl Exchange {
         self.process.rates.forwarded()?;
         insight.passed_checks();
 
-        // 6. A permit: NDES takes some hundreds of requests at a time, of clients that still wait.
+        // 6. A permit: NDES processes a few hundred requests at a time, so the others wait. A client
+        // that leaves gives up its place in the queue.
         let permit = match upstream.queue.enter(self.peer.key) {
             Admission::Granted(permit) => {
                 record.waited = Some(Duration::ZERO);
@@ -270,7 +272,8 @@ impl Exchange {
 }
 
 impl Call {
-    /// 7. To NDES, and its response back. Does not need the client any more.
+    /// Step 7: sends the request to NDES and returns the response. Needs no client, so that an enrolment
+    /// goes on after its client has left.
     async fn answer(self, head: Arc<Head>, mut record: Box<Record>) -> Response<Body> {
         let upstream = self.upstream;
         let answer = upstream.stack.clone().oneshot(self.request).await;

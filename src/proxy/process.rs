@@ -78,7 +78,7 @@ impl Process {
         }
     }
 
-    /// From now on connections are closed because the shutdown has taken its time.
+    /// From now on connections are closed because the deadline of the shutdown has passed.
     pub(crate) fn cut(&self) {
         self.cutting.store(true, Ordering::Relaxed);
     }

@@ -57,7 +57,7 @@ pub enum Admission<'q> {
 }
 
 /// How many requests may wait, as a multiple of the permits.
-const LENGTH: usize = 4;
+const WAITERS_PER_PERMIT: usize = 4;
 
 impl Queue {
     pub fn new(permits: usize, max_wait: Duration, metrics: QueueMetrics) -> Arc<Self> {
@@ -84,7 +84,8 @@ impl Queue {
     /// Requests a permit for `client`.
     pub fn enter(self: &Arc<Self>, client: ClientKey) -> Admission<'_> {
         let mut state = lock(&self.state);
-        // While a permit is free, every client that waits holds its share already.
+        // This overtakes nobody: while a permit is free, the clients that wait hold their share
+        // already.
         let admission = if state.in_use < state.permits && state.is_within_share(client) {
             Admission::Granted(self.grant(&mut state, client))
         } else {
@@ -131,7 +132,7 @@ impl Queue {
     }
 
     fn wait(&self, state: &mut State, client: ClientKey) -> Admission<'_> {
-        let longest = state.permits * LENGTH;
+        let longest = state.permits * WAITERS_PER_PERMIT;
         let own = state.waiters.get(&client).map_or(0, VecDeque::len);
         // One client may fill half of the queue; the other half is left to others.
         if state.waiting >= longest || own >= longest / 2 {

@@ -428,7 +428,7 @@ reasons! {
         [anomaly]
         "An RA certificate of NDES has expired. RA certificates are valid for two years and renew themselves only if somebody has set that up."
         "Renew both RA certificates (CEP Encryption and Exchange Enrollment Agent, Offline request) in the machine store and restart IIS.";
-    RaNotIssuedByCa = "ra_not_issued_by_ca" Ndes Warning
+    RaNotIssuedByCa = "ra_not_issued_by_ca" Ndes Critical
         [anomaly]
         "The CA certificate that GetCACert returns did not issue the RA certificates beside it, as after a renewal of the CA. Windows devices fail, others do not."
         "Renew the RA certificates.";

@@ -84,7 +84,7 @@ fn anomaly_finding(certificate: &Certificate, anomaly: Reason) -> Finding {
         // Only Apple devices refuse these signatures.
         (Reason::CaSignaturePss | Reason::CaSignatureSha1, _) => {
             let what = format!("{who} is signed with {}", certificate.signature.as_str());
-            Finding::anomaly(step, anomaly, what).as_warning()
+            Finding::anomaly(step, anomaly, what)
         }
         _ => Finding::anomaly(step, anomaly, who),
     }

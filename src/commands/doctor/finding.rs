@@ -3,7 +3,7 @@
 use serde::{Serialize, Serializer};
 
 use crate::base::problem::{self, Severity};
-use crate::base::reason::Reason;
+use crate::base::reason::{self, Reason};
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -228,9 +228,22 @@ impl Finding {
 
     /// Creates a problem with the word and the advice of `anomaly`, as in metrics and log.
     pub fn anomaly(step: Step, anomaly: Reason, what: impl Into<String>) -> Self {
+        let level = match anomaly.severity() {
+            reason::Severity::Critical => Level::Problem,
+            reason::Severity::Warning | reason::Severity::Info => Level::Warning,
+        };
         Self {
+            level,
             reason: Some(anomaly.word()),
             ..Self::problem(step, what, anomaly.advice())
+        }
+    }
+
+    /// Raises the level to a problem.
+    pub fn as_problem(self) -> Self {
+        Self {
+            level: Level::Problem,
+            ..self
         }
     }
 

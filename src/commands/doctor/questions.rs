@@ -143,13 +143,15 @@ fn report_capabilities(
             true => "the response is an HTML page, not capabilities",
             false => "the response names no capability",
         };
-        return collector.add(Finding::anomaly(step, Reason::PostNotOffered, what));
+        // Worse than a missing POST: the response is useless, and NDES is unhealthy by it.
+        let finding = Finding::anomaly(step, Reason::PostNotOffered, what);
+        return collector.add(finding.as_problem());
     }
     let words = words.join(", ");
     let before = collector.count();
     if !capabilities.takes_post() {
         let what = format!("POSTPKIOperation is missing: {words}");
-        collector.add(Finding::anomaly(step, Reason::PostNotOffered, what).as_warning());
+        collector.add(Finding::anomaly(step, Reason::PostNotOffered, what));
     }
     let digest = strongest_digest(capabilities);
     if digest < Some(Digest::Sha256) {
