@@ -43,7 +43,7 @@ pub struct Response {
     pub status: u16,
     /// The proxy error type (RFC 9209 §2.3).
     pub error: &'static str,
-    /// One sentence, sent as the response body. It tells nothing about the inside.
+    /// One sentence, sent as the response body. It reveals nothing about the inside.
     pub sentence: &'static str,
     /// Whether the connection is closed after the response.
     pub closes: bool,

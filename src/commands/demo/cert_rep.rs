@@ -1,8 +1,9 @@
-//! The answer to a PKIOperation: a CertRep with the pkiStatus that a test wants (RFC 8894 §3.3.2).
+//! The response to a PKIOperation: a CertRep with the pkiStatus that a test requests (RFC 8894
+//! §3.3.2).
 //!
-//! Called by `enrolment`. PENDING and FAILURE are whole: real clients verify and understand them.
-//! SUCCESS is not: where the encrypted certificate belongs it carries the RA certificate in the
-//! clear, since nobody has issued one. That is for clients that read the outer layer only.
+//! Called by `enrolment`. PENDING and FAILURE are complete: real clients verify and understand
+//! them. SUCCESS is not: instead of the encrypted certificate it contains the RA certificate in the
+//! clear, because no certificate was issued. It is for clients that read only the outer layer.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
@@ -16,26 +17,28 @@ use super::der::{
 use super::pki::Issued;
 use crate::scep::{Certificate, FailInfo, MessageType, PkiStatus};
 
-/// What a CertRep says.
+/// The contents of a CertRep.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertRep<'a> {
     pub status: PkiStatus,
     pub fail_info: Option<FailInfo>,
     pub fail_info_text: Option<&'a str>,
-    /// Of the request, as the next.
+    /// From the request, as the next.
     pub transaction_id: &'a [u8],
     /// The senderNonce of the request.
     pub recipient_nonce: &'a [u8],
 }
 
 impl CertRep<'_> {
-    /// The message, DER, signed by `signer` with SHA-256: by PKCS#1 v1.5 where its key is RSA.
+    /// Returns the message in DER, signed by `signer` with SHA-256, with PKCS#1 v1.5 if its key is
+    /// RSA.
     ///
     /// # Errors
-    /// When the crypto library cannot sign with this key.
+    /// The crypto library cannot sign with this key.
     pub fn signed_by(&self, signer: &Issued) -> Result<Vec<u8>, rcgen::Error> {
-        // RFC 8894 §3.3.2: the envelope is there for SUCCESS and left out otherwise. What is around
-        // it stays, empty: clients that verify with OpenSSL's PKCS7_verify refuse to do without.
+        // The envelope is present for SUCCESS and absent otherwise (RFC 8894 §3.3.2). The structure
+        // around it stays, empty, because clients that verify with PKCS7_verify of OpenSSL require
+        // it.
         let content = match self.status {
             PkiStatus::Success => certificates_only([signer.certificate()]),
             _ => Vec::new(),
@@ -88,14 +91,14 @@ fn attribute(id: &[u8], value: &[u8]) -> Vec<u8> {
     sequence(&[id, &element(SET, &[value])])
 }
 
-/// RFC 5652 §5.3, the signer named by issuer and serial number.
+/// Returns a SignerInfo (RFC 5652 §5.3) that names the signer by issuer and serial number.
 fn signer_info(attributes: Vec<Vec<u8>>, signer: &Issued) -> Result<Vec<u8>, rcgen::Error> {
     let certificate =
         Certificate::read(signer.certificate()).ok_or(rcgen::Error::CouldNotParseCertificate)?;
     let serial = element(INTEGER, &[certificate.serial.as_bytes()]);
     let signer_id = sequence(&[certificate.issuer.as_der(), &serial]);
 
-    // Signed as a SET, sent as [0] of the same bytes (§5.4).
+    // The attributes are signed as a SET and sent as [0] of the same bytes (§5.4).
     let signed = set_of(attributes);
     let mut sent = signed.clone();
     sent[0] = CONTEXT_0;

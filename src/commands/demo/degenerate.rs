@@ -1,14 +1,14 @@
-//! The answer to GetCACert: certificates and nothing else in a PKCS#7 envelope.
+//! The response to GetCACert: a PKCS#7 with certificates and nothing else.
 //!
-//! Called by `ra`. The certificates stay in the order given, which BER allows and
-//! every SCEP client takes; strict DER would sort them.
+//! Called by `ra`. The certificates stay in the given order, which BER allows and every SCEP client
+//! accepts; strict DER would sort them.
 
 use rustls::pki_types::CertificateDer;
 
 use super::der::{CONTEXT_0, ID_DATA, ID_SIGNED_DATA, SET, element, integer, sequence};
 
-/// A SignedData without signers and content around these certificates (RFC 8894 §3.4), the body
-/// of an answer of type `application/x-x509-ca-ra-cert` (§4.2.1.2).
+/// Returns a SignedData with these certificates and without signers and content (RFC 8894 §3.4),
+/// the body of a response of type `application/x-x509-ca-ra-cert` (§4.2.1.2).
 pub fn certificates_only<'a>(
     certificates: impl IntoIterator<Item = &'a CertificateDer<'a>>,
 ) -> Vec<u8> {

@@ -1,8 +1,9 @@
-//! Writes DER (X.690): what the answers of a SCEP server are made of.
+//! Writes DER (X.690), of which the responses of a SCEP server consist. There is no reader in it:
+//! [`crate::scep`] has that.
 //!
 //! Called by `degenerate`, `cert_rep` and `ra`.
 
-/// An element with this identifier octet around these parts, one after the other.
+/// Returns an element with this identifier octet and these parts, one after the other.
 pub(super) fn element(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let content = parts.concat();
     let mut element = vec![tag];
@@ -15,13 +16,13 @@ pub(super) fn sequence(parts: &[&[u8]]) -> Vec<u8> {
     element(SEQUENCE, parts)
 }
 
-/// SET OF in the order that DER wants: that of the encodings (X.690 §11.6).
+/// Returns a SET OF in the order of DER, which is that of the encodings (X.690 §11.6).
 pub(super) fn set_of(mut elements: Vec<Vec<u8>>) -> Vec<u8> {
     elements.sort_unstable();
     element(SET, &[&elements.concat()])
 }
 
-/// A small INTEGER that is not negative.
+/// Returns a small INTEGER that is not negative.
 pub(super) fn integer(value: u8) -> Vec<u8> {
     match value {
         0..0x80 => element(INTEGER, &[&[value]]),
@@ -30,7 +31,8 @@ pub(super) fn integer(value: u8) -> Vec<u8> {
     }
 }
 
-/// X.690 §8.1.3: one byte below 128, else the count of the length's bytes and these.
+/// Returns a length (X.690 §8.1.3): one byte below 128, otherwise the number of its bytes and
+/// these.
 fn length(length: usize) -> Vec<u8> {
     let bytes = length.to_be_bytes();
     let significant = &bytes[length.leading_zeros() as usize / 8..];

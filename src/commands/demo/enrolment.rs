@@ -1,4 +1,4 @@
-//! What becomes of a PKIOperation at a simulated NDES that answers it itself.
+//! How a simulated NDES answers a PKIOperation itself.
 //!
 //! Called by `ndes`.
 
@@ -10,20 +10,20 @@ use super::cert_rep::CertRep;
 use super::pki::Issued;
 use crate::scep::{FailInfo, Message, PkiStatus};
 
-/// How every request to enrol ends.
+/// How every enrolment ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Enrolment {
-    /// At once, but with a certificate for nobody: see `cert_rep`.
+    /// SUCCESS at once, but without an issued certificate: see `cert_rep`.
     Success,
     Failure {
         info: FailInfo,
         /// failInfoText.
         text: Option<String>,
     },
-    /// PENDING for the request and all polls of the same transactionID before this one, which
-    /// succeeds; 1 is the first, 0 never comes.
+    /// PENDING for the request and for all polls of the same transactionID before this one, which
+    /// succeeds. 1 is the first poll; 0 means that none succeeds.
     Pending { until_poll: u32 },
-    /// With a pkiStatus that RFC 8894 does not have; Windows has an 11.
+    /// A pkiStatus that RFC 8894 does not define. Windows has an 11.
     Other(u32),
 }
 
@@ -48,19 +48,20 @@ impl FromStr for Enrolment {
     }
 }
 
-/// The text names no way for an enrolment to end.
+/// The text does not name an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "write success, pending, pending:N (success at the Nth poll), or the failInfo of a failure: badAlg, badMessageCheck, badRequest, badTime, badCertId"
 )]
 pub struct NoEnrolment;
 
-/// The transactions that wait, and how often each has asked.
+/// The transactions that are pending, and how often each was polled.
 #[derive(Default)]
 pub(super) struct Transactions(Mutex<HashMap<Box<[u8]>, u32>>);
 
 impl Transactions {
-    /// The CertRep for this request; none where no message of SCEP can be read in it.
+    /// Returns the CertRep for this request. Returns `None` if the request has no SCEP message that
+    /// can be read.
     pub(super) fn answer(
         &self,
         enrolment: &Enrolment,
@@ -104,7 +105,7 @@ impl Transactions {
     }
 }
 
-/// All are forgotten beyond it: a demo may run for long.
+/// All transactions are forgotten beyond this number, because a demo may run for long.
 const TRANSACTIONS: usize = 10_000;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
-//! A throw-away PKI: certification authorities and the certificates they issue.
+//! A temporary PKI: certification authorities and the certificates that they issue.
 //!
-//! Called by the demo, by the integration tests and by the benches, which also want certificates
-//! that nobody should issue: expired ones, wrong names, a CN without a SAN.
+//! Used by the demo, the integration tests and the benches, which also need certificates that no CA
+//! should issue: expired ones, wrong names, a CN without a SAN.
 
 use std::fs::OpenOptions;
 use std::io::{self, Write};
@@ -15,20 +15,20 @@ use rcgen::{
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use time::{Duration, OffsetDateTime};
 
-/// A certification authority that lives as long as this value: its key is never written anywhere.
+/// A certification authority that exists as long as this value. Its key is never written.
 pub struct Pki {
     issuer: CertifiedIssuer<'static, KeyPair>,
-    /// From this CA's own certificate up to, and without, the root.
+    /// From the certificate of this CA up to the root, which is not included.
     intermediates: Vec<CertificateDer<'static>>,
-    /// The same, PEM.
+    /// The same in PEM.
     intermediates_pem: String,
 }
 
 impl Pki {
-    /// A root CA, valid for 90 days.
+    /// Creates a root CA that is valid for 90 days.
     ///
     /// # Errors
-    /// Only when the crypto library cannot make a key.
+    /// The crypto library cannot generate a key.
     pub fn new(common_name: &str, key: Key) -> Result<Self, rcgen::Error> {
         let issuer = CertifiedIssuer::self_signed(ca_params(common_name), key.generate()?)?;
         Ok(Self {
@@ -38,10 +38,10 @@ impl Pki {
         })
     }
 
-    /// A CA below this one. What it issues carries it in the chain.
+    /// Creates a CA below this one. The chains of its certificates contain it.
     ///
     /// # Errors
-    /// Only when the crypto library cannot make a key.
+    /// The crypto library cannot generate a key.
     pub fn intermediate(&self, common_name: &str, key: Key) -> Result<Self, rcgen::Error> {
         let issuer =
             CertifiedIssuer::signed_by(ca_params(common_name), key.generate()?, &self.issuer)?;
@@ -55,28 +55,28 @@ impl Pki {
         })
     }
 
-    /// The certificate of this CA, DER.
+    /// Returns the certificate of this CA in DER.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         self.issuer.der()
     }
 
-    /// The certificate of this CA, PEM.
+    /// Returns the certificate of this CA in PEM.
     pub fn certificate_pem(&self) -> String {
         self.issuer.pem()
     }
 
-    /// Issues a certificate, with a new key.
+    /// Issues a certificate with a new key.
     ///
     /// # Errors
-    /// When a name is not ASCII, or the crypto library cannot make a key.
+    /// A name is not ASCII, or the crypto library cannot generate a key.
     pub fn issue(&self, leaf: &Leaf) -> Result<Issued, rcgen::Error> {
         self.certify(leaf, &leaf.key.generate()?)
     }
 
-    /// Issues a certificate for the key of `issued`; `leaf.key` counts for nothing.
+    /// Issues a certificate for the key of `issued`. `leaf.key` is ignored.
     ///
     /// # Errors
-    /// When a name is not ASCII, or the key is none that this module made.
+    /// A name is not ASCII, or this module did not generate the key.
     pub fn reissue(&self, issued: &Issued, leaf: &Leaf) -> Result<Issued, rcgen::Error> {
         self.certify(leaf, &KeyPair::try_from(&issued.key)?)
     }
@@ -94,7 +94,7 @@ impl Pki {
         })
     }
 
-    /// The key of this CA, PKCS#8.
+    /// Returns the key of this CA as PKCS#8.
     pub(super) fn key(&self) -> PrivatePkcs8KeyDer<'static> {
         PrivatePkcs8KeyDer::from(self.issuer.key().serialize_der())
     }
@@ -102,17 +102,17 @@ impl Pki {
     /// Writes `{stem}.pem`, the certificate of this CA, into `dir` and returns its path.
     ///
     /// # Errors
-    /// Those of creating or writing the file.
+    /// The file cannot be created or written.
     pub fn write_to(&self, dir: &Path, stem: &str) -> io::Result<PathBuf> {
         write_file(dir.join(format!("{stem}.pem")), 0o644, &self.issuer.pem())
     }
 }
 
-/// What a certificate is to say.
+/// The contents of a certificate.
 #[derive(Clone, Debug)]
 pub struct Leaf {
     pub common_name: String,
-    /// DNS names and IP addresses of the SAN; none leaves the extension out.
+    /// DNS names and IP addresses of the SAN. If empty, the certificate has no SAN.
     pub names: Vec<String>,
     pub not_before: OffsetDateTime,
     pub not_after: OffsetDateTime,
@@ -122,8 +122,8 @@ pub struct Leaf {
 }
 
 impl Leaf {
-    /// A TLS server certificate for these names; the first is the CN too. ECDSA, and valid from
-    /// yesterday for 90 days, unless the caller changes the fields.
+    /// A TLS server certificate for these names, of which the first is also the CN. It has an ECDSA
+    /// key and is valid from yesterday for 90 days, unless the caller changes the fields.
     pub fn server(names: &[&str]) -> Self {
         Self {
             common_name: (*names.first().unwrap_or(&"server")).to_owned(),
@@ -158,7 +158,7 @@ impl Leaf {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
     EcdsaP256,
-    /// Takes some tenths of a second to make.
+    /// Takes some tenths of a second to generate.
     Rsa2048,
 }
 
@@ -173,12 +173,12 @@ impl Key {
 
 /// A certificate with its key.
 pub struct Issued {
-    /// The certificate first, then the intermediates; the root is not in it.
+    /// The certificate first, then the intermediates, without the root.
     pub chain: Vec<CertificateDer<'static>>,
     pub key: PrivatePkcs8KeyDer<'static>,
-    /// The same chain, PEM.
+    /// The same chain in PEM.
     pub chain_pem: String,
-    /// The same key, PEM (PKCS#8).
+    /// The same key in PEM (PKCS#8).
     pub key_pem: String,
 }
 
@@ -187,10 +187,10 @@ impl Issued {
         &self.chain[0]
     }
 
-    /// A rustls server configuration with this certificate alone: TLS 1.2 and 1.3, HTTP/1.1.
+    /// Returns a rustls server configuration with only this certificate: TLS 1.2 and 1.3, HTTP/1.1.
     ///
     /// # Errors
-    /// Those of rustls; none for what this module issues.
+    /// Those of rustls. There are none for certificates of this module.
     pub fn server_config(&self) -> Result<rustls::ServerConfig, rustls::Error> {
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         let key = PrivateKeyDer::Pkcs8(self.key.clone_key());
@@ -205,7 +205,7 @@ impl Issued {
     /// Writes `{stem}.pem` and `{stem}.key` (mode 0600) into `dir`.
     ///
     /// # Errors
-    /// Those of creating or writing the files.
+    /// The files cannot be created or written.
     pub fn write_to(&self, dir: &Path, stem: &str) -> io::Result<Files> {
         let chain = dir.join(format!("{stem}.pem"));
         let key = dir.join(format!("{stem}.key"));
@@ -216,7 +216,7 @@ impl Issued {
     }
 }
 
-/// Where a certificate and its key were written.
+/// The paths of a certificate and its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Files {
     pub chain: PathBuf,
@@ -244,12 +244,12 @@ fn distinguished_name(common_name: &str) -> DistinguishedName {
     name
 }
 
-/// A day back, so that a client whose clock is behind takes the certificates too.
+/// One day back, so that a client whose clock is behind accepts the certificates too.
 fn yesterday() -> OffsetDateTime {
     OffsetDateTime::now_utc() - Duration::DAY
 }
 
-/// The mode is set at creation: there is no moment when others can read a key.
+/// Sets the mode at creation, so that others can never read a key.
 fn write_file(path: PathBuf, mode: u32, text: &str) -> io::Result<PathBuf> {
     let mut file = OpenOptions::new()
         .write(true)
@@ -371,7 +371,7 @@ mod tests {
         let mode = std::fs::metadata(&files.key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         assert_eq!(std::fs::read_to_string(&files.key).unwrap(), issued.key_pem);
-        // A file that is there already, perhaps somebody else's link, is never written through.
+        // An existing file, perhaps a link of another user, is never written through.
         assert!(issued.write_to(dir.path(), "public").is_err());
     }
 }

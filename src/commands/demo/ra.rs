@@ -1,6 +1,7 @@
-//! The certificates that an NDES hands out: those of its CA and of itself as registration authority.
+//! The certificates that GetCACert of a simulated NDES returns: those of its CA and of its
+//! registration authority.
 //!
-//! Called by whoever starts a simulated NDES.
+//! Used by all code that starts a simulated NDES.
 
 use std::sync::Arc;
 
@@ -10,26 +11,26 @@ use rustls::pki_types::CertificateDer;
 use super::degenerate::certificates_only;
 use super::pki::{Issued, Key, Leaf, Pki};
 
-mod ill;
+mod faulty;
 
-/// The CA of an NDES and its two RA certificates. A clone is the same again.
+/// The CA of an NDES and its two RA certificates. Clones are equal.
 #[derive(Clone)]
 pub struct ScepCertificates {
     pub ca: CertificateDer<'static>,
-    /// RA certificate that signs answers.
+    /// The RA certificate that signs responses.
     pub signing: Arc<Issued>,
-    /// RA certificate that devices encrypt for.
+    /// The RA certificate that devices encrypt for.
     pub encryption: Arc<Issued>,
     issuer: Arc<Pki>,
     key: Key,
 }
 
 impl ScepCertificates {
-    /// An issuing CA of its own with its RA certificates. SCEP needs RSA; a test that only wants
-    /// some certificates in the answer is faster with ECDSA.
+    /// Creates an issuing CA with its RA certificates. SCEP needs RSA; a test that only needs some
+    /// certificates in the response is faster with ECDSA.
     ///
     /// # Errors
-    /// Only when the crypto library cannot make a key.
+    /// The crypto library cannot generate a key.
     pub fn new(key: Key) -> Result<Self, rcgen::Error> {
         let issuer = Pki::new(CA_NAME, key)?;
         Ok(Self {
@@ -41,10 +42,10 @@ impl ScepCertificates {
         })
     }
 
-    /// The same CA with new RA certificates for new keys, as after their yearly renewal.
+    /// Returns the same CA with new RA certificates for new keys, as after their renewal.
     ///
     /// # Errors
-    /// Only when the crypto library cannot make a key.
+    /// The crypto library cannot generate a key.
     pub fn renewed(&self) -> Result<Self, rcgen::Error> {
         Ok(Self {
             signing: self.issuer.issue(&signing(self.key))?.into(),
@@ -53,7 +54,7 @@ impl ScepCertificates {
         })
     }
 
-    /// Certificates for the same RA keys, as `issuer` gives them after `change`.
+    /// Returns certificates for the same RA keys, as `issuer` issues them after `change`.
     fn reissued(&self, issuer: &Pki, change: impl Fn(Leaf) -> Leaf) -> Result<Self, rcgen::Error> {
         let again = |ra, leaf| issuer.reissue(ra, &change(leaf));
         Ok(Self {
@@ -63,7 +64,7 @@ impl ScepCertificates {
         })
     }
 
-    /// The body of an answer to GetCACert, `application/x-x509-ca-ra-cert`.
+    /// Returns the body of a response to GetCACert, `application/x-x509-ca-ra-cert`.
     pub fn get_ca_cert(&self) -> Vec<u8> {
         certificates_only([
             &self.ca,
@@ -95,7 +96,7 @@ fn ra(purpose: &str, usage: KeyUsagePurpose, key: Key) -> Leaf {
 
 const CA_NAME: &str = "ndes-proxy demo issuing CA";
 
-/// Certificate Request Agent (Microsoft): what makes a certificate one of an RA.
+/// Certificate Request Agent (Microsoft), the extended key usage of an RA certificate.
 const CERTIFICATE_REQUEST_AGENT: [u64; 10] = [1, 3, 6, 1, 4, 1, 311, 20, 2, 1];
 
 #[cfg(test)]

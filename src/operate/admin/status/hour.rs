@@ -9,17 +9,17 @@ use crate::scep::FailInfo;
 
 #[derive(Serialize)]
 pub(super) struct Hour {
-    /// Those that NDES answered with 200.
+    /// Requests that NDES answered with 200.
     get_ca_caps: u64,
     get_ca_cert: u64,
-    /// All that were let in.
+    /// Requests that the gate admitted.
     pki_operation: u64,
     /// How requests to enrol ended.
     issued: u64,
     pending: u64,
     refused: u64,
     failed: u64,
-    /// Of PKIOperation at NDES; null where there was none.
+    /// Durations of PKIOperation at NDES. Null if there was none.
     p50_ms: Option<f64>,
     p95_ms: Option<f64>,
     /// The most frequent first.

@@ -1,4 +1,4 @@
-//! CA and RA certificates of an NDES that somebody should look after.
+//! CA and RA certificates with faults that an admin must repair.
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{RSA_PKCS1_SHA256, RSA_PSS_SHA256, RsaEncoding, RsaKeyPair};
@@ -13,11 +13,11 @@ use crate::scep::to_be_signed;
 use super::{CA_NAME, ScepCertificates};
 
 impl ScepCertificates {
-    /// What an NDES with these certificates hands out in this condition: the same again where the
-    /// condition is not about them.
+    /// Returns what an NDES with these certificates returns in this condition, and the same
+    /// certificates if the condition does not concern them.
     ///
     /// # Errors
-    /// Only when the crypto library cannot make a key.
+    /// The crypto library cannot generate a key.
     pub fn when(&self, condition: Condition) -> Result<Self, rcgen::Error> {
         let expiring_on = |not_after| {
             self.reissued(&self.issuer, |leaf| Leaf {
@@ -40,7 +40,8 @@ impl ScepCertificates {
         }
     }
 
-    /// The RA certificates of a new CA, whose own certificate names this AlgorithmIdentifier.
+    /// Returns the RA certificates of a new CA, whose own certificate names this
+    /// AlgorithmIdentifier.
     fn below_rsa_ca(
         &self,
         algorithm: &[u8],
@@ -55,17 +56,18 @@ impl ScepCertificates {
     }
 }
 
-/// The certificate of `issuer` with another signature algorithm, signed anew with `encoding`.
+/// Returns the certificate of `issuer` with another signature algorithm, signed again with
+/// `encoding`.
 ///
-/// No library signs with SHA-1 any more: such a certificate says so and is signed with SHA-256.
-/// Nobody verifies what a CA signs for itself.
+/// No library signs with SHA-1 any more, so such a certificate names it and is signed with SHA-256.
+/// No client verifies the signature of a CA on its own certificate.
 fn resigned(
     issuer: &Pki,
     algorithm: &[u8],
     encoding: &'static dyn RsaEncoding,
 ) -> Option<CertificateDer<'static>> {
     let signed = to_be_signed(issuer.certificate())?;
-    // What rcgen wrote comes once in it, just after the serial number.
+    // The identifier that rcgen wrote occurs once, directly behind the serial number.
     let at = signed
         .windows(SHA256_WITH_RSA.len())
         .position(|window| window == SHA256_WITH_RSA)?;
