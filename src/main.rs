@@ -81,7 +81,11 @@ struct Doctor {
 const DOCTOR_CANNOT: u8 = 2;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    let command = match Cli::try_parse() {
+        Ok(cli) => cli.command,
+        Err(error) => return output::usage(&error),
+    };
+    match command {
         Command::Run(File { config }) => run::run(&config),
         Command::Check(File { config }) => check(&config),
         Command::Doctor(Doctor { file, json }) => doctor(&file.config, json),

@@ -39,13 +39,32 @@ pub fn finish(text: impl Display, code: ExitCode) -> ExitCode {
 /// Returns the exit code if the output cannot be written for another reason than a closed pipe. The
 /// error is already reported.
 pub fn write(text: impl Display) -> Result<Output, ExitCode> {
-    match write_to(&mut io::stdout().lock(), text) {
+    check(write_to(&mut io::stdout().lock(), text))
+}
+
+fn check(written: io::Result<()>) -> Result<Output, ExitCode> {
+    match written {
         Ok(()) => Ok(Output::Written),
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(Output::Unread),
         Err(error) => {
             let error = format_args!("the output cannot be written: {error}");
             Err(fail(error, CANNOT_WRITE))
         }
+    }
+}
+
+/// Prints the help, the version, or what is wrong with the arguments, and returns the exit code.
+/// clap's own `exit` ignores an error of standard output.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    let code = u8::try_from(error.exit_code()).unwrap_or(CANNOT_WRITE);
+    if error.use_stderr() {
+        // As in `report`.
+        _ = error.print();
+        return ExitCode::from(code);
+    }
+    match check(error.print().and_then(|()| io::stdout().flush())) {
+        Ok(Output::Written | Output::Unread) => ExitCode::from(code),
+        Err(failed) => failed,
     }
 }
 

@@ -79,13 +79,16 @@ fn with_full_disk(arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 /// All commands with an output of their own, and the exit codes of their results.
-const COMMANDS: [(&[&str], i32); 7] = [
+const COMMANDS: [(&[&str], i32); 10] = [
     (&["check", "--config", "ndes-proxy.toml"], 0),
     (&["check", "--config", "wrong.toml"], 1),
     (&["doctor", "--config", "ndes-proxy.toml"], 1),
     (&["doctor", "--config", "ndes-proxy.toml", "--json"], 1),
     (&["explain"], 0),
     (&["explain", "host_missing"], 0),
+    (&["--help"], 0),
+    (&["--version"], 0),
+    (&["help", "doctor"], 0),
     (&DEMO, 0),
 ];
 
