@@ -4,8 +4,11 @@
 //! anywhere, and may lack its padding. base64 and base64-simd decode one alphabet without line
 //! ends, so they would need further passes over the text; data-encoding can translate the second
 //! alphabet and ignore line ends, but requires the padding or forbids it. The cost matters: on a
-//! GET with 60 KB, SHA-256 and base64 are already a quarter of the request (benches/README.md). The
-//! percent-encoding crate leaves a malformed escape as it is, but here it must be refused.
+//! GET with 60 KB, SHA-256 and base64 are already a quarter of the request (benches/README.md). On
+//! queries of 14 to 16 KB (jscep and certmonger in tests/corpus, release build with fat LTO, busy
+//! machine) this decoder took 4 to 7 us, data-encoding and base64 with a trimmed padding, cleaned
+//! text and the escapes decoded here 10 to 15 us, and with the percent-encoding crate 19 us and
+//! more.
 
 use std::borrow::Cow;
 
