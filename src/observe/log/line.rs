@@ -9,8 +9,6 @@ use std::fmt;
 use std::io::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use time::OffsetDateTime;
-
 use crate::base::client::{escaped, is_plain};
 use crate::base::text::{cut, digit_of, hex_digits, is_invisible};
 
@@ -46,7 +44,8 @@ impl Line {
             Format::Json => ("{\"timestamp\":\"", "\",\"level\":\"INFO\""),
         };
         line.push(start);
-        line.bytes.extend_from_slice(&rfc3339(time));
+        // humantime panics at times before 1970.
+        line.show(humantime::format_rfc3339_micros(time.max(UNIX_EPOCH)));
         line.push(level);
         // In JSON the target comes last.
         match format {
@@ -165,41 +164,8 @@ impl Line {
     /// Adds two hexadecimal digits for each byte.
     pub fn hex(&mut self, bytes: &[u8]) {
         for byte in bytes {
-            let digits = last_digits::<16, 2>((*byte).into());
-            self.bytes.extend_from_slice(&digits);
+            let pair = [byte >> 4, byte & 15].map(|digit| digit_of::<16>(digit.into()));
+            self.bytes.extend_from_slice(&pair);
         }
     }
-}
-
-/// Returns the last digits of a number, with leading zeros.
-pub(super) fn last_digits<const BASE: u64, const COUNT: usize>(mut number: u64) -> [u8; COUNT] {
-    let mut digits = [0; COUNT];
-    for digit in digits.iter_mut().rev() {
-        *digit = digit_of::<BASE>(number);
-        number /= BASE;
-    }
-    digits
-}
-
-/// Formats a time as `2026-11-22T12:00:00.000001Z`.
-fn rfc3339(time: SystemTime) -> [u8; 27] {
-    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
-    let seconds = i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
-    let second = OffsetDateTime::from_unix_timestamp(seconds);
-    let second = second.unwrap_or(OffsetDateTime::UNIX_EPOCH);
-    let (year, month, day) = second.to_calendar_date();
-    let (hour, minute, second) = second.to_hms();
-    let mut text = *b"0000-00-00T00:00:00.000000Z";
-    text[..4].copy_from_slice(&last_digits::<10, 4>(year.unsigned_abs().into()));
-    for (place, pair) in [
-        (5, month.into()),
-        (8, day),
-        (11, hour),
-        (14, minute),
-        (17, second),
-    ] {
-        text[place..place + 2].copy_from_slice(&last_digits::<10, 2>(pair.into()));
-    }
-    text[20..26].copy_from_slice(&last_digits::<10, 6>(since.subsec_micros().into()));
-    text
 }

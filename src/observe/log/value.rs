@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::line::{Format, Line, last_digits};
+use super::line::{Format, Line};
 use crate::base::client::{RequestId, is_plain};
 use crate::base::text::dotted;
 
@@ -146,7 +146,7 @@ impl Value for Duration {
         line.decimal(micros / 1_000);
         line.bytes.push(b'.');
         let rest = micros % 1_000;
-        let digits = last_digits::<10, 3>(rest);
+        let digits = [rest / 100, rest / 10 % 10, rest % 10].map(|digit| b'0' + digit as u8);
         let count = match rest {
             _ if rest % 100 == 0 => 1,
             _ if rest % 10 == 0 => 2,
