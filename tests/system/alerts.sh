@@ -16,7 +16,7 @@ pass "promtool test rules: $(grep -c '^  - name:' "$root/tests/system/prometheus
 expressions() {
     /usr/bin/python3 "$root/tests/system/prometheus/expressions.py" "$@" >"$work/expressions.log" 2>&1
 }
-expressions form || fail "rules, dashboard and reference do not agree"
+expressions form || fail "rules, dashboard and reference do not agree: $(cat "$work/expressions.log")"
 pass "rules, dashboard and reference agree: $(cat "$work/expressions.log")"
 
 # --- Two proxies and their clients -------------------------------------------------------------------
